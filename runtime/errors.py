@@ -1,0 +1,25 @@
+"""The errors that users see: each message is one line that says what is wrong, where, and what to do."""
+
+
+class DpiqaError(Exception):
+    """Base of every error raised on purpose. `exit_status` is what a command ends with."""
+
+    exit_status = 2
+
+
+class InputError(DpiqaError):
+    """A picture, video, folder or table that cannot be used."""
+
+
+class ContractError(DpiqaError):
+    """A model file whose contract is missing, unreadable or out of range."""
+
+
+class EngineError(DpiqaError):
+    """An engine that cannot run here, or failed while running."""
+
+
+class GateError(DpiqaError):
+    """An exported model that broke its quality budget; nothing was written."""
+
+    exit_status = 3

@@ -191,3 +191,26 @@ LOADERS: dict[str, Callable[[Path], Iterator[Sample]]] = {
     "tid2013": _tid2013,
     "csv": _csv,
 }
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a model trained on a data set must say of it."""
+
+    scale: str
+    licence: str
+
+
+TERMS = {
+    "biq2021": Terms(
+        "BIQ2021 MOS of 30 observers in a laboratory, 0-1 stretched to 0-100",
+        "freely available for use and benchmarking; 8,000 of 12,000 pictures from Unsplash",
+    ),
+    "clive": Terms("LIVE in the Wild MOS, crowdsourced, 0-100", "any purpose with UT Austin's notice and citation"),
+    "koniq10k": Terms("KonIQ-10k MOS, crowdsourced, 1-5 stretched to 0-100", "CC BY 4.0"),
+    "spaq": Terms("SPAQ MOS in a laboratory, 0-100", "as its authors state"),
+    "livefb": Terms("LIVE-FB MOS, crowdsourced, 0-100", "as its authors state"),
+    "kadid10k": Terms("KADID-10k DMOS, crowdsourced, 1-5 stretched to 0-100", "Pixabay licence for the pictures"),
+    "tid2013": Terms("TID2013 MOS, 0-9 stretched to 0-100", "as its authors state"),
+    "csv": Terms("MOS of the user's own table, 0-100", "the user's own"),
+}

@@ -1,18 +1,15 @@
-"""Model files on disk: writing the contract into ONNX, hashing weights, and replacing a file only when it is whole."""
+"""Model files on disk: reading ONNX, hashing its weights, writing it with its contract inside."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 
 from runtime.errors import ContractError, InputError
+from runtime.files import atomic_write
 from runtime.spec import METADATA_KEY, ModelSpec, parse_spec
 
 
@@ -42,8 +39,8 @@ def save_model(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
     spec = spec.model_copy(update={"weights_sha256": weights_sha256(model)})
     model.metadata_props.add(key=METADATA_KEY, value=spec.to_json())
     onnx.checker.check_model(model, full_check=True)
-    with whole_file(path) as temporary:
-        onnx.save(model, temporary)
+    with atomic_write(path) as file:
+        file.write(model.SerializeToString(deterministic=True))
 
 
 def weights_sha256(model: onnx.ModelProto) -> str:
@@ -53,21 +50,3 @@ def weights_sha256(model: onnx.ModelProto) -> str:
         digest.update(tensor.name.encode())
         digest.update(onnx.numpy_helper.to_array(tensor).tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place on success and vanishes on failure."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

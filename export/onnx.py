@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
@@ -19,7 +20,7 @@ from runtime.spec import InputSpec, ModelSpec, ScoreSpec, TrainedOn
 from train.datasets import TERMS
 from train.student import Student, load_student
 
-from .contract import load_model, save_model, whole_file
+from .contract import load_model, save_model
 
 OPSET = 18
 MAX_PARITY_ERROR = 0.05
@@ -95,12 +96,15 @@ def main(
         weights_sha256="0" * 64,
         licence="Apache-2.0",
     )
-    with whole_file(out) as temporary:
-        export_student(student, spec.input, temporary)
-        error = parity_error(student, temporary, _probe_frames(spec.input))
+    with TemporaryDirectory() as folder:
+        bare = Path(folder, "student.onnx")
+        export_student(student, spec.input, bare)
+        error = parity_error(student, bare, _probe_frames(spec.input))
         if error > MAX_PARITY_ERROR:
-            raise GateError(f"{out}: not written, ONNX Runtime is {error:.3f} points off PyTorch, at most {MAX_PARITY_ERROR} allowed")
-        save_model(_without_traces(load_model(temporary)), spec, temporary)
+            raise GateError(
+                f"{out}: not written, ONNX Runtime is {error:.3f} points off PyTorch (limit {MAX_PARITY_ERROR})"
+            )
+        save_model(_without_traces(load_model(bare)), spec, out)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, at most {error:.4f} points off PyTorch")
 
 

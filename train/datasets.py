@@ -104,7 +104,9 @@ def _biq2021(root: Path) -> Iterator[Sample]:
     find = _find(root / "Images")
     groups = pd.read_csv(Path(__file__).with_name("biq2021_near_duplicates.csv")).set_index("image")["group"].to_dict()
     for part in ("train", "test"):
-        table = pd.read_csv(root / f"{part.title()} (Images and MOS).csv", usecols=[0, 1], names=["image", "mos"], header=0)
+        table = pd.read_csv(
+            root / f"{part.title()} (Images and MOS).csv", usecols=[0, 1], names=["image", "mos"], header=0
+        )
         for image, mos in table.itertuples(index=False):
             group = f"near-duplicates {groups[image]}" if image in groups else image
             yield Sample(find(image), 100 * mos, group, part, subset=image[:4])
@@ -114,7 +116,7 @@ def _clive(root: Path) -> Iterator[Sample]:
     """LIVE in the Wild; the seven pictures that trained its observers are left out, as everybody does."""
 
     def column(kind: str) -> list:
-        return loadmat(root / "Data" / f"All{kind}_release.mat")[f"All{kind}_release"].ravel().tolist()
+        return loadmat(str(root / "Data" / f"All{kind}_release.mat"))[f"All{kind}_release"].ravel().tolist()
 
     names = [str(name[0]) for name in column("Images")]
     find = _find(root / "Images")
@@ -145,7 +147,9 @@ def _livefb(root: Path) -> Iterator[Sample]:
 def _kadid10k(root: Path) -> Iterator[Sample]:
     """KADID-10k: its column `dmos` is a quality from 1 to 5, higher is better; `var` is the standard deviation."""
     table = pd.read_csv(root / "dmos.csv")
-    for image, reference, dmos, std in zip(table["dist_img"], table["ref_img"], table["dmos"], table["var"], strict=True):
+    for image, reference, dmos, std in zip(
+        table["dist_img"], table["ref_img"], table["dmos"], table["var"], strict=True
+    ):
         yield Sample(root / "images" / image, _from_1_5(dmos), reference, subset=image[4:6], std=25 * float(std))
 
 

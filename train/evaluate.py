@@ -101,12 +101,16 @@ def main(
 
 def _print_tables(results: dict[str, Any]) -> None:
     for name, whole in results["data"].items():
-        table = Table("", "images", "SRCC", "PLCC", "PLCC fitted", "KRCC", "RMSE", title=f"{results['model']} on {name}")
+        table = Table(
+            "", "images", "SRCC", "PLCC", "PLCC fitted", "KRCC", "RMSE", title=f"{results['model']} on {name}"
+        )
         for label, row in [("all", whole), *whole["subsets"].items()]:
             figures = (row["srcc"], row["plcc"], row["plcc_fitted"], row["krcc"])
             table.add_row(label, str(row["images"]), *(f"{figure:.3f}" for figure in figures), f"{row['rmse']:.1f}")
         interval = whole["interval_95"]
-        table.caption = "95 %: " + ", ".join(f"{key.upper()} {low:.3f} to {high:.3f}" for key, (low, high) in interval.items())
+        table.caption = "95 %: " + ", ".join(
+            f"{key.upper()} {low:.3f} to {high:.3f}" for key, (low, high) in interval.items()
+        )
         Console().print(table)
 
 

@@ -52,7 +52,7 @@ def agreement(score: np.ndarray, mos: np.ndarray) -> Agreement:
 
 
 def fit_logistic(score: np.ndarray, mos: np.ndarray) -> np.ndarray:
-    """Map scores to MOS by the monotone logistic with 4 parameters that fits best; the scores themselves if none does."""
+    """Map scores to MOS by the best-fitting logistic with 4 parameters; the scores themselves if none fits."""
 
     def logistic(x: np.ndarray, top: float, bottom: float, centre: float, width: float) -> np.ndarray:
         return (top - bottom) * special.expit((x - centre) / width) + bottom

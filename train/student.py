@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import timm
 import torch
@@ -17,6 +19,7 @@ from runtime.spec import InputSpec
 
 from .datasets import check_pictures, load, parse_source
 from .frames import RatedFrames
+from .hardware import describe
 from .loop import Recipe, bf16_helps, fit
 from .splits import merge
 from .splits import split as divide
@@ -31,28 +34,28 @@ class Student(nn.Module):
     small (the paper's flattened decoder, section 3.3, spends 16.8M parameters there).
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, arch: str = "tf_efficientnet_lite0", hidden: int = 256, dropout: float = 0.1) -> None:
         """Build an untrained student; `arch` is any timm trunk that has at least four feature levels."""
         super().__init__()
         self.config = {"arch": arch, "hidden": hidden, "dropout": dropout}
-        self.trunk = timm.create_model(arch, num_classes=0, global_pool="")
-        channels = [int(level["num_chs"]) for level in self.trunk.feature_info][-4:]  # type: ignore[union-attr]
-        self.head = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(sum(channels) + int(self.trunk.num_features), hidden),  # type: ignore[arg-type]
-            nn.ReLU(),
-            nn.Linear(hidden, 1),
-        )
-        nn.init.normal_(self.head[-1].weight, std=0.01)  # type: ignore[arg-type]
-        nn.init.zeros_(self.head[-1].bias)  # type: ignore[arg-type]
-        normalisation = self.trunk.default_cfg
-        self.register_buffer("mean", 255 * torch.tensor(normalisation["mean"]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(normalisation["std"]).view(1, 3, 1, 1), persistent=False)
+        self.trunk: Any = timm.create_model(arch, num_classes=0, global_pool="")
+        channels = [level["num_chs"] for level in self.trunk.feature_info][-4:]
+        regress = nn.Linear(hidden, 1)
+        nn.init.normal_(regress.weight, std=0.01)
+        nn.init.zeros_(regress.bias)
+        pooled = nn.Linear(sum(channels) + self.trunk.num_features, hidden)
+        self.head = nn.Sequential(nn.Dropout(dropout), pooled, nn.ReLU(), regress)
+        for name in ("mean", "std"):
+            value = 255 * torch.tensor(self.trunk.default_cfg[name]).view(1, 3, 1, 1)
+            self.register_buffer(name, value, persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Score uint8 RGB frames `[N, H, W, 3]`: float32 `[N]` in 0 to 100."""
         pixels = (frames.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        top, levels = self.trunk.forward_intermediates(pixels, indices=4)  # type: ignore[operator]
+        top, levels = self.trunk.forward_intermediates(pixels, indices=4)
         pooled = torch.cat([level.mean((2, 3)) for level in [*levels, top]], dim=1)
         return 100 * torch.sigmoid(self.head(pooled).float().squeeze(1))
 
@@ -68,7 +71,8 @@ class Student(nn.Module):
         try:
             pretrained = timm.create_model(arch, pretrained=True, num_classes=0, global_pool="")
         except Exception as error:
-            raise InputError(f"no ImageNet weights for {arch}: timm's hub cannot be reached ({error})".splitlines()[0]) from None
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"no ImageNet weights for {arch}: timm's hub cannot be reached ({reason})") from None
         self.trunk.load_state_dict(pretrained.state_dict())
 
 
@@ -108,6 +112,7 @@ def main(
     seed: Annotated[int, typer.Option()] = Recipe.seed,
     bf16: Annotated[bool | None, typer.Option(help="Mixed precision; by default where the hardware has it.")] = None,
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
+    save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50,
 ) -> None:
     """Train a student on human opinion scores and keep its best epoch on the validation part."""
     sources = [parse_source(text) for text in data]
@@ -119,7 +124,10 @@ def main(
         parts.append(part)
         trained_on.append({"name": name, "split": split, "images": len(part.train)})
     whole = merge(parts)
-    typer.echo(f"train {len(whole.train)}  val {len(whole.val)}  held out {len(whole.test)}  dropped as near-duplicates {whole.dropped}")
+    typer.echo(
+        f"train {len(whole.train)}  val {len(whole.val)}  held out {len(whole.test)}  "
+        f"dropped as near-duplicates {whole.dropped}"
+    )
     if min(len(whole.train), len(whole.val)) < 4:
         raise InputError("too few pictures: training and validation need at least four each")
     if crop > size:
@@ -128,11 +136,16 @@ def main(
     student = Student(arch)
     if pretrained:
         student.load_imagenet()
-    recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, seed=seed, bf16=bf16_helps() if bf16 is None else bf16)
+    mixed = bf16_helps() if bf16 is None else bf16
+    recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, seed=seed, bf16=mixed)
     spec = InputSpec(height=size, width=size)
     about = {"student": student.config, "input": spec.model_dump(), "trained_on": trained_on}
     out.mkdir(parents=True, exist_ok=True)
-    best = fit(student, RatedFrames(whole.train, spec, crop, seed), RatedFrames(whole.val, spec), recipe, out, about)
+    parameters = sum(weight.numel() for weight in student.parameters())
+    run_facts = about | {"recipe": asdict(recipe), "parameters": parameters, "hardware": describe()}
+    (out / "run.json").write_text(json.dumps(run_facts, indent=2) + "\n")
+    crops, frames = RatedFrames(whole.train, spec, crop, seed), RatedFrames(whole.val, spec)
+    best = fit(student, crops, frames, recipe, out, about, save_every)
     typer.echo(f"best epoch on validation: {best}")
 
 

@@ -16,6 +16,8 @@ import av
 import cv2
 import numpy as np
 
+from runtime.pictures import read_picture
+
 WIDTH, HEIGHT, FPS, SECONDS = 1920, 1080, 25, 20
 PICTURES = ("girl", "dog", "baby")
 
@@ -35,7 +37,8 @@ def compression(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A starved link: a quarter of the resolution at the lowest usable JPEG quality."""
     small = cv2.resize(frame, (WIDTH // 4, HEIGHT // 4), interpolation=cv2.INTER_AREA)
     _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 5])
-    return cv2.resize(cv2.imdecode(jpeg, cv2.IMREAD_COLOR_BGR), (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+    decoded = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR_BGR))
+    return cv2.resize(decoded, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
 
 
 def darkness(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -53,7 +56,7 @@ STRETCHES: tuple[tuple[float, float, Callable[[np.ndarray, np.random.Generator],
 
 def main(pictures: Path, out: Path) -> None:
     """Pan once over the pictures, side by side, and write the clip."""
-    tiles = [cv2.imread(str(pictures / f"{name}-lossless.png")) for name in PICTURES]
+    tiles = [read_picture(pictures / f"{name}-lossless.png") for name in PICTURES]
     strip = np.hstack([cv2.resize(tile, (HEIGHT, HEIGHT), interpolation=cv2.INTER_CUBIC) for tile in tiles])
     rng = np.random.default_rng(0)
     with av.open(str(out), "w") as container:
@@ -66,7 +69,7 @@ def main(pictures: Path, out: Path) -> None:
             for begin, end, spoil in STRETCHES:
                 if begin <= number / FPS < end:
                     frame = spoil(frame, rng)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "bgr24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(frame, np.uint8), "bgr24")))
         container.mux(stream.encode())
 
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from runtime.command import run
 from runtime.errors import InputError
+from runtime.machine import processor
 from runtime.spec import InputSpec
 
 from .datasets import check_pictures, load, parse_source
 from .frames import RatedFrames
-from .hardware import describe
 from .loop import Recipe, bf16_helps, fit
 from .splits import merge
 from .splits import split as divide
@@ -142,7 +142,9 @@ def main(
     about = {"student": student.config, "input": spec.model_dump(), "trained_on": trained_on}
     out.mkdir(parents=True, exist_ok=True)
     parameters = sum(weight.numel() for weight in student.parameters())
-    run_facts = about | {"recipe": asdict(recipe), "parameters": parameters, "hardware": describe()}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+    hardware = f"{device} ({torch.backends.cpu.get_cpu_capability()}), PyTorch {torch.__version__.partition('+')[0]}"
+    run_facts = about | {"recipe": asdict(recipe), "parameters": parameters, "hardware": hardware}
     (out / "run.json").write_text(json.dumps(run_facts, indent=2) + "\n")
     crops, frames = RatedFrames(whole.train, spec, crop, seed), RatedFrames(whole.val, spec)
     best = fit(student, crops, frames, recipe, out, about, save_every)

@@ -159,7 +159,17 @@ def _clip_frames(folder: Path, count: int) -> Path:
 def test_int8_of_the_shipped_student_ranks_as_fp32_does(tmp_path: Path) -> None:
     pictures = _clip_frames(tmp_path / "pictures", 160)
     out = tmp_path / "int8.onnx"
-    done = _run("export.int8", "--model", shipped_model("dpiqa-lite0"), "--calibration", pictures, "--images", "100", "--out", out)
+    done = _run(
+        "export.int8",
+        "--model",
+        shipped_model("dpiqa-lite0"),
+        "--calibration",
+        pictures,
+        "--images",
+        "100",
+        "--out",
+        out,
+    )
     assert done.returncode == 0, done.stderr
     assert "on 60 unseen pictures" in done.stdout
     graph = load_model(out)
@@ -167,7 +177,7 @@ def test_int8_of_the_shipped_student_ranks_as_fp32_does(tmp_path: Path) -> None:
     quantized = {node.output[0] for node in graph.graph.node if node.op_type == "DequantizeLinear"}
     convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
     assert all(node.input[0] in quantized and node.input[1] in quantized for node in convolutions)
-    frames = read_frames(expand(str(pictures)), read_contract(graph, out).input)
+    frames = read_frames(list(expand(str(pictures))), read_contract(graph, out).input)
     found = drift(shipped_model("dpiqa-lite0"), out, frames)
     assert found.srcc > 0.98
     assert found.mean < 3

@@ -80,7 +80,9 @@ def _tid2013(root: Path) -> None:
 def _csv(root: Path) -> None:
     for name in ("a.png", "b.png", "c.png"):
         _picture(root / name)
-    (root / "scores.csv").write_text("image,mos,std,split,group\na.png,25,4,train,x\nb.png,50,,val,x\nc.png,75,2,test,\n")
+    (root / "scores.csv").write_text(
+        "image,mos,std,split,group\na.png,25,4,train,x\nb.png,50,,val,x\nc.png,75,2,test,\n"
+    )
 
 
 LAYOUTS: dict[str, Callable[[Path], None]] = {
@@ -123,7 +125,9 @@ def test_broken_pictures_are_counted_and_named_before_training(laid_out: tuple[s
     samples = load(name, root)
     check_pictures(name, samples)
     samples[2].path.write_bytes(samples[2].path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"1 of 3 pictures are broken: .*" + samples[2].path.stem.replace("(", r"\(")[:4]):
+    with pytest.raises(
+        InputError, match=r"1 of 3 pictures are broken: .*" + samples[2].path.stem.replace("(", r"\(")[:4]
+    ):
         check_pictures(name, samples)
 
 

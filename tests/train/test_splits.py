@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import InputError
-from train.datasets import Sample
+from train.datasets import Part, Sample
 from train.splits import merge, split
 
-PARTS = st.sampled_from(["train", "test"])
+PARTS: st.SearchStrategy[Part] = st.sampled_from(["train", "test"])
 SAMPLES = st.lists(st.tuples(st.integers(0, 30), PARTS), min_size=1, max_size=120).map(
     lambda rows: [Sample(Path(f"{n}.png"), 50, f"g{group}", part) for n, (group, part) in enumerate(rows)]
 )
@@ -44,8 +44,8 @@ def test_ten_ratio_splits_differ_hold_a_fifth_and_repeat() -> None:
 
 
 def test_authors_validation_part_is_used() -> None:
-    parts = {"a": "train", "b": "val", "c": "test"}
-    samples = [Sample(Path(f"{name}.png"), 50, name, part) for name, part in parts.items()]  # type: ignore[arg-type]
+    parts: dict[str, Part] = {"a": "train", "b": "val", "c": "test"}
+    samples = [Sample(Path(f"{name}.png"), 50, name, part) for name, part in parts.items()]
     divided = split(samples, "official")
     assert [[s.path.stem for s in part] for part in (divided.train, divided.val, divided.test)] == [["a"], ["b"], ["c"]]
 

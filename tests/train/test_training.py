@@ -23,7 +23,19 @@ from train.student import Student, load_student
 
 def _command(table: Path, out: Path, *options: str) -> list[str]:
     small = ["--size", "96", "--crop", "64", "--batch", "8"]
-    return [sys.executable, "-m", "train.student", "--data", f"csv={table}", "--split", "ratio:0", "--out", str(out), *small, *options]
+    return [
+        sys.executable,
+        "-m",
+        "train.student",
+        "--data",
+        f"csv={table}",
+        "--split",
+        "ratio:0",
+        "--out",
+        str(out),
+        *small,
+        *options,
+    ]
 
 
 def _train(table: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,9 @@ from runtime.pictures import read_picture
 from runtime.preprocess import to_input
 from runtime.sources import expand, is_video
 from runtime.spec import InputSpec
+from train.datasets import load, parse_source
 from train.metrics import plcc, srcc
+from train.splits import split
 
 from .contract import load_model, read_contract, save_model
 
@@ -55,6 +57,14 @@ def drift(reference: Path, candidate: Path, frames: np.ndarray) -> Drift:
     return Drift(len(frames), srcc(b, a), plcc(b, a), float(np.abs(a - b).mean()), float(np.abs(a - b).max()))
 
 
+def _calibration_files(text: str) -> list[str]:
+    """The pictures of a folder, or the training part of a rated data set with an official test part."""
+    if "=" in text and not Path(text).exists():
+        name, path = parse_source(text)
+        return [str(sample.path) for sample in split(load(name, path), "official").train]
+    return [file for file in expand(text) if not is_video(file)]
+
+
 def quantize_onnx(model: Path, frames: np.ndarray, method: str, out: Path) -> None:
     """Insert symmetric Q/DQ pairs (per-channel weights) with modelopt, ranges from uint8 `frames` `[N, H, W, 3]`."""
     from modelopt.onnx.quantization import quantize  # takes seconds and logs to the console
@@ -78,7 +88,10 @@ def quantize_onnx(model: Path, frames: np.ndarray, method: str, out: Path) -> No
 
 def main(
     model: Annotated[Path, typer.Option(help="An FP32 model file with a contract.")],
-    calibration: Annotated[Path, typer.Option(help="Folder of pictures like those that the model will see.")],
+    calibration: Annotated[
+        str,
+        typer.Option(help="Pictures like those that the model will see: a folder, or NAME=PATH of a rated data set."),
+    ],
     out: Annotated[Path, typer.Option(help="The INT8 model file to write.")],
     images: Annotated[int, typer.Option(min=MIN_CALIBRATION, help="How many pictures to calibrate on.")] = 300,
     method: Annotated[Literal["max", "entropy"], typer.Option(help="How ranges are chosen.")] = "max",
@@ -89,7 +102,7 @@ def main(
     spec = read_contract(graph, model)
     if spec.precision != "fp32":
         raise InputError(f"{model}: is {spec.precision}, quantization starts from an fp32 model")
-    files = [file for file in expand(str(calibration)) if not is_video(file)]
+    files = _calibration_files(calibration)
     if len(files) < MIN_CALIBRATION:
         raise InputError(f"{calibration}: {len(files)} pictures, calibration needs at least {MIN_CALIBRATION}")
     random.Random(seed).shuffle(files)

@@ -1,20 +1,19 @@
 #!/usr/bin/env bash
 # From fetched data to the files in this folder:
 #
-#   bash models/build.sh BIQ2021 CLIVE CALIBRATION [RUN]
+#   bash models/build.sh BIQ2021 CLIVE [RUN]
 #
-# BIQ2021      folder with Images/ and the two CSV files
-# CLIVE        ChallengeDB_release (LIVE in the Wild), used for testing only
-# CALIBRATION  folder of at least 100 pictures for INT8 (the shipped model: CID22's 250 originals)
-# RUN          where checkpoints, logs and curves go; an unfinished run there goes on (default runs/dpiqa-lite0)
+# BIQ2021  folder with Images/ and the two CSV files
+# CLIVE    ChallengeDB_release (LIVE in the Wild), used for testing only
+# RUN      where checkpoints, logs and curves go; an unfinished run there goes on (default runs/dpiqa-lite0)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-biq=$1 clive=$2 calibration=$3 run=${4:-runs/dpiqa-lite0}
+biq=$1 clive=$2 run=${3:-runs/dpiqa-lite0}
 fp32=models/dpiqa-lite0.onnx int8=models/dpiqa-lite0-int8.onnx
 
 python -m train.student --data "biq2021=$biq" --split official --out "$run"
 python -m export.onnx --checkpoint "$run/best.pt" --out "$fp32"
-python -m export.int8 --model "$fp32" --calibration "$calibration" --images 200 --out "$int8"
+python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --out "$int8"
 mkdir -p models/results
 cp "$run/log.csv" "$run/run.json" "$run/history.png" models/results
 results=()

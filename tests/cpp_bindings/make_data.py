@@ -107,7 +107,9 @@ def tiny_graph(is_int8: bool) -> onnx.GraphProto:
 
 def write_model(path: Path, precision: str) -> None:
     """Write one of the test models with its contract."""
-    model = helper.make_model(tiny_graph(precision == "int8"), opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    model = helper.make_model(
+        tiny_graph(precision == "int8"), opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+    )
     if precision == "fp32":
         model.graph.initializer.remove(next(i for i in model.graph.initializer if i.name == "zero_point"))
     helper.set_model_props(model, {METADATA_KEY: spec(precision).to_json()})

@@ -63,8 +63,10 @@ class Scorer {
 
     std::vector<Reading> score(const std::vector<Frame>& frames) { return score(frames.data(), frames.size()); }
 
-    // Without allocating: the reading's own pointers say where causes and map go.
-    void score_into(const Frame& frame, dpiqa_reading& reading) { check(dpiqa_score(handle_.get(), &frame, 1, &reading)); }
+    // Without allocating: the readings' own pointers say where causes and maps go.
+    void score_into(const Frame* frames, std::size_t count, dpiqa_reading* readings) {
+        check(dpiqa_score(handle_.get(), frames, count, readings));
+    }
 
   private:
     struct Close {
@@ -79,7 +81,7 @@ class Scorer {
             readings[i].map.resize(static_cast<std::size_t>(info_.map_width) * static_cast<std::size_t>(info_.map_height));
             raw[i] = {0, 0, 0, readings[i].causes.data(), readings[i].map.data()};
         }
-        check(dpiqa_score(handle_.get(), frames, count, raw.data()));
+        score_into(frames, count, raw.data());
         for (std::size_t i = 0; i < count; ++i) {
             readings[i].score = raw[i].score;
             readings[i].preprocess_ms = raw[i].preprocess_ms;

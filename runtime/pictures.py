@@ -20,7 +20,9 @@ def check_size(image: np.ndarray, name: str | Path) -> None:
     """Refuse a picture of which there is too little to judge: a side below 32 pixels."""
     height, width = image.shape[:2]
     if min(height, width) < MIN_SIDE:
-        raise InputError(f"{name}: {width}x{height} pixels is too small to score, both sides must be at least {MIN_SIDE}")
+        raise InputError(
+            f"{name}: {width}x{height} pixels is too small to score, both sides must be at least {MIN_SIDE}"
+        )
 
 
 def read_picture(path: str | Path) -> np.ndarray:
@@ -56,5 +58,6 @@ def _is_truncated(data: bytes) -> bool:
 
 
 def _hides_pixels(image: np.ndarray | None) -> bool:
-    has_alpha = image is not None and image.ndim == 3 and image.shape[2] == 4
-    return has_alpha and bool(image[..., 3].min() < np.iinfo(image.dtype).max)
+    if image is None or image.ndim != 3 or image.shape[2] != 4:
+        return False
+    return bool(image[..., 3].min() < np.iinfo(image.dtype).max)

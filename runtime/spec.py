@@ -100,14 +100,14 @@ def parse_spec(document: str | bytes, file: str | Path) -> ModelSpec:
     """
     try:
         raw: Any = json.loads(document)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ContractError(f"{file}: its contract (metadata key '{METADATA_KEY}') is not JSON: {error}") from None
     if not isinstance(raw, dict):
         raise ContractError(f"{file}: its contract must be a JSON object, found {type(raw).__name__}")
     found = raw.get("spec_version")
     if isinstance(found, int) and found > SPEC_VERSION:
         raise ContractError(
-            f"{file}: its contract has spec version {found}, this release reads up to {SPEC_VERSION}; upgrade dpiqa-edge"
+            f"{file}: contract has spec version {found}, this release reads up to {SPEC_VERSION}: upgrade dpiqa-edge"
         )
     try:
         return ModelSpec.model_validate(raw)

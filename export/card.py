@@ -1,0 +1,156 @@
+"""Put measured figures into the contracts and write the model card: `python -m export.card --model FILE ...`.
+
+The figures come from `python -m train.evaluate --json`; nothing in a card is typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from runtime.command import run
+from runtime.errors import InputError
+from runtime.files import atomic_write
+from runtime.spec import EvaluatedOn, ModelSpec
+from train.datasets import TERMS
+
+from .contract import load_model, read_contract, save_model
+
+_PARTS = {"official": "official test", "all": "all pictures, none seen in training"}
+
+
+def load_results(files: list[Path]) -> list[dict[str, Any]]:
+    """Read evaluation JSON files, as printed by train.evaluate."""
+    results = []
+    for file in files:
+        try:
+            results.append(json.loads(file.read_text()))
+            _ = results[-1]["model"], results[-1]["split"], results[-1]["data"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{file}: not the JSON of train.evaluate ({error})") from None
+    return results
+
+
+def figures_of(model: Path, results: list[dict[str, Any]]) -> tuple[EvaluatedOn, ...]:
+    """The contract's entries for one model file."""
+    return tuple(
+        EvaluatedOn(name=name, split=_PARTS.get(result["split"]) or result["split"],
+                    **{key: row[key] for key in ("images", "srcc", "plcc", "rmse")})
+        for result in results
+        if result["model"] == model.name
+        for name, row in result["data"].items()
+    )  # fmt: skip
+
+
+def results_table(results: list[dict[str, Any]]) -> str:
+    """One row for each model, data set and subset, with 95 % intervals for the whole sets."""
+    lines = ["| model | data | pictures | SRCC | PLCC | PLCC fitted | KRCC | RMSE |", "| --- " * 8 + "|"]
+    for result in results:
+        for name, whole in result["data"].items():
+            label = f"{name}, {_PARTS.get(result['split'], result['split'])}"
+            for subset, row in [("", whole), *whole["subsets"].items()]:
+                low_high = whole["interval_95"] if not subset else {}
+                cells = [_figure(row, key, low_high) for key in ("srcc", "plcc", "plcc_fitted", "krcc")]
+                cells.append(f"{row['rmse']:.1f}")
+                place = f"... {subset}" if subset else label
+                lines.append(f"| {result['model']} | {place} | {row['images']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _figure(row: dict[str, float], key: str, intervals: dict[str, list[float]]) -> str:
+    low, high = intervals.get(key, (None, None))
+    return f"{row[key]:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None else "")
+
+
+def card(spec: ModelSpec, files: list[Path], results: list[dict[str, Any]], run_folder: Path, notes: str) -> str:
+    """The model card in Markdown: contract, data and terms, recipe, figures with intervals, and the author's notes."""
+    recipe = json.loads((run_folder / "run.json").read_text())
+    epochs = pd.read_csv(run_folder / "log.csv")
+    data = "\n".join(f"- **{t.name}** ({t.split} split): {t.images} pictures; {t.licence}." for t in spec.trained_on)
+    tested = "\n".join(
+        f"- **{name}**: {TERMS[name].licence}." for name in sorted({n for r in results for n in r["data"]})
+    )
+    sizes = ", ".join(f"`{file.name}` {file.stat().st_size / 1e6:.1f} MB" for file in files)
+    numbers = ", ".join(f"{key} {value}" for key, value in recipe["recipe"].items())
+    history = "\n".join(
+        f"| {row['epoch']:.0f} | {row['loss']:.3f} | {row['val_srcc']:.4f} | {row['val_plcc']:.4f} "
+        f"| {row['train_seconds'] / 60:.1f} |"
+        for row in epochs.to_dict("records")
+    )
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "timm", "onnx", "onnxruntime", "nvidia-modelopt")
+    )
+    return f"""# {spec.name} {spec.version}
+
+Blind picture quality, 0 to 100, higher is better: {spec.score.scale}.
+Files: {sizes}. Licence of code and weights: {spec.licence}.
+
+| | |
+| --- | --- |
+| network | {recipe["student"]["arch"]}, {recipe["parameters"] / 1e6:.2f}M parameters |
+| input `frames` | uint8 [N, {spec.input.height}, {spec.input.width}, 3], RGB, resize rule `{spec.input.resize}` |
+| output `score` | float32 [N], {spec.score.minimum:g} to {spec.score.maximum:g} |
+
+## Figures
+
+{results_table(results)}
+
+In brackets: 95 % bootstrap intervals (1,000 resamples of the pictures). `no near-duplicate` leaves out test pictures of
+which the authors' training part holds a near-duplicate. Scored with ONNX Runtime, one picture at a time.
+
+## Data
+
+Trained on:
+
+{data}
+
+Training pictures that are near-duplicates of a test picture were dropped; validation was drawn by near-duplicate group.
+Tested on:
+
+{tested}
+
+## Recipe
+
+`python -m train.student`, from ImageNet weights: {numbers}.
+Trained on {recipe["hardware"]}. The epoch with the best validation SRCC + PLCC was exported; the test
+sets took no part in any choice.
+
+| epoch | training loss | validation SRCC | validation PLCC | minutes |
+| --- | --- | --- | --- | --- |
+{history}
+
+{notes.strip()}
+
+Made by `python -m export.card` with {packages} on Python {platform.python_version()}.
+"""
+
+
+def main(
+    model: Annotated[list[Path], typer.Option(help="A model file; FP32 first, then those made from it.")],
+    evaluation: Annotated[list[Path], typer.Option(help="JSON of train.evaluate; may be given several times.")],
+    run_folder: Annotated[Path, typer.Option("--run", help="The training run's folder, for its recipe and log.")],
+    notes: Annotated[Path, typer.Option(help="Markdown on what the model is not good for.")],
+    out: Annotated[Path, typer.Option(help="The card to write.")],
+) -> None:
+    """Write each model's own figures into its contract, and one card for all of them."""
+    results = load_results(evaluation)
+    for file in model:
+        graph = load_model(file)
+        figures = figures_of(file, results)
+        if not figures:
+            raise InputError(f"{file}: none of the evaluations is of this file")
+        save_model(graph, read_contract(graph, file).model_copy(update={"evaluated_on": figures}), file)
+    spec = read_contract(load_model(model[0]), model[0])
+    with atomic_write(out) as target:
+        target.write(card(spec, model, results, run_folder, notes.read_text()).encode())
+    typer.echo(str(out))
+
+
+if __name__ == "__main__":
+    run(main)

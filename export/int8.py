@@ -1,0 +1,113 @@
+"""Quantize a model to INT8 Q/DQ: `python -m export.int8 --model FILE --calibration DIR --out FILE`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import random
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Literal
+
+import numpy as np
+import typer
+
+from runtime.command import run
+from runtime.engines import open_engine
+from runtime.errors import InputError
+from runtime.pictures import read_picture
+from runtime.preprocess import to_input
+from runtime.sources import expand, is_video
+from runtime.spec import InputSpec
+from train.metrics import plcc, srcc
+
+from .contract import load_model, read_contract, save_model
+
+MIN_CALIBRATION = 100
+_MIN_CHECKED, _MAX_CHECKED = 50, 500
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far one model's scores are from another's on the same frames; differences in points of 100."""
+
+    frames: int
+    srcc: float
+    plcc: float
+    mean: float
+    largest: float
+
+
+def read_frames(files: list[str], spec: InputSpec) -> np.ndarray:
+    """Pictures as the model sees them: uint8 `[N, H, W, 3]`."""
+    return np.stack([to_input(read_picture(file), spec) for file in files])
+
+
+def drift(reference: Path, candidate: Path, frames: np.ndarray) -> Drift:
+    """Score uint8 frames `[N, H, W, 3]` with both model files in ONNX Runtime and compare."""
+    a, b = (
+        np.array([engine.infer(frame[None]).score[0] for frame in frames], np.float64)
+        for engine in (open_engine(reference), open_engine(candidate))
+    )
+    return Drift(len(frames), srcc(b, a), plcc(b, a), float(np.abs(a - b).mean()), float(np.abs(a - b).max()))
+
+
+def quantize_onnx(model: Path, frames: np.ndarray, method: str, out: Path) -> None:
+    """Insert symmetric Q/DQ pairs (per-channel weights) with modelopt, ranges from uint8 `frames` `[N, H, W, 3]`."""
+    from modelopt.onnx.quantization import quantize  # takes seconds and logs to the console
+
+    chatter = io.StringIO()
+    logging.getLogger("modelopt").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # modelopt's and its dependencies' own
+        quantize(
+            str(model),
+            quantize_mode="int8",
+            calibration_data={"frames": frames},
+            calibration_method=method,
+            calibration_eps=["cpu"],
+            high_precision_dtype="fp32",
+            output_path=str(out),
+            log_level="ERROR",
+        )
+
+
+def main(
+    model: Annotated[Path, typer.Option(help="An FP32 model file with a contract.")],
+    calibration: Annotated[Path, typer.Option(help="Folder of pictures like those that the model will see.")],
+    out: Annotated[Path, typer.Option(help="The INT8 model file to write.")],
+    images: Annotated[int, typer.Option(min=MIN_CALIBRATION, help="How many pictures to calibrate on.")] = 300,
+    method: Annotated[Literal["max", "entropy"], typer.Option(help="How ranges are chosen.")] = "max",
+    seed: Annotated[int, typer.Option(help="Draws the calibration pictures.")] = 0,
+) -> None:
+    """Quantize and print how far the INT8 scores are from FP32, on pictures that calibration did not see."""
+    graph = load_model(model)
+    spec = read_contract(graph, model)
+    if spec.precision != "fp32":
+        raise InputError(f"{model}: is {spec.precision}, quantization starts from an fp32 model")
+    files = [file for file in expand(str(calibration)) if not is_video(file)]
+    if len(files) < MIN_CALIBRATION:
+        raise InputError(f"{calibration}: {len(files)} pictures, calibration needs at least {MIN_CALIBRATION}")
+    random.Random(seed).shuffle(files)
+    used, rest = files[:images], files[images : images + _MAX_CHECKED]
+    frames = read_frames(used, spec.input)
+    typer.echo(f"calibrating on {len(used)} pictures from {calibration} ({method})")
+    with TemporaryDirectory() as folder:
+        quantized = Path(folder, "int8.onnx")
+        quantize_onnx(model, frames, method, quantized)
+        save_model(load_model(quantized), spec.model_copy(update={"precision": "int8", "evaluated_on": ()}), out)
+    unseen = len(rest) >= _MIN_CHECKED
+    found = drift(model, out, read_frames(rest, spec.input) if unseen else frames)
+    kind = "unseen" if unseen else "calibration"
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    typer.echo(
+        f"INT8 against FP32 on {found.frames} {kind} pictures: SRCC {found.srcc:.4f}  PLCC {found.plcc:.4f}  "
+        f"mean difference {found.mean:.2f}  largest {found.largest:.2f} points"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,112 @@
+"""Write a trained student as ONNX with its contract inside: `python -m export.onnx --checkpoint FILE --out FILE`."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+import typer
+
+from runtime.command import run
+from runtime.errors import GateError
+from runtime.spec import InputSpec, ModelSpec, ScoreSpec, TrainedOn
+from train.datasets import TERMS
+from train.student import Student, load_student
+
+from .contract import load_model, save_model
+
+OPSET = 18
+MAX_PARITY_ERROR = 0.05
+
+
+def export_student(student: Student, input_spec: InputSpec, file: Path) -> None:
+    """Write the bare graph: uint8 `frames` `[N, H, W, 3]` in, float32 `score` `[N]` out, everything else inside."""
+    example = torch.zeros(2, input_spec.height, input_spec.width, 3, dtype=torch.uint8)
+    batch = torch.export.Dim("N", min=1, max=4096)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # PyTorch and onnxscript warn of their own internals here; nothing in it is about the exported graph.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            student.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["frames"],
+            output_names=["score"],
+            dynamic_shapes={"frames": {0: batch}},
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(file)
+
+
+def parity_error(student: Student, file: Path, frames: np.ndarray) -> float:
+    """Largest score difference in points between PyTorch and ONNX Runtime on uint8 frames `[N, H, W, 3]`."""
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (exported,) = session.run(["score"], {"frames": frames})
+    with torch.inference_mode():
+        expected = student(torch.from_numpy(frames)).numpy()
+    return float(np.abs(np.asarray(exported) - expected).max())
+
+
+def _probe_frames(spec: InputSpec) -> np.ndarray:
+    """Frames that exercise the whole range: noise at several contrasts, a ramp, black and white."""
+    rng = np.random.default_rng(0)
+    shape = (spec.height, spec.width, 3)
+    ramp = np.broadcast_to(np.linspace(0, 255, spec.width)[None, :, None], shape)
+    noise = [128 + rng.normal(0, deviation, shape) for deviation in (4, 16, 64)]
+    return np.clip(np.stack([*noise, ramp, np.zeros(shape), np.full(shape, 255.0)]), 0, 255).astype(np.uint8)
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop the exporter's notes on nodes and values: they quote source lines and folders of the machine."""
+    for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for tensor in model.graph.initializer:
+        del tensor.metadata_props[:]
+        tensor.doc_string = ""
+    return model
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Option(help="best.pt of a training run.")],
+    out: Annotated[Path, typer.Option(help="The ONNX file to write.")],
+    name: Annotated[str, typer.Option(help="The model's name in its contract.")] = "dpiqa-lite0",
+    version: Annotated[str, typer.Option(help="The model's version in its contract.")] = "0.1.0",
+) -> None:
+    """Export a checkpoint and prove that ONNX Runtime gives PyTorch's scores."""
+    student, about = load_student(checkpoint)
+    trained_on = tuple(TrainedOn(**entry, licence=TERMS[entry["name"]].licence) for entry in about["trained_on"])
+    spec = ModelSpec(
+        name=name,
+        version=version,
+        input=InputSpec(**about["input"]),
+        score=ScoreSpec(scale="; ".join(TERMS[entry.name].scale for entry in trained_on)),
+        trained_on=trained_on,
+        weights_sha256="0" * 64,
+        licence="Apache-2.0",
+    )
+    with TemporaryDirectory() as folder:
+        bare = Path(folder, "student.onnx")
+        export_student(student, spec.input, bare)
+        error = parity_error(student, bare, _probe_frames(spec.input))
+        if error > MAX_PARITY_ERROR:
+            raise GateError(
+                f"{out}: not written, ONNX Runtime is {error:.3f} points off PyTorch (limit {MAX_PARITY_ERROR})"
+            )
+        save_model(_without_traces(load_model(bare)), spec, out)
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, at most {error:.4f} points off PyTorch")
+
+
+if __name__ == "__main__":
+    run(main)

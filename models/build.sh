@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# From fetched data to the files in this folder:
+#
+#   bash models/build.sh BIQ2021 CLIVE CALIBRATION [RUN]
+#
+# BIQ2021      folder with Images/ and the two CSV files
+# CLIVE        ChallengeDB_release (LIVE in the Wild), used for testing only
+# CALIBRATION  folder of at least 100 pictures for INT8 (the shipped model: CID22's 250 originals)
+# RUN          where checkpoints, logs and curves go; an unfinished run there goes on (default runs/dpiqa-lite0)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+biq=$1 clive=$2 calibration=$3 run=${4:-runs/dpiqa-lite0}
+fp32=models/dpiqa-lite0.onnx int8=models/dpiqa-lite0-int8.onnx
+
+python -m train.student --data "biq2021=$biq" --split official --out "$run"
+python -m export.onnx --checkpoint "$run/best.pt" --out "$fp32"
+python -m export.int8 --model "$fp32" --calibration "$calibration" --out "$int8"
+mkdir -p models/results
+cp "$run/log.csv" "$run/run.json" "$run/history.png" models/results
+results=()
+for model in "$fp32" "$int8"; do
+  name=$(basename "$model" .onnx)
+  python -m train.evaluate --json --model "$model" --data "biq2021=$biq" --split official --plots models/results \
+    > "models/results/$name-biq2021.json"
+  python -m train.evaluate --json --model "$model" --data "clive=$clive" --split all --plots models/results \
+    > "models/results/$name-clive.json"
+  results+=(--evaluation "models/results/$name-biq2021.json" --evaluation "models/results/$name-clive.json")
+done
+python -m export.card --model "$fp32" --model "$int8" "${results[@]}" --run models/results --notes models/notes.md \
+  --out models/README.md

@@ -1,0 +1,119 @@
+"""What `dpiqa score` does: score every file in turn, tell of those that cannot be, go on."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import typer
+
+from .errors import DpiqaError, InputError
+from .files import atomic_write
+from .output import FORMATS, Csv, JsonLines, Output, Table, Writable
+from .pooling import Pool
+from .progress import Waiting
+from .reading import Band
+from .scorer import Scorer
+from .sources import expand, is_video
+from .video import announced_duration_s
+
+_BY_SUFFIX = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
+_INK: dict[Band, str] = {"bad": "red", "poor": "red", "fair": "yellow", "good": "green", "excellent": "bright_green"}
+
+
+class Batch:
+    """Scores files one after the other, with one frame in memory at a time.
+
+    `complain` gets one line for each name or file that cannot be scored. After `run`, `scored` and `failed` count them;
+    with `keep`, `videos` and `pictures` (name to score) hold what a plot needs.
+    """
+
+    def __init__(self, scorer: Scorer, fps: float | None, complain: Callable[[str], None], keep: bool = False) -> None:
+        self._scorer, self._fps, self._complain, self._keep = scorer, fps, complain, keep
+        self.scored = self.failed = 0
+        self.videos: list[Pool] = []
+        self.pictures: dict[str, float] = {}
+
+    def run(self, names: Sequence[str], output: Output, waiting: Waiting) -> None:
+        """Score what the names stand for (see sources.expand) and write it to `output`."""
+        files: list[str] = []
+        for name in names:
+            try:
+                files += expand(name)
+            except InputError as error:
+                self._refuse(error)
+        waiting.total = len(files)
+        for done, file in enumerate(files):
+            waiting.update(done, file)
+            try:
+                if is_video(file):
+                    self._video(file, output, waiting, done)
+                else:
+                    self._picture(file, output)
+            except InputError as error:
+                waiting.clear()
+                self._refuse(error)
+            else:
+                self.scored += 1
+        waiting.clear()
+
+    def _picture(self, file: str, output: Output) -> None:
+        reading = self._scorer.score(file)
+        output.reading(reading)
+        if self._keep:
+            self.pictures[file] = reading.score
+
+    def _video(self, file: str, output: Output, waiting: Waiting, done: int) -> None:
+        pool, duration_s = Pool(file), announced_duration_s(file)
+        for reading in self._scorer.stream(file, self._fps):
+            output.reading(reading)
+            pool.add(reading)
+            share = (reading.pts_s or 0.0) / duration_s if duration_s else 0.0
+            waiting.update(done + min(share, 1.0), file)
+        output.video(pool)
+        if self._keep:
+            self.videos.append(pool)
+
+    def _refuse(self, error: InputError) -> None:
+        self.failed += 1
+        self._complain(str(error))
+
+
+def open_output(
+    stack: ExitStack, form: str | None, out: Path | None, causes: Sequence[str], before_write: Callable[[], None]
+) -> Output:
+    """The output in the format asked for (default: by the suffix of `out`, else a table), to `out` or to stdout.
+
+    `before_write` is called before anything reaches a terminal. `out` appears when `stack` ends well.
+    """
+    form = form or _BY_SUFFIX.get(out.suffix.lower() if out else "", "table")
+    if form not in FORMATS:
+        raise DpiqaError(f"--format {form}: expected one of {', '.join(FORMATS)}")
+    stream: Writable = sys.stdout
+    in_colour = False
+    if out is not None:
+        file = stack.enter_context(atomic_write(out))
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
+        stack.callback(text.detach)
+        stream = text
+    elif sys.stdout.isatty():
+        stream = _Terminal(before_write)
+        in_colour = not os.environ.get("NO_COLOR")
+    if form == "json":
+        return JsonLines(stream)
+    if form == "csv":
+        return Csv(stream, causes)
+    return Table(stream, (lambda name, text: typer.style(text, fg=_INK[name])) if in_colour else None)
+
+
+class _Terminal:
+    def __init__(self, before_write: Callable[[], None]) -> None:
+        self._before_write = before_write
+
+    def write(self, text: str, /) -> int:
+        self._before_write()
+        return sys.stdout.write(text)

@@ -1,0 +1,126 @@
+"""The command `dpiqa`.
+
+Exit status: 0 everything was scored; 1 some files could not be scored, the others were; 2 nothing could be scored, or
+the command itself was wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from .command import complain, run
+from .errors import DpiqaError
+
+app = typer.Typer(
+    help="Scores the quality of pictures and video, 0 (bad) to 100 (excellent), without a reference.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"dpiqa {version('dpiqa-edge')}")
+        except PackageNotFoundError:
+            print("dpiqa, not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Scores the quality of pictures and video, 0 (bad) to 100 (excellent), without a reference."""
+
+
+@app.command()
+def score(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH", help="Pictures, videos, folders (with all below them), globs.")
+    ],
+    model: Annotated[Path | None, typer.Option(help="Model file (default: the shipped one).")] = None,
+    engine: Annotated[str, typer.Option(help="Engine: auto or onnxruntime.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads (default: the engine's choice).")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames to score per second of video (default: all).")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="table, json (one object a line) or csv (default: --out's suffix).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the scores into this PNG file.")] = None,
+) -> None:
+    """Score pictures and videos.
+
+    Exit status: 0 all scored, 1 some files could not be scored, 2 nothing could be scored.
+    """
+    from .batch import Batch, open_output
+    from .files import atomic_write
+    from .progress import Waiting
+    from .scorer import Scorer
+    from .video import Sampler
+
+    Sampler(fps)  # refuse a bad number before the model is loaded
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise DpiqaError(f"--plot {plot}: only PNG can be written, choose a name that ends in .png")
+    scorer = Scorer(model, engine, threads)
+    batch, waiting = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), keep=plot is not None), Waiting()
+    with ExitStack() as stack:
+        stack.callback(waiting.clear)
+        output = open_output(stack, form, out, scorer.spec.causes, waiting.clear)
+        picture = stack.enter_context(atomic_write(plot)) if plot else None
+        batch.run(paths, output, waiting)
+        if not batch.scored:
+            raise typer.Exit(2)
+        if picture is not None:
+            from .plot import plot_png
+
+            plot_png(picture, batch.videos, batch.pictures)
+    if batch.failed:
+        raise typer.Exit(1)
+
+
+def main() -> NoReturn:
+    """Run the command and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
+    with _native_chatter_silenced():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("dpiqa: %(message)s"))
+        logging.getLogger("runtime").addHandler(handler)
+        run(app, "dpiqa")
+
+
+@contextmanager
+def _native_chatter_silenced() -> Iterator[None]:
+    """Keep stderr to ourselves: libpng, libjpeg, FFmpeg and OpenCV write there on their own about every bad file."""
+    ours = os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1)
+    theirs = sys.stderr
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        sys.stderr = ours
+        yield
+    finally:
+        sys.stderr = theirs
+        os.dup2(ours.fileno(), 2)
+        ours.close()
+        os.close(nowhere)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import InputError
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file that appears under its name only when the block ends well; on any exception nothing is left behind.
+
+    A device or a pipe is written directly. Raises InputError at once if the place cannot be written to.
+    """
+    target = Path(path).resolve()
+    is_special = target.exists() and not target.is_file() and not target.is_dir()
+    part = target if is_special else target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        file = part.open("wb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written, {(error.strerror or str(error)).lower()}") from None
+    try:
+        with file:
+            yield file
+        if not is_special:
+            part.replace(target)
+    except BaseException:
+        if not is_special:
+            part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,119 @@
+"""How readings and summaries are written: a table for people, JSON lines and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from .pooling import Pool
+from .reading import Band, Reading, band
+
+FORMATS = ("table", "json", "csv")
+MAX_ROWS = 60
+STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+STAGES = ("decode", "preprocess", "infer", "total")
+
+Paint = Callable[[Band, str], str]
+
+
+class Writable(Protocol):
+    """Anything that text can be written to."""
+
+    def write(self, text: str, /) -> object:
+        """Take the next piece of text."""
+        ...
+
+
+class Output(Protocol):
+    """Takes each reading as it comes, and each video's pool at its end."""
+
+    def reading(self, reading: Reading) -> None:
+        """Write one frame."""
+        ...
+
+    def video(self, pool: Pool) -> None:
+        """Write what is known once the video of the last readings has ended."""
+        ...
+
+
+class JsonLines:
+    """One JSON object a line: a reading for each frame, a summary after each video."""
+
+    def __init__(self, stream: Writable) -> None:
+        self._stream = stream
+
+    def reading(self, reading: Reading) -> None:
+        """See Output."""
+        self._stream.write(reading.to_json() + "\n")
+
+    def video(self, pool: Pool) -> None:
+        """See Output."""
+        self._stream.write(pool.summary().to_json() + "\n")
+
+
+class Csv:
+    """One row for each reading and one header; summaries have other fields, and are left to the other formats."""
+
+    def __init__(self, stream: Writable, causes: Sequence[str] = ()) -> None:
+        self._causes = causes
+        self._writer = csv.writer(stream, lineterminator="\n")
+        header = ["source", "index", "pts_s", "score", "band", *(f"cause_{name}" for name in causes)]
+        self._writer.writerow(header + [f"{stage}_ms" for stage in STAGES])
+
+    def reading(self, reading: Reading) -> None:
+        """See Output."""
+        values = reading.model_dump(mode="json")
+        row = [values[name] for name in ("source", "index", "pts_s", "score", "band")]
+        row += [values["causes"].get(name) for name in self._causes]
+        self._writer.writerow(row + [values["latency_ms"].get(stage) for stage in STAGES])
+
+    def video(self, pool: Pool) -> None:
+        """See Output."""
+
+
+class Table:
+    """A row for each picture as it comes; for each video its curve in at most 60 rows, then its summary.
+
+    `paint` may colour the name of a band.
+    """
+
+    def __init__(self, stream: Writable, paint: Paint | None = None) -> None:
+        self._stream, self._paint = stream, paint or (lambda _, text: text)
+        self._has_header = False
+
+    def reading(self, reading: Reading) -> None:
+        """See Output."""
+        if reading.pts_s is not None:
+            return
+        if not self._has_header:
+            self._stream.write(f"{'score':>5}  {'quality':9}  {'ms':>6}  picture\n")
+            self._has_header = True
+        name = self._paint(reading.band, f"{reading.band:9}")
+        self._stream.write(f"{reading.score:5.1f}  {name}  {reading.latency_ms['total']:6.1f}  {reading.source}\n")
+
+    def video(self, pool: Pool) -> None:
+        """See Output."""
+        self._has_header = False
+        summary = pool.summary()
+        step_s = next((step for step in STEPS_S if summary.duration_s <= step * MAX_ROWS), STEPS_S[-1])
+        rows = [f"{summary.source}", f"{'time':>8}  {'score':>5}  {'lowest':>6}  quality"]
+        for part in pool.intervals(step_s):
+            name = band(part.mean)
+            rows.append(f"{clock(part.pts_s):>8}  {part.mean:5.1f}  {part.min:6.1f}  {self._paint(name, name)}")
+        worst = summary.worst_second
+        rows += [
+            f"{summary.frames} frames in {summary.duration_s:.1f} s: mean {summary.mean:.1f} "
+            f"({self._paint(summary.band, summary.band)}), harmonic mean {summary.harmonic_mean:.1f}, "
+            f"5th percentile {summary.p5:.1f}, lowest {summary.min:.1f}, "
+            f"worst second {worst.mean:.1f} at {clock(worst.pts_s, 1)}"
+        ]
+        self._stream.write("\n".join(rows) + "\n")
+
+
+def clock(seconds: float, decimals: int = 0) -> str:
+    """Seconds as minutes and seconds, or with hours where there are any: 0:07, 1:02:30."""
+    minutes, rest = divmod(round(seconds, decimals), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    shown = f"{rest:0{3 + decimals if decimals else 2}.{decimals}f}"
+    return f"{hours}:{minutes:02}:{shown}" if hours else f"{minutes}:{shown}"

@@ -1,0 +1,86 @@
+"""From the scores of frames to the score of a video."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .reading import Reading, Summary, WorstSecond, band
+
+Scores = NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """A stretch of a video: when it starts, the mean and the lowest score in it."""
+
+    pts_s: float
+    mean: float
+    min: float
+
+
+class Pool:
+    """Collects the readings of one video, 16 bytes a frame."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._pts, self._scores = array("d"), array("d")
+
+    def __len__(self) -> int:
+        return len(self._scores)
+
+    def add(self, reading: Reading) -> None:
+        """Take in the next reading, in order of time."""
+        self._pts.append(reading.pts_s or 0.0)
+        self._scores.append(reading.score)
+
+    def curve(self) -> tuple[Scores, Scores]:
+        """Presentation times in seconds and scores, each float64 `[frames]`."""
+        return np.array(self._pts), np.array(self._scores)
+
+    def duration_s(self) -> float:
+        """From the first frame to the end of the last, which is taken to last as long as a typical one."""
+        pts, _ = self.curve()
+        return float(pts[-1] - pts[0] + np.median(np.diff(pts))) if len(pts) > 1 else 0.0
+
+    def summary(self) -> Summary:
+        """Pool what was collected; at least one reading must have been added."""
+        pts, scores = self.curve()
+        mean = float(scores.mean())
+        return Summary(
+            source=self.source,
+            frames=len(self),
+            duration_s=self.duration_s(),
+            mean=mean,
+            band=band(mean),
+            p5=float(np.percentile(scores, 5)),
+            harmonic_mean=harmonic_mean(scores),
+            worst_second=worst_second(pts, scores, self.duration_s()),
+            min=float(scores.min()),
+        )
+
+    def intervals(self, step_s: float) -> Iterator[Interval]:
+        """The curve in steps of `step_s` seconds on a grid from 0; steps without a frame are left out."""
+        pts, scores = self.curve()
+        cells, starts = np.unique(np.floor(pts / step_s), return_index=True)
+        for cell, part in zip(cells, np.split(scores, starts[1:]), strict=True):
+            yield Interval(float(cell * step_s), float(part.mean()), float(part.min()))
+
+
+def harmonic_mean(scores: Scores) -> float:
+    """A mean that leans towards the worst frames, pooled as libvmaf does: shifted by 1, lest a single 0 give 0."""
+    return float(1 / np.mean(1 / (1 + np.maximum(scores, 0))) - 1)
+
+
+def worst_second(pts: Scores, scores: Scores, duration_s: float) -> WorstSecond:
+    """The lowest mean over a second that starts at a frame and fits into the video, or over all of a shorter one."""
+    ends = np.searchsorted(pts, pts + 1 - 1e-6)
+    fits = np.flatnonzero(pts + 1 <= pts[0] + duration_s + 1e-6)
+    starts = fits if fits.size else np.array([0])
+    sums = np.concatenate(([0.0], np.cumsum(scores)))
+    means = (sums[ends[starts]] - sums[starts]) / (ends[starts] - starts)
+    lowest = int(means.argmin())
+    return WorstSecond(pts_s=float(pts[starts[lowest]]), mean=float(means[lowest]))

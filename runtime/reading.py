@@ -1,0 +1,77 @@
+"""What is known about one frame (a Reading) and about a whole video (a Summary)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+Band = Literal["bad", "poor", "fair", "good", "excellent"]
+BANDS: tuple[tuple[float, Band], ...] = (
+    (20, "bad"),
+    (40, "poor"),
+    (60, "fair"),
+    (80, "good"),
+    (100, "excellent"),
+)
+
+# Three decimals say more than a model knows, and keep a line of JSON readable.
+Rounded = Annotated[float, PlainSerializer(lambda value: round(value, 3), when_used="json")]
+Seconds = Annotated[float, PlainSerializer(lambda value: round(value, 6), when_used="json")]
+
+
+def band(score: float) -> Band:
+    """Name the fifth of the scale that a score from 0 to 100 lies in; a boundary belongs to the better band."""
+    for end, name in BANDS:
+        if score < end:
+            return name
+    return "excellent"
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    def to_json(self) -> str:
+        """One JSON object on one line, the same in every output."""
+        return self.model_dump_json()
+
+
+class Reading(_Line):
+    """The quality of one frame.
+
+    `index` counts the frames of its source from 0, including those that sampling skipped (0 for a picture); `pts_s` is
+    its presentation time in seconds (None for a picture); `score` is 0 to 100, higher is better; `causes` gives 0 to 1
+    for each cause that the model names; `latency_ms` has `preprocess`, `infer`, `total`, and `decode` where it was read
+    from a file.
+    """
+
+    type: Literal["reading"] = "reading"
+    source: str
+    index: int = 0
+    pts_s: Seconds | None = None
+    score: Rounded
+    band: Band
+    causes: dict[str, Rounded] = {}
+    latency_ms: dict[str, Rounded] = {}
+
+
+class WorstSecond(_Line):
+    """The second of a video with the lowest mean score, and when it starts."""
+
+    pts_s: Seconds
+    mean: Rounded
+
+
+class Summary(_Line):
+    """The pooled quality of a video: all scores are 0 to 100, `p5` is the 5th percentile of the frames' scores."""
+
+    type: Literal["summary"] = "summary"
+    source: str
+    frames: int
+    duration_s: Seconds
+    mean: Rounded
+    band: Band
+    p5: Rounded
+    harmonic_mean: Rounded
+    worst_second: WorstSecond
+    min: Rounded

@@ -1,0 +1,106 @@
+"""The way in from Python: open a model, hand it pictures or video, get readings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from time import perf_counter
+
+import cv2
+import numpy as np
+
+from .engines import open_engine
+from .errors import InputError
+from .models import shipped_model
+from .pictures import check_size, read_picture
+from .preprocess import to_input
+from .reading import Reading, band
+from .sources import expand, is_video
+from .spec import ModelSpec
+from .video import Frame, read_video
+
+PathLike = str | os.PathLike[str]
+
+
+class Scorer:
+    """Scores pictures and video with one model file.
+
+    `model` is a model file (default: the shipped one), `engine` the name of an engine or `auto`, `threads` how many CPU
+    threads it may use (default: its own choice). Raises EngineError or ContractError if the model cannot be used.
+    """
+
+    def __init__(self, model: PathLike | None = None, engine: str = "auto", threads: int | None = None) -> None:
+        self.engine = open_engine(os.fspath(model) if model else str(shipped_model()), engine, threads)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The contract of the model."""
+        return self.engine.spec
+
+    def score(self, picture: PathLike | np.ndarray, source: str | None = None) -> Reading:
+        """Score one picture: a path, or an array uint8 `[h, w, 3]` in BGR or `[h, w]` in grey, sides of 32 or more.
+
+        `source` is what the reading calls it (default: the path, or "array"). Raises InputError.
+        """
+        began = perf_counter()
+        if isinstance(picture, np.ndarray):
+            return self._read(Frame(_to_bgr(picture), source or "array"))
+        path = os.fspath(picture)
+        if is_video(path):
+            raise InputError(f"{path}: not a picture; a video is scored with stream")
+        return self._read(Frame(read_picture(path), source or path), began)
+
+    def stream(self, path: PathLike, fps: float | None = None) -> Iterator[Reading]:
+        """Score a video lazily, `fps` frames per second of its time (None for every frame). Raises InputError."""
+        began = perf_counter()
+        for frame in read_video(os.fspath(path), fps):
+            check_size(frame.pixels, frame.source)
+            yield self._read(frame, began)
+            began = perf_counter()
+
+    def score_many(self, items: Iterable[PathLike | np.ndarray], fps: float | None = None) -> Iterator[Reading]:
+        """Score pictures, videos, folders, globs and arrays lazily, in order; InputError at the first bad one."""
+        for item in items:
+            if isinstance(item, np.ndarray):
+                yield self.score(item)
+                continue
+            for path in expand(item):
+                if is_video(path):
+                    yield from self.stream(path, fps)
+                else:
+                    yield self.score(path)
+
+    def _read(self, frame: Frame, began: float | None = None) -> Reading:
+        start = perf_counter()
+        row = to_input(frame.pixels, self.spec.input)
+        ready = perf_counter()
+        outputs = self.engine.infer(row[None])
+        end = perf_counter()
+        stages = {} if began is None else {"decode": start - began}
+        stages |= {
+            "preprocess": ready - start,
+            "infer": end - ready,
+            "total": end - (start if began is None else began),
+        }
+        score = float(outputs.score[0])
+        return Reading(
+            source=frame.source,
+            index=frame.index,
+            pts_s=frame.pts_s,
+            score=score,
+            band=band(score),
+            causes={}
+            if outputs.causes is None
+            else dict(zip(self.spec.causes, outputs.causes[0].tolist(), strict=True)),
+            latency_ms={stage: seconds * 1000 for stage, seconds in stages.items()},
+        )
+
+
+def _to_bgr(array: np.ndarray) -> np.ndarray:
+    is_grey = array.ndim == 2
+    if array.dtype != np.uint8 or not (is_grey or (array.ndim == 3 and array.shape[2] == 3)):
+        found = f"{array.dtype} {list(array.shape)}"
+        raise InputError(f"array: expected uint8 [h, w, 3] in BGR or [h, w] in grey, found {found}")
+    check_size(array, "array")
+    array = np.ascontiguousarray(array)
+    return cv2.cvtColor(array, cv2.COLOR_GRAY2BGR) if is_grey else array

@@ -1,0 +1,184 @@
+"""From checkpoint to ONNX to INT8: same scores, a contract that is true, nothing half-written on bad input."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from export.contract import load_model, read_contract, save_model, weights_sha256
+from export.int8 import drift, read_frames
+from runtime import Scorer
+from runtime.engines import open_engine
+from runtime.errors import ContractError, InputError
+from runtime.models import shipped_model
+from runtime.sources import expand
+from train.student import Student, load_student
+
+CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"
+
+
+def _run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained student at 96x96, with batch statistics that are not the identity."""
+    torch.manual_seed(0)
+    student = Student()
+    for name, value in student.state_dict().items():
+        if name.endswith(("running_mean", "running_var")):
+            value.add_(torch.rand_like(value) * 0.1)
+    about = {
+        "student": student.config,
+        "input": {"height": 96, "width": 64, "resize": "area"},
+        "trained_on": [{"name": "csv", "split": "grouped", "images": 3}],
+    }
+    path = tmp_path_factory.mktemp("checkpoint") / "best.pt"
+    torch.save({"about": about, "ema": student.state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Path) -> Path:
+    out = checkpoint.with_name("tiny.onnx")
+    done = _run("export.onnx", "--checkpoint", checkpoint, "--out", out, "--name", "tiny")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_onnx_scores_like_torch_for_any_batch(checkpoint: Path, exported: Path) -> None:
+    student, _ = load_student(checkpoint)
+    engine = open_engine(exported)
+    for count in (1, 5):
+        frames = np.random.default_rng(count).integers(0, 256, (count, 96, 64, 3)).astype(np.uint8)
+        with torch.inference_mode():
+            expected = student(torch.from_numpy(frames)).numpy()
+        assert engine.infer(frames).score == pytest.approx(expected, abs=0.05)
+
+
+def test_contract_tells_the_truth_and_nothing_of_the_machine(exported: Path) -> None:
+    graph = load_model(exported)
+    spec = read_contract(graph, exported)
+    assert (spec.input.height, spec.input.width) == (96, 64)
+    assert spec.trained_on[0].images == 3
+    assert spec.weights_sha256 == weights_sha256(graph)
+    assert graph.opset_import[0].version >= 17
+    assert [entry.key for entry in graph.metadata_props] == ["dpiqa"]
+    assert not any(node.metadata_props or node.doc_string for node in graph.graph.node)
+    del graph.graph.initializer[:]
+    assert b".py" not in graph.SerializeToString()
+
+
+def test_weights_hash_changes_with_one_weight(exported: Path) -> None:
+    graph = load_model(exported)
+    before = weights_sha256(graph)
+    tensor = next(t for t in graph.graph.initializer if len(t.dims) == 4)
+    values = onnx.numpy_helper.to_array(tensor).copy()
+    values.flat[0] += 1e-3
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    assert weights_sha256(graph) != before
+
+
+def test_saving_replaces_the_contract_and_keeps_the_graph(exported: Path, tmp_path: Path) -> None:
+    graph = load_model(exported)
+    spec = read_contract(graph, exported)
+    copy = tmp_path / "copy.onnx"
+    save_model(graph, spec.model_copy(update={"version": "9"}), copy)
+    assert read_contract(load_model(copy), copy).version == "9"
+    assert load_model(copy).graph == load_model(exported).graph
+
+
+@pytest.mark.parametrize("module", ["export.onnx", "export.int8"])
+def test_unusable_input_is_one_line_and_leaves_no_file(module: str, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.file"
+    bad.write_bytes(b"neither a checkpoint nor ONNX")
+    source = "--checkpoint" if module == "export.onnx" else "--model"
+    extra = [] if module == "export.onnx" else ["--calibration", tmp_path]
+    for path in (bad, tmp_path / "absent"):
+        done = _run(module, source, path, "--out", tmp_path / "out.onnx", *extra)
+        assert done.returncode == 2
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert str(path) in done.stderr
+    assert sorted(tmp_path.iterdir()) == [bad]
+
+
+def test_int8_refuses_too_few_calibration_pictures(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "three"
+    folder.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((64, 64, 3), 80 * number, np.uint8))
+    done = _run("export.int8", "--model", exported, "--calibration", folder, "--out", tmp_path / "q.onnx")
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith(f"{folder}: 3 pictures, calibration needs at least 100")
+    assert not (tmp_path / "q.onnx").exists()
+
+
+def test_int8_refuses_a_model_without_contract(exported: Path, tmp_path: Path) -> None:
+    graph = load_model(exported)
+    del graph.metadata_props[:]
+    bare = tmp_path / "bare.onnx"
+    onnx.save(graph, bare)
+    with pytest.raises(ContractError, match="no dpiqa contract inside"):
+        read_contract(graph, bare)
+    done = _run("export.int8", "--model", bare, "--calibration", tmp_path, "--out", tmp_path / "q.onnx")
+    assert done.returncode == 2
+    assert "no dpiqa contract inside" in done.stderr
+
+
+def test_unwritable_place_is_refused(exported: Path) -> None:
+    graph = load_model(exported)
+    with pytest.raises(InputError, match="cannot be written"):
+        save_model(graph, read_contract(graph, exported), Path("/proc/nowhere/out.onnx"))
+
+
+def _clip_frames(folder: Path, count: int) -> Path:
+    """Crops of the example clip at several scales, as PNG files."""
+    capture, rng = cv2.VideoCapture(str(CLIP)), np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(count):
+        capture.set(cv2.CAP_PROP_POS_FRAMES, number * 499 // count)
+        frame = capture.read()[1]
+        side = int(rng.integers(400, 1080))
+        top, left = int(rng.integers(0, 1081 - side)), int(rng.integers(0, 1921 - side))
+        crop = cv2.resize(frame[top : top + side, left : left + side], (400, 400), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(folder / f"{number}.png"), crop)
+    return folder
+
+
+@pytest.mark.slow
+def test_int8_of_the_shipped_student_ranks_as_fp32_does(tmp_path: Path) -> None:
+    pictures = _clip_frames(tmp_path / "pictures", 160)
+    out = tmp_path / "int8.onnx"
+    done = _run(
+        "export.int8",
+        "--model",
+        shipped_model("dpiqa-lite0"),
+        "--calibration",
+        pictures,
+        "--images",
+        "100",
+        "--out",
+        out,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "on 60 unseen pictures" in done.stdout
+    graph = load_model(out)
+    assert read_contract(graph, out).precision == "int8"
+    quantized = {node.output[0] for node in graph.graph.node if node.op_type == "DequantizeLinear"}
+    convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
+    assert all(node.input[0] in quantized and node.input[1] in quantized for node in convolutions)
+    frames = read_frames(list(expand(str(pictures))), read_contract(graph, out).input)
+    found = drift(shipped_model("dpiqa-lite0"), out, frames)
+    assert found.srcc > 0.98
+    assert found.mean < 3
+    assert Scorer(out).score(np.full((64, 64, 3), 128, np.uint8)).score >= 0

@@ -1,0 +1,67 @@
+"""The shipped models on the shipped clip: what the first command shows a user must be there."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.contract import load_model, read_contract, weights_sha256
+from runtime import Reading, Scorer
+from runtime.models import shipped_model
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+STRETCHES = runpy.run_path(str(EXAMPLES / "make_clip.py"))["STRETCHES"]
+MODELS = ("dpiqa-lite0", "dpiqa-lite0-int8")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def readings(request: pytest.FixtureRequest) -> list[Reading]:
+    return list(Scorer(shipped_model(request.param)).stream(EXAMPLES / "clip.mp4", fps=2))
+
+
+def _mean(readings: list[Reading], begin: float, end: float) -> float:
+    return float(np.mean([reading.score for reading in readings if begin <= (reading.pts_s or 0) < end]))
+
+
+@pytest.mark.parametrize(("begin", "end", "spoil"), STRETCHES, ids=[stretch[2].__name__ for stretch in STRETCHES])
+def test_every_spoilt_stretch_dips_below_its_clean_neighbours(
+    readings: list[Reading], begin: float, end: float, spoil: object
+) -> None:
+    spoilt = _mean(readings, begin, end)
+    for neighbour in (_mean(readings, begin - 2, begin), _mean(readings, end, end + 2)):
+        assert spoilt < neighbour - 10
+
+
+def test_clip_is_twenty_seconds_of_1080p(readings: list[Reading]) -> None:
+    assert len(readings) == 40
+    assert readings[-1].pts_s == pytest.approx(19.5, abs=0.1)
+    assert (EXAMPLES / "clip.mp4").stat().st_size < 4_000_000
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_contract_is_true(name: str) -> None:
+    path = shipped_model(name)
+    graph = load_model(path)
+    spec = read_contract(graph, path)
+    assert spec.weights_sha256 == weights_sha256(graph)
+    assert spec.precision == ("int8" if name.endswith("int8") else "fp32")
+    assert {entry.name for entry in spec.evaluated_on} == {"biq2021", "clive"}
+    assert "clive" not in {entry.name for entry in spec.trained_on}
+
+
+def test_int8_loses_at_most_0_003_srcc() -> None:
+    fp32, int8 = (
+        {entry.name: entry.srcc for entry in read_contract(load_model(shipped_model(name)), shipped_model(name)).evaluated_on}
+        for name in MODELS
+    )
+    assert all(int8[name] >= fp32[name] - 0.003 for name in fp32)
+
+
+def test_beats_the_baseline_it_must_beat() -> None:
+    path = shipped_model("dpiqa-lite0")
+    srcc = {entry.name: entry.srcc for entry in read_contract(load_model(path), path).evaluated_on}
+    assert srcc["biq2021"] > 0.846
+    assert srcc["clive"] > 0.754

@@ -1,0 +1,148 @@
+"""Training for real, on small pictures: it learns, it survives SIGKILL to the bit, it refuses what it cannot use."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from runtime.spec import InputSpec
+from train.datasets import load
+from train.frames import RatedFrames
+from train.student import Student, load_student
+
+
+def _command(table: Path, out: Path, *options: str) -> list[str]:
+    small = ["--size", "96", "--crop", "64", "--batch", "8"]
+    return [
+        sys.executable,
+        "-m",
+        "train.student",
+        "--data",
+        f"csv={table}",
+        "--split",
+        "ratio:0",
+        "--out",
+        str(out),
+        *small,
+        *options,
+    ]
+
+
+def _train(table: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(_command(table, out, *options), capture_output=True, text=True, check=False)
+
+
+def _weights(out: Path) -> dict[str, torch.Tensor]:
+    return torch.load(out / "best.pt", weights_only=True)["ema"]
+
+
+@pytest.fixture(scope="module")
+def trained(rated_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    done = _train(rated_set, out, "--epochs", "4")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.slow
+def test_it_learns_and_leaves_its_log_and_curves(trained: Path) -> None:
+    lines = (trained / "log.csv").read_text().splitlines()
+    assert len(lines) == 5
+    first, last = (float(line.split(",")[1]) for line in (lines[1], lines[-1]))
+    assert last < 0.8 * first
+    assert np.asarray(Image.open(trained / "history.png")).std() > 5
+    assert json.loads((trained / "run.json").read_text())["recipe"]["epochs"] == 4
+
+
+@pytest.mark.slow
+def test_killed_run_goes_on_to_the_same_weights(rated_set: Path, trained: Path, tmp_path: Path) -> None:
+    command = [*_command(rated_set, tmp_path, "--epochs", "4"), "--save-every", "2"]
+    for kills in range(2):
+        victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        seen = (tmp_path / "last.pt").stat().st_mtime_ns if kills else 0
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "last.pt").exists() or (tmp_path / "last.pt").stat().st_mtime_ns == seen:
+            assert victim.poll() is None, "finished before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.wait()
+        saved = torch.load(tmp_path / "last.pt", weights_only=True)
+        assert saved["epoch"] < 4
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    resumed, straight = _weights(tmp_path), _weights(trained)
+    assert all(torch.equal(resumed[name], straight[name]) for name in straight)
+
+
+@pytest.mark.slow
+def test_another_recipe_does_not_continue_a_run(rated_set: Path, trained: Path) -> None:
+    done = _train(rated_set, trained, "--epochs", "9")
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].endswith("choose another --out to start anew")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--split", "official"], "no official test part"),
+        (["--crop", "128"], "--crop 128 is larger than --size 96"),
+        (["--data", "csv=/nowhere.csv"], "/nowhere.csv does not exist"),
+    ],
+)
+def test_bad_command_is_one_line_and_writes_nothing(
+    rated_set: Path, tmp_path: Path, options: list[str], told: str
+) -> None:
+    done = _train(rated_set, tmp_path / "run", *options)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_crops_keep_the_native_scale_and_depend_on_seed_epoch_and_index_alone(rated_set: Path) -> None:
+    samples = load("csv", rated_set)
+    spec = InputSpec(height=96, width=96)
+    whole, crops = RatedFrames(samples, spec), RatedFrames(samples, spec, crop=64, seed=1)
+    frame, crop = whole[3][0].numpy(), crops[3][0].numpy()
+    places = [frame[y : y + 64, x : x + 64] for y in range(33) for x in range(33)]
+    assert any(np.array_equal(crop, place) or np.array_equal(crop, place[:, ::-1]) for place in places)
+    assert np.array_equal(crop, RatedFrames(samples, spec, crop=64, seed=1)[3][0].numpy())
+    crops.epoch = 1
+    assert not np.array_equal(crop, crops[3][0].numpy())
+
+
+def test_untrained_student_starts_in_the_middle_of_the_scale() -> None:
+    frames = torch.randint(0, 256, (4, 96, 96, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        score = Student().eval()(frames)
+    assert score.shape == (4,)
+    assert ((score > 30) & (score < 70)).all()
+
+
+def test_imagenet_weights_fill_the_whole_trunk() -> None:
+    student = Student()
+    before = {name: value.clone() for name, value in student.trunk.state_dict().items()}
+    student.load_imagenet()
+    changed = {name for name, value in student.trunk.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {name for name in before if not name.endswith("num_batches_tracked")}
+
+
+def test_not_a_checkpoint(tmp_path: Path) -> None:
+    from runtime.errors import InputError
+
+    bad = tmp_path / "bad.pt"
+    bad.write_bytes(b"no")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        load_student(bad)
+    with pytest.raises(InputError, match="no such file"):
+        load_student(tmp_path / "absent.pt")

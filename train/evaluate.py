@@ -1,0 +1,118 @@
+"""Measure a model against human opinion: `python -m train.evaluate --model FILE --data NAME=PATH`."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from runtime.command import run
+from runtime.engines import open_engine
+from runtime.errors import InputError
+from runtime.pictures import read_picture
+from runtime.preprocess import to_input
+from runtime.spec import InputSpec
+
+from .datasets import Sample, load, parse_source
+from .frames import RatedFrames
+from .loop import predict
+from .metrics import agreement, bootstrap
+from .plots import plot_scatter
+from .splits import split as divide
+from .student import load_student
+
+
+def score_samples(model: Path, samples: list[Sample], progress: bool = False) -> np.ndarray:
+    """Score pictures with a checkpoint (`.pt`) or a model file: float64 `[N]` in 0 to 100."""
+    if model.suffix == ".pt":
+        student, about = load_student(model)
+        return predict(student, RatedFrames(samples, InputSpec(**about["input"])))[0]
+    engine = open_engine(model)
+    pictures = track(samples, f"scoring with {model.name}", disable=not progress)
+    rows = [engine.infer(to_input(read_picture(sample.path), engine.spec.input)[None]).score[0] for sample in pictures]
+    return np.asarray(rows, np.float64)
+
+
+def tested_part(samples: list[Sample], split: str) -> list[Sample]:
+    """The pictures to score: everything for `all`, else the test part of a split."""
+    return samples if split == "all" else divide(samples, split).test
+
+
+def subsets(tested: list[Sample], everything: list[Sample]) -> dict[str, list[int]]:
+    """Positions of the parts of a test set that deserve figures of their own.
+
+    The data set's own subsets and, where the authors' training part holds near-duplicates of test pictures, the test
+    pictures without one (`no near-duplicate`): published figures were made with both kinds.
+    """
+    named: dict[str, list[int]] = defaultdict(list)
+    in_training = {sample.group for sample in everything if sample.official == "train"}
+    leak_free = [n for n, sample in enumerate(tested) if sample.official == "test" and sample.group not in in_training]
+    for position, sample in enumerate(tested):
+        if sample.subset:
+            named[sample.subset].append(position)
+    if 0 < len(leak_free) < len(tested):
+        named["no near-duplicate"] = leak_free
+    return {name: positions for name, positions in sorted(named.items()) if 1 < len(positions) < len(tested)}
+
+
+def evaluate(score: np.ndarray, samples: list[Sample], everything: list[Sample]) -> dict[str, Any]:
+    """Agreement with MOS over the tested samples, its 95 % intervals, and the agreement within each subset."""
+    mos = np.array([sample.mos for sample in samples])
+    result: dict[str, Any] = asdict(agreement(score, mos))
+    result["interval_95"] = bootstrap(score, mos)
+    parts = subsets(samples, everything)
+    return result | {"subsets": {name: asdict(agreement(score[rows], mos[rows])) for name, rows in parts.items()}}
+
+
+def main(
+    model: Annotated[Path, typer.Option(help="A checkpoint (.pt) or a model file (.onnx).")],
+    data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; may be given several times.")],
+    split: Annotated[str, typer.Option(help="all, or the test part of official or ratio:K.")] = "all",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    plots: Annotated[Path, typer.Option(help="Folder for a scatter plot of each data set.")] = Path("plots"),
+) -> None:
+    """Print SRCC, PLCC, KRCC and RMSE against MOS, with bootstrap 95 % intervals and per subset."""
+    if not model.is_file():
+        raise InputError(f"{model}: no such file")
+    results: dict[str, Any] = {"model": model.name, "split": split, "data": {}}
+    for name, path in map(parse_source, data):
+        everything = load(name, path)
+        samples = tested_part(everything, split)
+        if len(samples) < 2:
+            raise InputError(f"{name}: {len(samples)} pictures to evaluate, at least two are needed")
+        score = score_samples(model, samples, progress=not as_json)
+        results["data"][name] = evaluate(score, samples, everything)
+        plots.mkdir(parents=True, exist_ok=True)
+        title = f"{model.stem} on {name}, {len(samples)} pictures"
+        plot_scatter(score, np.array([s.mos for s in samples]), title, plots / f"{model.stem}_{name}.png")
+    if as_json:
+        typer.echo(json.dumps(results, indent=2))
+    else:
+        _print_tables(results)
+
+
+def _print_tables(results: dict[str, Any]) -> None:
+    for name, whole in results["data"].items():
+        table = Table(
+            "", "images", "SRCC", "PLCC", "PLCC fitted", "KRCC", "RMSE", title=f"{results['model']} on {name}"
+        )
+        for label, row in [("all", whole), *whole["subsets"].items()]:
+            figures = (row["srcc"], row["plcc"], row["plcc_fitted"], row["krcc"])
+            table.add_row(label, str(row["images"]), *(f"{figure:.3f}" for figure in figures), f"{row['rmse']:.1f}")
+        interval = whole["interval_95"]
+        table.caption = "95 %: " + ", ".join(
+            f"{key.upper()} {low:.3f} to {high:.3f}" for key, (low, high) in interval.items()
+        )
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,34 @@
+"""Losses on quality scores; every one takes float `[N]` predictions and targets in points (0 to 100)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# Errors are counted in units of ten points, about the spread of one rater around the mean.
+_UNIT = 10.0
+
+
+def regression_loss(score: Tensor, mos: Tensor) -> Tensor:
+    """Smooth L1: quadratic within ten points, linear beyond, so that single doubtful labels do not dominate."""
+    return functional.smooth_l1_loss(score / _UNIT, mos / _UNIT)
+
+
+def correlation_loss(score: Tensor, mos: Tensor) -> Tensor:
+    """One minus Pearson's correlation over the batch: 0 (perfect) to 2."""
+    a, b = score - score.mean(), mos - mos.mean()
+    return 1 - (a * b).sum() / (a.norm() * b.norm()).clamp_min(1e-6)
+
+
+def ranking_loss(score: Tensor, mos: Tensor) -> Tensor:
+    """Margin ranking over all pairs (DP-IQA, section 3.4): margin 0.25 standard deviations of the batch's MOS."""
+    higher = torch.sign(mos[:, None] - mos[None, :])
+    lead = higher * (score[:, None] - score[None, :])
+    hinge = functional.relu(0.25 * mos.std(correction=0) - lead) * higher.abs()
+    return hinge.sum() / higher.abs().sum().clamp_min(1) / _UNIT
+
+
+def quality_loss(score: Tensor, mos: Tensor) -> Tensor:
+    """What the student minimises: regression + correlation + ranking, each of the order of one at the start."""
+    return regression_loss(score, mos) + correlation_loss(score, mos) + ranking_loss(score, mos)

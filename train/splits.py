@@ -1,0 +1,85 @@
+"""Which picture serves training, model selection and testing. Groups are never separated."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from runtime.errors import InputError
+
+from .datasets import Sample
+
+VAL_SHARE = 0.1
+
+
+@dataclass
+class Split:
+    """The three parts of one or more data sets; `dropped` counts training pictures that resemble a test picture."""
+
+    train: list[Sample] = field(default_factory=list)
+    val: list[Sample] = field(default_factory=list)
+    test: list[Sample] = field(default_factory=list)
+    dropped: int = 0
+
+
+def split(samples: list[Sample], how: str, seed: int = 0) -> Split:
+    """Divide a data set: `official`, `grouped` or `ratio:K`.
+
+    - `official`: the authors' test part (or column `split`), training pictures of a test picture's group dropped;
+      without an authors' validation part a tenth of the groups left is drawn for it.
+    - `grouped`: no test part, a tenth of the groups for validation.
+    - `ratio:K`: the K-th (0 to 9) of ten seeded 80/20 divisions by group, the field's protocol for small sets.
+    """
+    if how == "grouped":
+        return _with_validation(samples, [], seed)
+    if how == "official":
+        test = [sample for sample in samples if sample.official == "test"]
+        if not test:
+            raise InputError("this data set has no official test part, use the split 'grouped' or 'ratio:K'")
+        return _with_validation([sample for sample in samples if sample.official != "test"], test, seed)
+    kind, _, number = how.partition(":")
+    if kind == "ratio" and number.isdigit() and int(number) < 10:
+        rest, test = _draw(samples, 0.2, seed=1000 + int(number))
+        return _with_validation(rest, test, seed)
+    raise InputError(f"unknown split '{how}', expected official, grouped or ratio:K with K from 0 to 9")
+
+
+def merge(splits: Iterable[Split]) -> Split:
+    """Join the splits of several data sets part by part."""
+    whole = Split()
+    for part in splits:
+        whole.train += part.train
+        whole.val += part.val
+        whole.test += part.test
+        whole.dropped += part.dropped
+    return whole
+
+
+def _with_validation(rest: list[Sample], test: list[Sample], seed: int) -> Split:
+    tested = {sample.group for sample in test}
+    kept = [sample for sample in rest if sample.group not in tested]
+    val = [sample for sample in kept if sample.official == "val"]
+    if val:
+        chosen = {sample.group for sample in val}
+        train = [sample for sample in kept if sample.official != "val" and sample.group not in chosen]
+    else:
+        train, val = _draw(kept, VAL_SHARE, seed)
+    return Split(train, val, test, dropped=len(rest) - len(train) - len(val))
+
+
+def _draw(samples: list[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Draw groups at random until they hold `share` of the pictures; return the others and the drawn."""
+    groups = sorted({sample.group for sample in samples})
+    random.Random(seed).shuffle(groups)
+    sizes: dict[str, int] = {}
+    for sample in samples:
+        sizes[sample.group] = sizes.get(sample.group, 0) + 1
+    drawn: set[str] = set()
+    count = 0
+    for group in groups:
+        if count >= share * len(samples):
+            break
+        drawn.add(group)
+        count += sizes[group]
+    return [s for s in samples if s.group not in drawn], [s for s in samples if s.group in drawn]

@@ -15,7 +15,7 @@ Bytes: TypeAlias = NDArray[np.uint8]
 Frame: TypeAlias = Bytes | tuple[Bytes, ...]
 
 class Reading:
-    """What a frame got: score, causes float32 `[K]` from 0 to 1, map float32 `[h, w]`; None where the model has none."""
+    """What a frame got: score, causes float32 `[K]` from 0 to 1, map float32 `[h, w]`, or None without them."""
 
     @property
     def score(self) -> float: ...
@@ -48,8 +48,8 @@ class Scorer:
     def score(self, frame: Frame, format: Format = "bgr", colour: Colour | None = None) -> Reading:
         """Score a frame, read where it lies; YUV formats must state their colour.
 
-        uint8 `[h, w, 3]` for bgr and rgb, `[h, w]` gray, `[h, w, 2]` yuyv, `[h * 3 / 2, w]` nv12 and i420, or the planes
-        as a tuple. Rows may be any distance apart but have no gaps within. Raises InputError, EngineError.
+        uint8 `[h, w, 3]` for bgr and rgb, `[h, w]` gray, `[h, w, 2]` yuyv, `[h * 3 / 2, w]` nv12 and i420, or the
+        planes as a tuple. Rows may be any distance apart but have no gaps within. Raises InputError, EngineError.
         """
 
     def score_many(
@@ -69,7 +69,5 @@ class Scorer:
     def requests(self) -> int:
         """How many inferences can be in flight at once."""
 
-def preprocess(
-    frame: Frame, width: int, height: int, format: Format = "bgr", colour: Colour | None = None
-) -> Bytes:
+def preprocess(frame: Frame, width: int, height: int, format: Format = "bgr", colour: Colour | None = None) -> Bytes:
     """Resize and colour alone: RGB uint8 `[height, width, 3]`, a row of the tensor `frames`."""

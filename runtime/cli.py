@@ -101,8 +101,12 @@ def main() -> NoReturn:
     with _native_chatter_silenced():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("dpiqa: %(message)s"))
-        logging.getLogger("runtime").addHandler(handler)
-        run(app, "dpiqa")
+        logger = logging.getLogger("runtime")
+        logger.addHandler(handler)
+        try:
+            run(app, "dpiqa")
+        finally:
+            logger.removeHandler(handler)
 
 
 @contextmanager

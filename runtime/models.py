@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from .errors import EngineError
 
 DEFAULT_MODEL = "dpiqa-lite0"
+# Beside this package: `models` in a clone, `dpiqa_models` where pip installed it (see pyproject.toml).
+_FOLDERS = [Path(__file__).resolve().parents[1] / name for name in ("dpiqa_models", "models")]
 
 
 def shipped_model(name: str = DEFAULT_MODEL) -> Path:
@@ -15,19 +16,8 @@ def shipped_model(name: str = DEFAULT_MODEL) -> Path:
 
     Raises EngineError when this installation has no such model.
     """
-    for folder in _folders():
+    for folder in _FOLDERS:
         path = folder / f"{name}.onnx"
         if path.is_file():
             return path
     raise EngineError(f"this installation ships no model '{name}', name a model file with --model FILE or model=FILE")
-
-
-def _folders() -> list[Path]:
-    """The installed package data first, then a clone that is used where it lies."""
-    found = [Path(__file__).resolve().parent.parent / "models"]
-    try:
-        with as_file(files("dpiqa_models")) as folder:
-            found.insert(0, folder)
-    except (ModuleNotFoundError, OSError):
-        pass
-    return found

@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 _TEXT_BYTES = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\n\r\f\x1b")
 _ROUNDING_S = 0.001  # Matroska and FLV store times in whole milliseconds
 _ENDS_EARLY = 0.9
-_DRAWN_TEXT = cv2.VideoWriter.fourcc(*"ansi")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +102,10 @@ def _open(path: str) -> cv2.VideoCapture:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     if not head:
         raise InputError(f"{path}: the file is empty")
-    if _TEXT_BYTES.issuperset(head):  # FFmpeg would follow what playlists name
+    if _TEXT_BYTES.issuperset(head):  # FFmpeg draws text as video, and opens what a playlist names
         raise refusal
     # An absolute path, because FFmpeg takes `name:` at the start of a relative one for a protocol.
     capture = cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)  # noqa: PTH100
-    if not capture.isOpened() or int(capture.get(cv2.CAP_PROP_FOURCC)) == _DRAWN_TEXT:
+    if not capture.isOpened():
         raise refusal
     return capture

@@ -1,0 +1,80 @@
+"""What the tests score: a model whose scores can be worked out by hand, and pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from runtime.spec import InputSpec, ModelSpec, ScoreSpec
+
+SIDE = 64
+MakeModel = Callable[..., Path]
+
+
+def make_spec(causes: Sequence[str] = (), height: int = SIDE, width: int = SIDE) -> ModelSpec:
+    """A contract for the tests' model."""
+    return ModelSpec(
+        name="brightness",
+        version="1",
+        input=InputSpec(height=height, width=width),
+        score=ScoreSpec(scale="made up"),
+        causes=tuple(causes),
+        weights_sha256=hashlib.sha256(b"none").hexdigest(),
+        licence="CC0-1.0",
+    )
+
+
+def brightness_model(
+    spec: ModelSpec, outputs: Sequence[str] = ("score",), channel_weights: Sequence[float] = (0.2, 0.3, 0.5)
+) -> onnx.ModelProto:
+    """A graph that scores 100 x the weighted mean of R, G and B over 255; each cause is 1 - score / 100."""
+    weights = np.asarray(channel_weights, np.float32) * np.float32(100 / 255)
+    causes = max(1, len(spec.causes))
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["pixels", "weights"], ["weighted"]),
+        helper.make_node("ReduceMean", ["weighted", "plane"], ["means"], keepdims=0),
+        helper.make_node("ReduceSum", ["means", "channel"], ["score"], keepdims=0),
+        helper.make_node("ReduceSum", ["means", "channel"], ["column"], keepdims=1),
+        helper.make_node("Div", ["column", "hundred"], ["share"]),
+        helper.make_node("Sub", ["ones", "share"], ["causes"]),
+    ]
+    constants = {
+        "weights": weights,
+        "plane": np.array([1, 2], np.int64),
+        "channel": np.array([1], np.int64),
+        "hundred": np.array(100, np.float32),
+        "ones": np.ones(causes, np.float32),
+    }
+    shapes = {"score": ["N"], "causes": ["N", causes]}
+    graph = helper.make_graph(
+        nodes,
+        "brightness",
+        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["N", spec.input.height, spec.input.width, 3])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in outputs],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def photo(height: int = 96, width: int = 128, seed: int = 0, level: float = 128) -> np.ndarray:
+    """A picture with structure, BGR uint8, whose channels differ."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.normal(level, 40, (6, 8, 3)) + np.array([30, 0, -30])
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(smooth + rng.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
+
+
+class Ended(NamedTuple):
+    """How a run of the command ended."""
+
+    status: int
+    out: str
+    err: str

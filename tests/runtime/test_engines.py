@@ -1,0 +1,98 @@
+"""Opening model files: good ones run, all others are refused in one line that names the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import SIDE, MakeModel, make_spec
+
+from runtime.engines import OnnxRuntimeEngine, open_engine
+from runtime.errors import ContractError, DpiqaError, EngineError
+
+
+def _frames(count: int, level: int = 255) -> np.ndarray:
+    return np.full((count, SIDE, SIDE, 3), level, np.uint8)
+
+
+def test_scores_any_number_of_frames(model_path: Path) -> None:
+    engine = open_engine(model_path, threads=1)
+    red = _frames(1) * np.array([1, 0, 0], np.uint8)
+    outputs = engine.infer(np.concatenate([_frames(1, 0), red, _frames(1)]))
+    assert outputs.score == pytest.approx([0, 20, 100], abs=0.01)
+    assert outputs.causes is None
+    assert outputs.map is None
+    assert engine.name == "onnxruntime"
+    assert engine.spec == make_spec()
+
+
+def test_gives_causes_in_the_contracts_order(save_model: MakeModel) -> None:
+    engine = open_engine(save_model(make_spec(("blur", "noise")), outputs=("score", "causes")))
+    causes = engine.infer(_frames(3, 51)).causes
+    assert causes is not None
+    assert causes == pytest.approx(np.full((3, 2), 0.8), abs=0.001)
+
+
+def test_frames_of_another_size_are_refused(model_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"brightness.onnx: ONNX Runtime failed \("):
+        OnnxRuntimeEngine(model_path).infer(np.zeros((1, 10, 10, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        (EngineError, {"name": "magic"}, "unknown engine 'magic', expected one of: auto, onnxruntime"),
+        (EngineError, {"threads": 0}, "threads must be at least 1, found 0"),
+    ],
+)
+def test_wrong_options(model_path: Path, kind: type[DpiqaError], options: dict[str, str], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        open_engine(model_path, **options)  # type: ignore[arg-type]
+
+
+def test_files_that_are_no_models(tmp_path: Path, model_path: Path) -> None:
+    truncated, text, other = tmp_path / "cut.onnx", tmp_path / "text.onnx", tmp_path / "model.pt"
+    truncated.write_bytes(model_path.read_bytes()[:300])
+    text.write_text("not a model\n")
+    other.write_bytes(b"")
+    for path, words in (
+        (tmp_path / "gone.onnx", "no such model file"),
+        (tmp_path, "no such model file"),
+        (truncated, "not an ONNX model"),
+        (text, "not an ONNX model"),
+        (other, "no engine here runs such files, expected one of: .onnx"),
+    ):
+        with pytest.raises(EngineError, match=words) as refusal:
+            open_engine(path)
+        assert str(refusal.value).startswith(f"{path}: ")
+        assert "\n" not in str(refusal.value)
+
+
+def _without_height() -> str:
+    return make_spec().to_json().replace(f'"height":{SIDE}', '"height":0')
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"document": None}, "carries no contract .* python -m export.onnx adds one"),
+        ({"document": "{"}, "is not JSON"),
+        ({"document": _without_height()}, "'input.height'"),
+        (
+            {"document": make_spec(height=32).to_json()},
+            r"'frames' must be uint8 \[N, 32, 64, 3\]",
+        ),
+        ({"document": make_spec(("blur",)).to_json()}, r"lacks the output 'causes', float32 \[N, 1\]"),
+        (
+            {"spec": make_spec(("blur",)), "document": make_spec(("a", "b")).to_json(), "outputs": ("score", "causes")},
+            r"'causes' must be float32 \[N, 2\], found tensor\(float\) \['N', 1\]",
+        ),
+        ({"outputs": ("causes",)}, r"lacks the output 'score'"),
+    ],
+)
+def test_contracts_that_do_not_hold(save_model: MakeModel, changes: dict[str, object], words: str) -> None:
+    path = save_model(**changes)
+    with pytest.raises(ContractError, match=words) as refusal:
+        open_engine(path)
+    assert str(refusal.value).startswith(f"{path}: ")

@@ -54,7 +54,10 @@ def test_contract_is_true(name: str) -> None:
 
 def test_int8_loses_at_most_0_003_srcc() -> None:
     fp32, int8 = (
-        {entry.name: entry.srcc for entry in read_contract(load_model(shipped_model(name)), shipped_model(name)).evaluated_on}
+        {
+            entry.name: entry.srcc
+            for entry in read_contract(load_model(shipped_model(name)), shipped_model(name)).evaluated_on
+        }
         for name in MODELS
     )
     assert all(int8[name] >= fp32[name] - 0.003 for name in fp32)

@@ -29,13 +29,13 @@ std::string plain(double number) {
 
 JsonObject JsonObject::parse(const std::string& document, const std::string& file, const std::string& what) {
     nlohmann::json json = nlohmann::json::parse(document, nullptr, false);
-    if (json.is_discarded()) throw ContractError(file + ": " + what + " is not JSON");
-    if (!json.is_object()) throw ContractError(file + ": " + what + " must be a JSON object, found " + json.type_name());
+    if (json.is_discarded()) throw ContractError(file + ": its " + what + " is not JSON");
+    if (!json.is_object()) throw ContractError(file + ": its " + what + " must be a JSON object, found " + json.type_name());
     return JsonObject(std::move(json), file, what, "");
 }
 
 void JsonObject::refuse(const std::string& field, const std::string& why) const {
-    throw ContractError(file_ + ": " + what_ + ": field '" + prefix_ + field + "' " + why);
+    throw ContractError(file_ + ": " + what_ + " field '" + prefix_ + field + "': " + why);
 }
 
 const nlohmann::json& JsonObject::value(const char* field) const {

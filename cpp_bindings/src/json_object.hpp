@@ -11,7 +11,7 @@ namespace dpiqa::core {
 
 class JsonObject {
   public:
-    // Parse a document; `what` names it in errors ("its contract"). Throws ContractError.
+    // Parse a document; `what` names it in errors ("contract"). Throws ContractError.
     static JsonObject parse(const std::string& document, const std::string& file, const std::string& what);
 
     bool has(const char* field) const { return json_.contains(field); }

@@ -55,7 +55,7 @@ void check_sha256(const JsonObject& root, const std::string& digest) {
 }  // namespace
 
 ModelSpec parse_model_spec(const std::string& document, const std::string& file) {
-    const JsonObject root = JsonObject::parse(document, file, "its contract");
+    const JsonObject root = JsonObject::parse(document, file, "contract");
     check_version(root, file);
     root.only({"spec_version", "name", "version", "precision", "input", "score", "causes", "trained_on", "evaluated_on",
                "weights_sha256", "licence"});

@@ -17,7 +17,7 @@ struct ModelSpec {
 // Throws ContractError that names the file, the field and what was expected.
 ModelSpec parse_model_spec(const std::string& document, const std::string& file);
 
-// Reads the contract out of an ONNX file. Throws EngineError when there is no such file, else ContractError.
+// Reads the contract out of an ONNX file. Throws EngineError when it is none, else ContractError.
 ModelSpec read_model_spec(const std::string& file);
 
 }  // namespace dpiqa::core

@@ -62,7 +62,7 @@ class Reader {
     }
 
     [[noreturn]] void refuse(const std::string& why) const {
-        throw ContractError(file_ + ": not an ONNX model (" + why + ")");
+        throw EngineError(file_ + ": not an ONNX model (" + why + ")");
     }
 
   private:

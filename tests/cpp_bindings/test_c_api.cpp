@@ -79,10 +79,10 @@ TEST_CASE("unusable model files are refused by name") {
     const TemporaryFile text(".txt", "x");
     check_failed(open_with(text.path), DPIQA_ERROR_ENGINE, "no engine here runs such files");
     const TemporaryFile empty(".onnx", "");
-    check_failed(open_with(empty.path), DPIQA_ERROR_CONTRACT, "not an ONNX model");
+    check_failed(open_with(empty.path), DPIQA_ERROR_ENGINE, "not an ONNX model");
     const std::string model = read_file(data_path("tiny.onnx"));
     const TemporaryFile cut(".onnx", model.substr(0, model.size() / 2));
-    check_failed(open_with(cut.path), DPIQA_ERROR_CONTRACT, "cut off");
+    check_failed(open_with(cut.path), DPIQA_ERROR_ENGINE, "cut off");
     std::string damaged = model;
     for (std::size_t i = 20; i < 400; ++i) damaged[i] = static_cast<char>(damaged[i] ^ 0x5a);
     const TemporaryFile scrambled(".onnx", damaged);

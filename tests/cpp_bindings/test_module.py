@@ -143,7 +143,7 @@ def test_unusable_models_and_options_are_refused_in_words(tmp_path: Path) -> Non
         dpiqa.Scorer(tmp_path / "absent.onnx")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(FP32.read_bytes()[:500])
-    with pytest.raises(dpiqa.ContractError, match="cut off"):
+    with pytest.raises(dpiqa.EngineError, match="cut off"):
         dpiqa.Scorer(broken)
     with pytest.raises(dpiqa.EngineError, match="unknown engine"):
         dpiqa.Scorer(FP32, engine="magic")

@@ -1,27 +1,31 @@
-"""The curve: score over time for videos, scores side by side for pictures."""
+"""The curve: score over time for videos, scores side by side for pictures.
+
+Drawn with OpenCV, which is needed for decoding anyway: a plotting library would be a fifth of the whole installation.
+"""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
+import cv2
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from .pooling import Pool
 from .reading import BANDS, Band, band
 
-BAND_COLOURS: dict[Band, str] = {
-    "bad": "#d73027",
-    "poor": "#fc8d59",
-    "fair": "#fee08b",
-    "good": "#a6d96a",
-    "excellent": "#1a9850",
-}
+WIDTH = 1200
 MAX_BARS = 40
-MAX_POINTS = 2000
+_BAND_BGR: dict[Band, tuple[int, int, int]] = {
+    "bad": (39, 48, 215),
+    "poor": (89, 141, 252),
+    "fair": (120, 210, 250),
+    "good": (106, 217, 166),
+    "excellent": (80, 152, 26),
+}
+_LINES_BGR = ((180, 119, 31), (40, 39, 214), (189, 103, 148), (75, 86, 140), (34, 34, 34))
+_INK = (60, 60, 60)
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 
 
 def plot_png(stream: BinaryIO, videos: Sequence[Pool], pictures: Mapping[str, float]) -> None:
@@ -29,57 +33,89 @@ def plot_png(stream: BinaryIO, videos: Sequence[Pool], pictures: Mapping[str, fl
 
     `pictures` maps names to scores. At least one video or picture must be given.
     """
-    heights = [4.0] * bool(videos) + [max(2.5, 1.2 + 0.25 * min(len(pictures), MAX_BARS))] * bool(pictures)
-    figure = Figure(figsize=(10, sum(heights)), dpi=120, layout="constrained")
-    axes = list(figure.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0])
-    if videos:
-        _curves(axes.pop(0), videos)
+    panels = [_curves(videos)] if videos else []
     if pictures:
-        (_bars if len(pictures) <= MAX_BARS else _histogram)(axes.pop(0), pictures)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font lacks
-        figure.savefig(stream, format="png")
+        panels.append(_bars(pictures) if len(pictures) <= MAX_BARS else _histogram(pictures))
+    _, png = cv2.imencode(".png", np.vstack(panels))
+    stream.write(png.tobytes())
 
 
-def _curves(axes: Axes, videos: Sequence[Pool]) -> None:
+class _Axes:
+    """A white canvas with a rectangle on which data coordinates are laid; y grows upwards."""
+
+    def __init__(self, height: int, left: int, x_end: float, y_end: float, top: int = 40) -> None:
+        self.canvas = np.full((height, WIDTH, 3), 255, np.uint8)
+        self._box = (left, top, WIDTH - 110, height - 50)
+        self._ends = (x_end or 1.0, y_end or 1.0)
+
+    def at(self, x: float, y: float) -> tuple[int, int]:
+        left, top, right, bottom = self._box
+        across, up = x / self._ends[0], y / self._ends[1]
+        return round(left + across * (right - left)), round(bottom - up * (bottom - top))
+
+    def fill(self, x0: float, y0: float, x1: float, y1: float, colour: tuple[int, int, int], tint: float = 1.0) -> None:
+        blended = tuple(255 - tint * (255 - channel) for channel in colour)
+        cv2.rectangle(self.canvas, self.at(x0, y0), self.at(x1, y1), blended, cv2.FILLED)
+
+    def line(self, points: Sequence[tuple[int, int]], colour: tuple[int, int, int], thickness: int = 1) -> None:
+        cv2.polylines(self.canvas, [np.array(points, np.int32)], False, colour, thickness, cv2.LINE_AA)
+
+    def text(self, text: str, place: tuple[int, int], align: float = 0.0, colour: tuple[int, int, int] = _INK) -> None:
+        """Write on the line that ends `place`; `align` 0 starts there, 0.5 centres, 1 ends there."""
+        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
+        corner = (round(place[0] - align * width), place[1] + height // 2)
+        cv2.putText(self.canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
+
+    def x_ticks(self, values: Sequence[float], label: str) -> None:
+        for value in values:
+            x, y = self.at(value, 0)
+            self.line([(x, y), (x, y + 5)], _INK)
+            self.text(f"{value:g}", (x, y + 16), 0.5)
+        self.text(label, ((self._box[0] + self._box[2]) // 2, self._box[3] + 36), 0.5)
+
+
+def _curves(videos: Sequence[Pool]) -> np.ndarray:
+    end = max(float(pool.curve()[0][-1]) for pool in videos)
+    axes = _Axes(480, 60, end, 100, top=30 + 20 * min(len(videos), len(_LINES_BGR)))
     start = 0.0
-    for end, name in BANDS:
-        axes.axhspan(start, end, color=BAND_COLOURS[name], alpha=0.18, linewidth=0)
-        axes.text(1.005, (start + end) / 2, name, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-        start = end
-    for pool in videos:
+    for top, name in BANDS:
+        axes.fill(0, start, end or 1, top, _BAND_BGR[name], tint=0.25)
+        axes.text(name, (WIDTH - 100, axes.at(0, (start + top) / 2)[1]))
+        axes.text(f"{top:g}", (50, axes.at(0, top)[1]), 1)
+        start = top
+    step = next((step for step in _STEPS if end <= 12 * step), _STEPS[-1])
+    axes.x_ticks(np.arange(0, end + 1e-6, step).tolist(), "time (s)")
+    for number, pool in enumerate(videos):
+        colour = _LINES_BGR[number % len(_LINES_BGR)]
         pts, scores = pool.curve()
-        step = max(1, -(-len(pts) // MAX_POINTS))
-        firsts = np.arange(0, len(pts), step)
-        means = np.add.reduceat(scores, firsts) / np.diff(np.append(firsts, len(pts)))
-        marker = "o" if len(firsts) < 40 else None
-        (line,) = axes.plot(pts[firsts], means, label=_label(pool.source), linewidth=1.3, marker=marker, markersize=3)
-        if step > 1:
-            lowest = np.minimum.reduceat(scores, firsts)
-            axes.fill_between(pts[firsts], lowest, means, color=line.get_color(), alpha=0.3, linewidth=0)
-    axes.set(xlabel="time (s)", ylabel="score", ylim=(0, 100))
-    axes.margins(x=0)
-    if len(videos) == 1:
-        axes.set_title(_label(videos[0].source))
-    else:
-        axes.legend(fontsize=8)
+        axes.line([axes.at(x, y) for x, y in zip(pts, scores, strict=True)], colour, 2)
+        if number < len(_LINES_BGR):
+            axes.text(_label(pool.source), (60, 18 + 20 * number), colour=colour)
+    return axes.canvas
 
 
-def _bars(axes: Axes, pictures: Mapping[str, float]) -> None:
-    places, scores = range(len(pictures)), list(pictures.values())
-    axes.barh(places, scores, color=[BAND_COLOURS[band(score)] for score in scores])
-    axes.set_yticks(places, [_label(name) for name in pictures], fontsize=8)
-    axes.invert_yaxis()
-    axes.set(xlabel="score", xlim=(0, 100))
+def _bars(pictures: Mapping[str, float]) -> np.ndarray:
+    axes = _Axes(110 + 24 * len(pictures), 480, 100, len(pictures))
+    for row, (name, score) in enumerate(reversed(list(pictures.items()))):
+        axes.fill(0, row + 0.15, score, row + 0.85, _BAND_BGR[band(score)])
+        middle = axes.at(0, row + 0.5)[1]
+        axes.text(_label(name), (470, middle), 1)
+        axes.text(f"{score:.1f}", (axes.at(score, 0)[0] + 6, middle))
+    axes.x_ticks(range(0, 101, 20), "score")
+    return axes.canvas
 
 
-def _histogram(axes: Axes, pictures: Mapping[str, float]) -> None:
-    _, edges, patches = axes.hist(list(pictures.values()), bins=50, range=(0, 100))
-    for left, patch in zip(edges, patches, strict=False):  # type: ignore[arg-type]
-        patch.set_facecolor(BAND_COLOURS[band(left)])
-    axes.set(xlabel="score", ylabel="pictures", xlim=(0, 100), title=f"{len(pictures)} pictures")
+def _histogram(pictures: Mapping[str, float]) -> np.ndarray:
+    counts, edges = np.histogram(list(pictures.values()), bins=50, range=(0, 100))
+    axes = _Axes(420, 60, 100, float(counts.max()))
+    for count, left in zip(counts, edges, strict=False):
+        if count:
+            axes.fill(left, 0, left + 1.7, float(count), _BAND_BGR[band(float(left))])
+    axes.text(f"{counts.max()}", (50, axes.at(0, float(counts.max()))[1]), 1)
+    axes.text(f"{len(pictures)} pictures", (60, 18))
+    axes.x_ticks(range(0, 101, 20), "score")
+    return axes.canvas
 
 
 def _label(name: str) -> str:
-    shown = name if len(name) <= 60 else "\u2026" + name[-59:]
-    return " " + shown.replace("$", r"\$")  # a leading underscore would hide it from the legend
+    return name if len(name) <= 54 else "..." + name[-51:]

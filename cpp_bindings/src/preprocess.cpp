@@ -5,38 +5,14 @@
 #include "colour.hpp"
 #include "error.hpp"
 #include "frame.hpp"
+#include "layout.hpp"
 
 namespace dpiqa::core {
-namespace {
-
-struct Layout {
-    int target, offset, stride, subsampling;
-};
-
-// Where the samples of each channel lie in a plane's row. Targets are R, G, B or Y, U, V.
-std::vector<Layout> layout_of(int format, int plane) {
-    switch (format) {
-        case DPIQA_BGR: return {{0, 2, 3, 1}, {1, 1, 3, 1}, {2, 0, 3, 1}};
-        case DPIQA_RGB: return {{0, 0, 3, 1}, {1, 1, 3, 1}, {2, 2, 3, 1}};
-        case DPIQA_YUYV: return {{0, 0, 2, 1}, {1, 1, 4, 2}, {2, 3, 4, 2}};
-        case DPIQA_NV12:
-            if (plane == 1) return {{1, 0, 2, 2}, {2, 1, 2, 2}};
-            break;
-        case DPIQA_I420:
-            if (plane > 0) return {{plane, 0, 1, 2}};
-            break;
-        default: break;
-    }
-    return {{0, 0, 1, 1}};
-}
-
-}  // namespace
 
 Preprocessor::Plane Preprocessor::make_plane(const dpiqa_frame& frame, int index) const {
-    const bool is_half_height = index > 0;
     Plane plane;
     plane.row_bytes = shape_of(frame.format, frame.width, frame.height).plane[index].row_bytes;
-    plane.rows = make_axis(frame.height, height_, is_half_height ? 2 : 1);
+    plane.rows = make_axis(frame.height, height_, row_subsampling(index));
     for (const Layout& layout : layout_of(frame.format, index))
         plane.channels.push_back({layout.target, layout.offset,
                                   spread(make_axis(frame.width, width_, layout.subsampling), layout.stride)});

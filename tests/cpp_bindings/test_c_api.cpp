@@ -89,6 +89,15 @@ TEST_CASE("unusable model files are refused by name") {
     CHECK(open_with(scrambled.path) < 0);
 }
 
+TEST_CASE("an engine without its library, manifest or GPU is refused") {
+    const TemporaryFile engine(".engine", "bytes");
+#if DPIQA_HAS_TENSORRT
+    check_failed(open_with(engine.path), DPIQA_ERROR_ENGINE, "its manifest");
+#else
+    check_failed(open_with(engine.path), DPIQA_ERROR_ENGINE, "was built without TensorRT");
+#endif
+}
+
 TEST_CASE("unusable options are refused") {
     const std::string model = data_path("tiny.onnx");
     dpiqa_options options{};

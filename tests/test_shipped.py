@@ -6,13 +6,18 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from export.contract import load_model, read_contract, weights_sha256
 from runtime import Reading, Scorer
+from runtime.engines import open_engine
 from runtime.models import shipped_model
+from runtime.preprocess import to_input
+from runtime.video import read_video
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
 STRETCHES = runpy.run_path(str(EXAMPLES / "make_clip.py"))["STRETCHES"]
 MODELS = ("dpiqa-lite0", "dpiqa-lite0-int8")
 
@@ -52,19 +57,37 @@ def test_contract_is_true(name: str) -> None:
     assert "clive" not in {entry.name for entry in spec.trained_on}
 
 
+def test_int8_scores_are_those_of_exact_arithmetic() -> None:
+    """Kernels that saturate (x86 without VNNI) must not be what the engine runs."""
+    path = shipped_model("dpiqa-lite0-int8")
+    engine = open_engine(path)
+    exact = onnxruntime.SessionOptions()
+    exact.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(path, exact)
+    for frame in read_video(str(EXAMPLES / "clip.mp4"), fps=0.4):
+        row = to_input(frame.pixels, engine.spec.input)[None]
+        assert engine.infer(row).score == pytest.approx(session.run(["score"], {"frames": row})[0], abs=1.0)
+
+
+def test_figures_in_readme_are_the_measured_ones() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name in MODELS:
+        path = shipped_model(name)
+        for entry in read_contract(load_model(path), path).evaluated_on:
+            assert f"{entry.srcc:.3f} / {entry.plcc:.3f}" in readme
+
+
+def _srcc(name: str) -> dict[str, float]:
+    path = shipped_model(name)
+    return {entry.name: entry.srcc for entry in read_contract(load_model(path), path).evaluated_on}
+
+
 def test_int8_loses_at_most_0_003_srcc() -> None:
-    fp32, int8 = (
-        {
-            entry.name: entry.srcc
-            for entry in read_contract(load_model(shipped_model(name)), shipped_model(name)).evaluated_on
-        }
-        for name in MODELS
-    )
+    fp32, int8 = map(_srcc, MODELS)
     assert all(int8[name] >= fp32[name] - 0.003 for name in fp32)
 
 
 def test_beats_the_baseline_it_must_beat() -> None:
-    path = shipped_model("dpiqa-lite0")
-    srcc = {entry.name: entry.srcc for entry in read_contract(load_model(path), path).evaluated_on}
+    srcc = _srcc("dpiqa-lite0")
     assert srcc["biq2021"] > 0.846
     assert srcc["clive"] > 0.754

@@ -1,4 +1,4 @@
-"""Time each stage of scoring a frame, beside what one writes without this project: `python benchmarks/runtime.py`."""
+"""Time each stage of scoring a frame, beside what one writes without this project: `python -m benchmarks.runtime`."""
 
 from __future__ import annotations
 

@@ -21,6 +21,8 @@ __device__ int sample(const DeviceChannel& channel, int x, int y) {
 
 __device__ int clamped(int value) { return min(max(value, 0), 255 << 7); }
 
+__device__ std::uint8_t to_byte(int value) { return static_cast<std::uint8_t>((value + 63 + ((value >> 7) & 1)) >> 7); }
+
 __global__ void preprocess(DeviceFrame frame, int width, int height, std::uint8_t* rgb) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
@@ -33,9 +35,9 @@ __global__ void preprocess(DeviceFrame frame, int width, int height, std::uint8_
         b = clamped((luma + blue * m.u_blue) >> 13);
     }
     std::uint8_t* pixel = rgb + 3 * (static_cast<std::size_t>(y) * width + x);
-    pixel[0] = static_cast<std::uint8_t>((r + 64) >> 7);
-    pixel[1] = static_cast<std::uint8_t>((g + 64) >> 7);
-    pixel[2] = static_cast<std::uint8_t>((b + 64) >> 7);
+    pixel[0] = to_byte(r);
+    pixel[1] = to_byte(g);
+    pixel[2] = to_byte(b);
 }
 
 }  // namespace

@@ -63,7 +63,9 @@ void reduce(const std::int16_t* row, const std::int32_t* first, const std::int16
 }
 
 __m128i to_bytes(const std::int16_t* samples) {
-    const __m256i rounded = _mm256_srai_epi16(_mm256_add_epi16(load(samples), _mm256_set1_epi16(64)), 7);
+    const __m256i values = load(samples), is_odd = _mm256_and_si256(_mm256_srai_epi16(values, 7), _mm256_set1_epi16(1));
+    const __m256i half = _mm256_add_epi16(_mm256_set1_epi16(63), is_odd);
+    const __m256i rounded = _mm256_srai_epi16(_mm256_add_epi16(values, half), 7);
     return _mm_packus_epi16(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
 }
 

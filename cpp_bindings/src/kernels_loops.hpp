@@ -48,12 +48,15 @@ inline std::int16_t clamp_to_white(std::int32_t value) {
     }
 }
 
+// To the nearest level, ties to the even one as OpenCV does: half of all pixels are ties when a picture is halved.
+inline std::uint8_t to_byte(std::int16_t value) { return static_cast<std::uint8_t>((value + 63 + ((value >> 7) & 1)) >> 7); }
+
 [[maybe_unused]] inline void pack_loop(const std::int16_t* r, const std::int16_t* g, const std::int16_t* b, int begin,
                                        int count, std::uint8_t* rgb) {
     for (int i = begin; i < count; ++i) {
-        rgb[3 * i] = static_cast<std::uint8_t>((r[i] + 64) >> 7);
-        rgb[3 * i + 1] = static_cast<std::uint8_t>((g[i] + 64) >> 7);
-        rgb[3 * i + 2] = static_cast<std::uint8_t>((b[i] + 64) >> 7);
+        rgb[3 * i] = to_byte(r[i]);
+        rgb[3 * i + 1] = to_byte(g[i]);
+        rgb[3 * i + 2] = to_byte(b[i]);
     }
 }
 

@@ -45,10 +45,11 @@ void reduce(const std::int16_t* row, const std::int32_t* first, const std::int16
 }
 
 uint8x16_t to_bytes(const std::int16_t* samples) {
-    const int16x8_t half = vdupq_n_s16(64);
-    const int16x8_t low = vshrq_n_s16(vaddq_s16(vld1q_s16(samples), half), 7);
-    const int16x8_t high = vshrq_n_s16(vaddq_s16(vld1q_s16(samples + 8), half), 7);
-    return vcombine_u8(vqmovun_s16(low), vqmovun_s16(high));
+    const auto rounded = [](int16x8_t values) {
+        const int16x8_t is_odd = vandq_s16(vshrq_n_s16(values, 7), vdupq_n_s16(1));
+        return vqmovun_s16(vshrq_n_s16(vaddq_s16(values, vaddq_s16(vdupq_n_s16(63), is_odd)), 7));
+    };
+    return vcombine_u8(rounded(vld1q_s16(samples)), rounded(vld1q_s16(samples + 8)));
 }
 
 void pack(const std::int16_t* r, const std::int16_t* g, const std::int16_t* b, int count, std::uint8_t* rgb) {

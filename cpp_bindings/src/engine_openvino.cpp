@@ -1,8 +1,10 @@
 #include <mutex>
 #include <openvino/openvino.hpp>
 
+#include "cpu.hpp"
 #include "engine.hpp"
 #include "error.hpp"
+#include "log.hpp"
 #include "preprocess.hpp"
 
 namespace dpiqa::core {
@@ -103,12 +105,17 @@ class OpenVinoEngine final : public Engine {
     }
 
   private:
-    static ov::AnyMap properties(const EngineOptions& options) {
+    ov::AnyMap properties(const EngineOptions& options) const {
         using Mode = ov::hint::PerformanceMode;
         ov::AnyMap properties{ov::hint::performance_mode(options.throughput ? Mode::THROUGHPUT : Mode::LATENCY)};
         if (options.threads > 0) properties.insert(ov::inference_num_threads(options.threads));
         if (options.requests > 0) properties.insert(ov::hint::num_requests(static_cast<unsigned>(options.requests)));
         if (options.force_float32) properties.insert(ov::hint::inference_precision(ov::element::f32));
+        if (spec_.precision == "int8" && !has_exact_int8()) {
+            log(DPIQA_LOG_WARNING, file_ + ": this CPU has no VNNI, its INT8 arithmetic would saturate; the INT8 model is "
+                                           "computed in FP32, the FP32 model is faster here");
+            properties.insert({"LP_TRANSFORMS_MODE", false});
+        }
         return properties;
     }
 

@@ -52,7 +52,7 @@ def drift(reference: Path, candidate: Path, frames: np.ndarray) -> Drift:
     """Score uint8 frames `[N, H, W, 3]` with both model files in ONNX Runtime and compare."""
     a, b = (
         np.array([engine.infer(frame[None]).score[0] for frame in frames], np.float64)
-        for engine in (open_engine(reference), open_engine(candidate))
+        for engine in (open_engine(reference, "onnxruntime"), open_engine(candidate, "onnxruntime"))
     )
     return Drift(len(frames), srcc(b, a), plcc(b, a), float(np.abs(a - b).mean()), float(np.abs(a - b).max()))
 

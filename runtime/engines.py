@@ -115,8 +115,31 @@ class OnnxRuntimeEngine:
         raise ContractError(f"{self._path}: the graph lacks the output '{name}', {wanted}")
 
 
-ENGINES: dict[str, Callable[[str | Path, int | None], Engine]] = {OnnxRuntimeEngine.name: OnnxRuntimeEngine}
-_BY_SUFFIX = {".onnx": OnnxRuntimeEngine.name}
+def _native(name: str) -> Callable[[str | Path, int | None], Engine]:
+    def open_native(path: str | Path, threads: int | None = None) -> Engine:
+        from .native import NativeEngine  # the native core is loaded only when it is used
+
+        return NativeEngine(name, path, threads)
+
+    return open_native
+
+
+ENGINES: dict[str, Callable[[str | Path, int | None], Engine]] = {
+    OnnxRuntimeEngine.name: OnnxRuntimeEngine,
+    "openvino": _native("openvino"),
+    "tensorrt": _native("tensorrt"),
+}
+_BY_SUFFIX = {".onnx": ("openvino", OnnxRuntimeEngine.name), ".engine": ("tensorrt",)}
+
+
+def _suits(path: str | Path) -> str | None:
+    """The engine for a file; without the native core, the one that needs none."""
+    names = _BY_SUFFIX.get(Path(path).suffix.lower())
+    if names is None:
+        return None
+    from .native import native_module
+
+    return names[0] if native_module() is not None else names[-1]
 
 
 def open_engine(path: str | Path, name: str = "auto", threads: int | None = None) -> Engine:
@@ -131,7 +154,7 @@ def open_engine(path: str | Path, name: str = "auto", threads: int | None = None
         raise EngineError(f"threads must be at least 1, found {threads}")
     if not Path(path).is_file():
         raise EngineError(f"{path}: no such model file")
-    chosen = _BY_SUFFIX.get(Path(path).suffix.lower()) if name == "auto" else name
+    chosen = _suits(path) if name == "auto" else name
     if chosen is None:
         raise EngineError(f"{path}: no engine here runs such files, expected one of: {', '.join(_BY_SUFFIX)}")
     return ENGINES[chosen](path, threads)

@@ -35,7 +35,7 @@ def score_samples(model: Path, samples: list[Sample], progress: bool = False) ->
     if model.suffix == ".pt":
         student, about = load_student(model)
         return predict(student, RatedFrames(samples, InputSpec(**about["input"])))[0]
-    engine = open_engine(model)
+    engine = open_engine(model, "onnxruntime")
     pictures = track(samples, f"scoring with {model.name}", disable=not progress)
     rows = [engine.infer(to_input(read_picture(sample.path), engine.spec.input)[None]).score[0] for sample in pictures]
     return np.asarray(rows, np.float64)

@@ -1,0 +1,153 @@
+/* libdpiqa: blind image and video quality. A frame goes in as the camera gives it, a score comes out.
+ *
+ * Every function that can fail returns 0 or a negative dpiqa_status; dpiqa_last_error() then holds one sentence that says
+ * what is wrong, where, and what to do. No function throws, prints, or ends the process.
+ *
+ * Threads: any number of threads may call dpiqa_score and dpiqa_describe on one handle at once; they share its inference
+ * requests and wait for a free one. dpiqa_close must be the last call on a handle. dpiqa_last_error belongs to the calling
+ * thread. dpiqa_set_log may be called at any time; the callback may be called from any thread.
+ */
+#ifndef DPIQA_H
+#define DPIQA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define DPIQA_VERSION_MAJOR 0
+#define DPIQA_VERSION_MINOR 1
+#define DPIQA_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define DPIQA_API __attribute__((visibility("default")))
+#else
+#define DPIQA_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum dpiqa_status {
+    DPIQA_OK = 0,
+    DPIQA_ERROR_INPUT = -1,    /* a frame or an argument that cannot be used */
+    DPIQA_ERROR_CONTRACT = -2, /* a model file whose contract is missing, unreadable or out of range */
+    DPIQA_ERROR_ENGINE = -3,   /* an engine that cannot run here, or failed while running */
+    DPIQA_ERROR_MEMORY = -4,   /* out of memory */
+    DPIQA_ERROR_INTERNAL = -5  /* a defect of this library */
+} dpiqa_status;
+
+typedef enum dpiqa_format {
+    DPIQA_BGR = 1, /* one plane, 3 bytes a pixel */
+    DPIQA_RGB = 2,
+    DPIQA_GRAY = 3, /* one plane, 1 byte a pixel */
+    DPIQA_NV12 = 4, /* a plane Y and a plane of U,V pairs at half size; width and height even */
+    DPIQA_I420 = 5, /* planes Y, U, V, the latter two at half size; width and height even */
+    DPIQA_YUYV = 6  /* one plane, Y U Y V for two pixels; width even */
+} dpiqa_format;
+
+/* The matrix and range of NV12, I420 and YUYV. It must be stated: a guess would shift every score. */
+typedef enum dpiqa_colour {
+    DPIQA_COLOUR_NONE = 0, /* for BGR, RGB and GRAY */
+    DPIQA_BT601_LIMITED = 1,
+    DPIQA_BT601_FULL = 2,
+    DPIQA_BT709_LIMITED = 3,
+    DPIQA_BT709_FULL = 4
+} dpiqa_colour;
+
+typedef enum dpiqa_memory {
+    DPIQA_HOST = 0,
+    DPIQA_DEVICE = 1 /* CUDA device memory; only the tensorrt engine takes it */
+} dpiqa_memory;
+
+typedef struct dpiqa_plane {
+    const void *data;
+    size_t size;  /* bytes that may be read from `data` */
+    size_t pitch; /* bytes from one row to the next */
+} dpiqa_plane;
+
+/* A frame as the camera gives it. Both sides are 32 to 16384 pixels. The pixels are only read, during the call. */
+typedef struct dpiqa_frame {
+    int32_t format; /* dpiqa_format */
+    int32_t colour; /* dpiqa_colour */
+    int32_t memory; /* dpiqa_memory */
+    int32_t width;
+    int32_t height;
+    dpiqa_plane planes[3];
+} dpiqa_frame;
+
+/* Zeroed (or NULL where taken) it means: the engine that suits the file, lowest latency, the engine's own choices. */
+typedef struct dpiqa_options {
+    const char *engine;      /* NULL or "auto", "openvino", "tensorrt" */
+    int32_t threads;         /* CPU threads that inference may use, 0 for the engine's choice */
+    int32_t requests;        /* inferences in flight at once, 1 to 64, 0 for what suits the engine and the mode */
+    int32_t throughput;      /* 0: lowest latency of one frame; 1: most frames a second over all callers */
+    int32_t force_float32;   /* 1: FP32 layers are computed in FP32 even where the CPU prefers bfloat16 */
+} dpiqa_options;
+
+/* What an open model is. The strings and arrays live until dpiqa_close. */
+typedef struct dpiqa_info {
+    const char *name;
+    const char *version;
+    const char *precision; /* "fp32", "fp16" or "int8" */
+    const char *scale;     /* what the score means */
+    const char *engine;
+    const char *contract; /* the whole contract, JSON */
+    const char *const *causes;
+    int32_t cause_count;
+    int32_t width; /* of the tensor that the model takes */
+    int32_t height;
+    int32_t map_width; /* 0 where the model gives no map */
+    int32_t map_height;
+    int32_t requests;
+    float score_minimum;
+    float score_maximum;
+} dpiqa_info;
+
+/* What a frame got. `causes` and `map` are the caller's to set before the call: NULL, or room for cause_count and for
+ * map_height * map_width floats. The rest is written by the call. */
+typedef struct dpiqa_reading {
+    float score; /* within the model's scale, higher is better */
+    float preprocess_ms;
+    float infer_ms;
+    float *causes; /* 0 to 1 each, in the contract's order */
+    float *map;    /* row by row, on the score's scale */
+} dpiqa_reading;
+
+typedef struct dpiqa_scorer dpiqa_scorer;
+
+/* Open a model file. On failure *scorer is NULL. */
+DPIQA_API int dpiqa_open(const char *path, const dpiqa_options *options, dpiqa_scorer **scorer);
+
+DPIQA_API int dpiqa_describe(const dpiqa_scorer *scorer, dpiqa_info *info);
+
+/* Score `count` frames into `count` readings. When a frame is refused, none is scored and the sentence names it. */
+DPIQA_API int dpiqa_score(dpiqa_scorer *scorer, const dpiqa_frame *frames, size_t count, dpiqa_reading *readings);
+
+/* NULL is allowed. */
+DPIQA_API void dpiqa_close(dpiqa_scorer *scorer);
+
+/* Describe a frame whose planes follow each other in one buffer. `pitch` is that of the first plane, 0 for rows without a
+ * gap; NV12 keeps it for U,V pairs, I420 halves it. */
+DPIQA_API int dpiqa_frame_init(dpiqa_frame *frame, int32_t format, int32_t colour, int32_t width, int32_t height,
+                               const void *data, size_t size, size_t pitch);
+
+/* The resize and colour step alone: RGB rows of `width` pixels into `rgb`, which has room for height * width * 3 bytes. */
+DPIQA_API int dpiqa_preprocess(const dpiqa_frame *frame, int32_t width, int32_t height, uint8_t *rgb, size_t size);
+
+/* The sentence of this thread's latest failed call, "" before any. Valid until this thread's next failed call. */
+DPIQA_API const char *dpiqa_last_error(void);
+
+typedef enum dpiqa_log_level { DPIQA_LOG_INFO = 1, DPIQA_LOG_WARNING = 2, DPIQA_LOG_ERROR = 3 } dpiqa_log_level;
+
+/* Receives what would otherwise go unsaid. NULL (the default) for silence. */
+typedef void (*dpiqa_log_callback)(int level, const char *message, void *user);
+DPIQA_API void dpiqa_set_log(dpiqa_log_callback callback, void *user);
+
+/* "0.1.0" */
+DPIQA_API const char *dpiqa_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

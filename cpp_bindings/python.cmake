@@ -1,0 +1,12 @@
+# The Python module, for the wheel: it holds the core itself and finds OpenVINO's libraries in the wheel beside it.
+find_package(Python REQUIRED COMPONENTS Interpreter Development.Module)
+find_package(pybind11 CONFIG REQUIRED)
+pybind11_add_module(_native python/module.cpp)
+target_link_libraries(_native PRIVATE dpiqa_objects dpiqa_flags)
+set_target_properties(_native PROPERTIES INSTALL_RPATH "$ORIGIN/../openvino/libs")
+install(TARGETS _native LIBRARY DESTINATION dpiqa)
+set_target_properties(dpiqa dpiqa_static PROPERTIES EXCLUDE_FROM_ALL ON)
+
+# The shipped models come with the wheel, under the name that `runtime` looks for.
+file(GLOB _models CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/models/*.onnx")
+install(FILES ${_models} DESTINATION dpiqa_models)

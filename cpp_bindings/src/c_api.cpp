@@ -1,0 +1,160 @@
+// The C API: the wall that no exception crosses.
+#include <new>
+#include <string>
+#include <vector>
+
+#include "dpiqa/dpiqa.h"
+#include "error.hpp"
+#include "frame.hpp"
+#include "log.hpp"
+#include "preprocess.hpp"
+#include "scorer.hpp"
+
+using namespace dpiqa::core;
+
+struct dpiqa_scorer {
+    explicit dpiqa_scorer(std::unique_ptr<Scorer> opened) : scorer(std::move(opened)) {
+        for (const std::string& cause : scorer->engine().spec().causes) causes.push_back(cause.c_str());
+    }
+    std::unique_ptr<Scorer> scorer;
+    std::vector<const char*> causes;
+};
+
+namespace {
+
+thread_local std::string last_error;
+
+int fail(dpiqa_status status, const char* sentence) noexcept {
+    try {
+        last_error = sentence;
+    } catch (...) {
+        last_error.clear();
+    }
+    return status;
+}
+
+template <typename Call>
+int guarded(Call call) noexcept {
+    try {
+        call();
+        return DPIQA_OK;
+    } catch (const Failure& error) {
+        return fail(error.status, error.what());
+    } catch (const std::bad_alloc&) {
+        return fail(DPIQA_ERROR_MEMORY, "out of memory");
+    } catch (const std::exception& error) {
+        return fail(DPIQA_ERROR_INTERNAL, error.what());
+    } catch (...) {
+        return fail(DPIQA_ERROR_INTERNAL, "an unknown exception");
+    }
+}
+
+void require(const void* argument, const char* name) {
+    if (argument == nullptr) throw InputError(std::string("argument '") + name + "' is a null pointer");
+}
+
+EngineOptions from_c(const dpiqa_options* options) {
+    EngineOptions result;
+    if (options == nullptr) return result;
+    if (options->engine != nullptr) result.engine = options->engine;
+    result.threads = options->threads;
+    result.requests = options->requests;
+    result.throughput = options->throughput != 0;
+    result.force_float32 = options->force_float32 != 0;
+    return result;
+}
+
+}  // namespace
+
+int dpiqa_open(const char* path, const dpiqa_options* options, dpiqa_scorer** scorer) {
+    return guarded([&] {
+        require(scorer, "scorer");
+        *scorer = nullptr;
+        require(path, "path");
+        *scorer = new dpiqa_scorer(open_scorer(path, from_c(options)));
+    });
+}
+
+int dpiqa_describe(const dpiqa_scorer* scorer, dpiqa_info* info) {
+    return guarded([&] {
+        require(scorer, "scorer");
+        require(info, "info");
+        const Engine& engine = scorer->scorer->engine();
+        const ModelSpec& spec = engine.spec();
+        const MapSize map = engine.map_size();
+        *info = {spec.name.c_str(),
+                 spec.version.c_str(),
+                 spec.precision.c_str(),
+                 spec.scale.c_str(),
+                 engine.name(),
+                 spec.document.c_str(),
+                 scorer->causes.data(),
+                 static_cast<int32_t>(scorer->causes.size()),
+                 spec.width,
+                 spec.height,
+                 map.width,
+                 map.height,
+                 static_cast<int32_t>(scorer->scorer->requests()),
+                 spec.score_minimum,
+                 spec.score_maximum};
+    });
+}
+
+int dpiqa_score(dpiqa_scorer* scorer, const dpiqa_frame* frames, size_t count, dpiqa_reading* readings) {
+    return guarded([&] {
+        require(scorer, "scorer");
+        if (count == 0) return;
+        require(frames, "frames");
+        require(readings, "readings");
+        scorer->scorer->score(frames, count, readings);
+    });
+}
+
+void dpiqa_close(dpiqa_scorer* scorer) {
+    guarded([&] { delete scorer; });
+}
+
+int dpiqa_frame_init(dpiqa_frame* frame, int32_t format, int32_t colour, int32_t width, int32_t height, const void* data,
+                     size_t size, size_t pitch) {
+    return guarded([&] {
+        require(frame, "frame");
+        *frame = {};
+        *frame = make_frame(format, colour, width, height, data, size, pitch);
+    });
+}
+
+int dpiqa_preprocess(const dpiqa_frame* frame, int32_t width, int32_t height, uint8_t* rgb, size_t size) {
+    return guarded([&] {
+        require(frame, "frame");
+        require(rgb, "rgb");
+        check_frame(*frame);
+        if (width < kMinSide || width > 4096 || height < kMinSide || height > 4096)
+            throw InputError("preprocess: the model's size must be 32 to 4096 pixels a side, found " +
+                             std::to_string(width) + "x" + std::to_string(height));
+        const size_t needed = static_cast<size_t>(width) * static_cast<size_t>(height) * 3;
+        if (size < needed)
+            throw InputError("preprocess: room for " + std::to_string(size) + " bytes, needs " + std::to_string(needed));
+        // One call costs no more than a frame only if the tables survive it; each thread keeps those of its latest size.
+        thread_local std::unique_ptr<Preprocessor> latest;
+        thread_local int latest_width = 0, latest_height = 0;
+        if (!latest || latest_width != width || latest_height != height) {
+            latest = std::make_unique<Preprocessor>(width, height);
+            latest_width = width;
+            latest_height = height;
+        }
+        latest->run(*frame, rgb);
+    });
+}
+
+const char* dpiqa_last_error(void) { return last_error.c_str(); }
+
+void dpiqa_set_log(dpiqa_log_callback callback, void* user) {
+    guarded([&] { set_log(callback, user); });
+}
+
+#define DPIQA_TEXT(value) #value
+#define DPIQA_VERSION_TEXT(major, minor, patch) DPIQA_TEXT(major) "." DPIQA_TEXT(minor) "." DPIQA_TEXT(patch)
+
+const char* dpiqa_version(void) {
+    return DPIQA_VERSION_TEXT(DPIQA_VERSION_MAJOR, DPIQA_VERSION_MINOR, DPIQA_VERSION_PATCH);
+}

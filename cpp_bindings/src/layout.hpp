@@ -1,0 +1,36 @@
+// Where the samples of each channel lie in a plane's row: what the CPU's and the GPU's preprocessing agree on.
+#pragma once
+
+#include <vector>
+
+#include "dpiqa/dpiqa.h"
+
+namespace dpiqa::core {
+
+struct Layout {
+    int target;       // 0, 1, 2: R, G, B or Y, U, V
+    int offset;       // of the first sample
+    int stride;       // from one sample to the next
+    int subsampling;  // pixels for one sample, along the row
+};
+
+inline std::vector<Layout> layout_of(int format, int plane) {
+    switch (format) {
+        case DPIQA_BGR: return {{0, 2, 3, 1}, {1, 1, 3, 1}, {2, 0, 3, 1}};
+        case DPIQA_RGB: return {{0, 0, 3, 1}, {1, 1, 3, 1}, {2, 2, 3, 1}};
+        case DPIQA_YUYV: return {{0, 0, 2, 1}, {1, 1, 4, 2}, {2, 3, 4, 2}};
+        case DPIQA_NV12:
+            if (plane == 1) return {{1, 0, 2, 2}, {2, 1, 2, 2}};
+            break;
+        case DPIQA_I420:
+            if (plane > 0) return {{plane, 0, 1, 2}};
+            break;
+        default: break;
+    }
+    return {{0, 0, 1, 1}};
+}
+
+// Pixels for one sample, from row to row: only the planes after the first of NV12 and I420 have fewer rows.
+inline int row_subsampling(int plane) { return plane > 0 ? 2 : 1; }
+
+}  // namespace dpiqa::core

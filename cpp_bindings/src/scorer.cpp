@@ -1,0 +1,162 @@
+#include "scorer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+
+#include "error.hpp"
+#include "frame.hpp"
+#include "log.hpp"
+
+namespace dpiqa::core {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::size_t kMaxRequests = 64;
+
+float milliseconds(Clock::duration time) { return std::chrono::duration<float, std::milli>(time).count(); }
+
+// Requests borrowed for consecutive frames. Whatever happens, a started one has ended before it is given back.
+class Flight {
+  public:
+    Flight(RequestPool& pool, std::size_t wanted) : pool_(pool) {
+        add(&pool_.take());
+        while (size_ < std::min(wanted, kMaxRequests)) {
+            Request* request = pool_.try_take();
+            if (request == nullptr) break;
+            add(request);
+        }
+    }
+    Flight(const Flight&) = delete;
+    Flight& operator=(const Flight&) = delete;
+
+    ~Flight() {
+        for (std::size_t i = 0; i < size_; ++i) {
+            if (seats_[i].is_running) end_quietly(*seats_[i].request);
+            pool_.give_back(*seats_[i].request);
+        }
+    }
+
+    std::size_t size() const { return size_; }
+
+    void start(std::size_t i, const dpiqa_frame& frame, dpiqa_reading& reading) {
+        Seat& seat = seats_[i];
+        const auto begin = Clock::now();
+        seat.request->load(frame);
+        seat.began = Clock::now();
+        seat.request->start();
+        seat.is_running = true;
+        reading.preprocess_ms = milliseconds(seat.began - begin);
+    }
+
+    Outputs wait(std::size_t i, dpiqa_reading& reading) {
+        Seat& seat = seats_[i];
+        seat.is_running = false;
+        const Outputs outputs = seat.request->wait();
+        reading.infer_ms = milliseconds(Clock::now() - seat.began);
+        return outputs;
+    }
+
+  private:
+    struct Seat {
+        Request* request = nullptr;
+        bool is_running = false;
+        Clock::time_point began;
+    };
+
+    void add(Request* request) { seats_[size_++].request = request; }
+
+    static void end_quietly(Request& request) noexcept {
+        try {
+            request.wait();
+        } catch (const std::exception& error) {
+            log(DPIQA_LOG_ERROR, error.what());  // an earlier frame's error is already on its way to the caller
+        }
+    }
+
+    RequestPool& pool_;
+    std::array<Seat, kMaxRequests> seats_;
+    std::size_t size_ = 0;
+};
+
+void check_frames(const dpiqa_frame* frames, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+        try {
+            check_frame(frames[i]);
+        } catch (const InputError& error) {
+            if (count == 1) throw;
+            throw InputError("frames[" + std::to_string(i) + "]: " + error.what());
+        }
+    }
+}
+
+}  // namespace
+
+void RequestPool::add(std::unique_ptr<Request> request) {
+    free_.push_back(request.get());
+    owned_.push_back(std::move(request));
+}
+
+Request& RequestPool::take() {
+    std::unique_lock lock(mutex_);
+    freed_.wait(lock, [this] { return !free_.empty(); });
+    Request* request = free_.back();
+    free_.pop_back();
+    return *request;
+}
+
+Request* RequestPool::try_take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) return nullptr;
+    Request* request = free_.back();
+    free_.pop_back();
+    return request;
+}
+
+void RequestPool::give_back(Request& request) noexcept {
+    {
+        const std::lock_guard lock(mutex_);
+        free_.push_back(&request);  // never grows: it held every request before the first was taken
+    }
+    freed_.notify_one();
+}
+
+Scorer::Scorer(std::unique_ptr<Engine> engine, int requests) : engine_(std::move(engine)) {
+    const int wanted = requests > 0 ? requests : std::min(engine_->best_requests(), static_cast<int>(kMaxRequests));
+    for (int i = 0; i < wanted; ++i) pool_.add(engine_->make_request());
+}
+
+void Scorer::score(const dpiqa_frame* frames, std::size_t count, dpiqa_reading* readings) {
+    check_frames(frames, count);
+    for (std::size_t done = 0; done < count;) {
+        Flight flight(pool_, count - done);
+        for (std::size_t i = 0; i < flight.size(); ++i) flight.start(i, frames[done + i], readings[done + i]);
+        for (std::size_t i = 0; i < flight.size(); ++i) fill(flight.wait(i, readings[done + i]), readings[done + i]);
+        done += flight.size();
+    }
+}
+
+void Scorer::fill(const Outputs& outputs, dpiqa_reading& reading) const {
+    if (!std::isfinite(outputs.score))
+        throw EngineError(std::string(engine_->name()) + ": the score is not a finite number, the model is broken");
+    reading.score = outputs.score;
+    if (reading.causes != nullptr && outputs.causes != nullptr)
+        std::copy_n(outputs.causes, engine_->spec().causes.size(), reading.causes);
+    if (reading.map != nullptr && outputs.map != nullptr) {
+        const MapSize size = engine_->map_size();
+        std::copy_n(outputs.map, static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height), reading.map);
+    }
+}
+
+std::unique_ptr<Scorer> open_scorer(const std::string& file, const EngineOptions& options) {
+    if (options.threads < 0) throw EngineError("threads must be 0 or more, found " + std::to_string(options.threads));
+    if (options.requests < 0 || options.requests > static_cast<int>(kMaxRequests))
+        throw EngineError("requests must be 0 to 64, found " + std::to_string(options.requests));
+    auto scorer = std::make_unique<Scorer>(open_engine(file, options), options.requests);
+    log(DPIQA_LOG_INFO, file + ": opened with engine " + scorer->engine().name() + ", " +
+                            std::to_string(scorer->requests()) + " inference request(s)");
+    return scorer;
+}
+
+}  // namespace dpiqa::core

@@ -1,0 +1,24 @@
+// Golden vectors that make_data.py took from OpenCV and ONNX Runtime, and the helpers that several tests share.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dpiqa/dpiqa.h"
+
+struct Scores {
+    float score, causes[2], map_mean;
+};
+
+struct Golden {
+    int format, colour, width, height, model_width, model_height;
+    std::vector<std::uint8_t> pixels, rgb;
+    Scores fp32, int8;
+
+    dpiqa_frame frame() const;
+};
+
+const std::vector<Golden>& golden_vectors();
+std::string data_path(const std::string& name);
+std::string read_file(const std::string& path);

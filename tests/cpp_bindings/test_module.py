@@ -17,7 +17,7 @@ import pytest
 from runtime.preprocess import resize_area
 from runtime.spec import parse_spec
 
-dpiqa = pytest.importorskip("dpiqa", reason="the native module dpiqa is not built: pip install .")
+dpiqa = pytest.importorskip("dpiqa", reason='needs the native module dpiqa: pip install ".[openvino]"')
 
 DATA = Path(__file__).parent / "data"
 FP32, INT8 = DATA / "tiny.onnx", DATA / "tiny-int8.onnx"

@@ -12,7 +12,9 @@ from runtime.engines import OnnxRuntimeEngine, open_engine
 from runtime.errors import ContractError, DpiqaError, EngineError
 from runtime.native import native_module
 
-NEEDS_NATIVE = pytest.mark.skipif(native_module() is None, reason="the native module dpiqa is not built: pip install .")
+NEEDS_NATIVE = pytest.mark.skipif(
+    native_module() is None, reason='needs the native module dpiqa: pip install ".[openvino]"'
+)
 every_engine = pytest.mark.parametrize("name", ["onnxruntime", pytest.param("openvino", marks=NEEDS_NATIVE)])
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import platform
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -58,7 +57,7 @@ def main(
         for stage, values in by_stage.items()
     ]
     machine = f"{processor()}, Python {platform.python_version()}, ONNX Runtime {onnxruntime.__version__}, "
-    machine += f"OpenCV {version('opencv-python')}"
+    machine += f"OpenCV {cv2.__version__}"
     table = Table("model", "threads", "stage", "median ms", "p99 ms", title=f"{video.name} on {machine}")
     for row in rows:
         table.add_row(*map(str, row))

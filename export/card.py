@@ -118,8 +118,8 @@ Tested on:
 ## Recipe
 
 `python -m train.student`, from ImageNet weights: {numbers}.
-Trained on {recipe["hardware"]}. The epoch with the best validation SRCC + PLCC was exported; the test
-sets took no part in any choice.
+Trained on {recipe["hardware"]}. The epoch with the best validation SRCC + PLCC was exported; test
+sets took no part in that choice.
 
 | epoch | training loss | validation SRCC | validation PLCC | minutes |
 | --- | --- | --- | --- | --- |

@@ -54,7 +54,7 @@ def score(
         list[str], typer.Argument(metavar="PATH", help="Pictures, videos, folders (with all below them), globs.")
     ],
     model: Annotated[Path | None, typer.Option(help="Model file (default: the shipped one).")] = None,
-    engine: Annotated[str, typer.Option(help="Engine: auto or onnxruntime.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or tensorrt.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: the engine's choice).")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames to score per second of video (default: all).")] = None,
     form: Annotated[

@@ -126,8 +126,9 @@ def _clive(root: Path) -> Iterator[Sample]:
 
 def _koniq10k(root: Path) -> Iterator[Sample]:
     folder = next((root / size for size in ("1024x768", "512x384") if (root / size).is_dir()), root / "1024x768")
-    for row in pd.read_csv(root / "koniq10k_scores_and_distributions.csv").itertuples():
-        yield Sample(folder / str(row.image_name), _from_1_5(row.MOS), str(row.image_name), std=25 * float(row.SD))  # type: ignore[arg-type]
+    table = pd.read_csv(root / "koniq10k_scores_and_distributions.csv")
+    for image, mos, std in zip(table["image_name"], table["MOS"], table["SD"], strict=True):
+        yield Sample(folder / image, _from_1_5(mos), image, std=25 * float(std))
 
 
 def _spaq(root: Path) -> Iterator[Sample]:

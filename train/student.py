@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import pickle
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -92,7 +93,7 @@ def load_student(checkpoint: Path) -> tuple[Student, dict]:
         about, state = whole["about"], whole["ema"]
     except FileNotFoundError:
         raise InputError(f"{checkpoint}: no such file") from None
-    except Exception:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError):
         raise InputError(f"{checkpoint}: not a checkpoint that train.student wrote") from None
     student = Student(**about["student"])
     student.load_state_dict(state)

@@ -33,7 +33,7 @@ class NativeEngine:
     def __init__(self, name: str, path: str | Path, threads: int | None = None) -> None:
         dpiqa = native_module()
         if dpiqa is None:
-            raise EngineError(f"engine '{name}' is not in this installation: pip install \".[openvino]\"")
+            raise EngineError(f"engine '{name}' needs the native module dpiqa, build it with -DDPIQA_BUILD_PYTHON=ON")
         self.name = name
         self._dpiqa = dpiqa
         with self._errors():

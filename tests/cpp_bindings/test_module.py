@@ -17,7 +17,7 @@ import pytest
 from runtime.preprocess import resize_area
 from runtime.spec import parse_spec
 
-dpiqa = pytest.importorskip("dpiqa", reason='needs the native module dpiqa: pip install ".[openvino]"')
+dpiqa = pytest.importorskip("dpiqa", reason="needs the native module dpiqa, built with -DDPIQA_BUILD_PYTHON=ON")
 
 DATA = Path(__file__).parent / "data"
 FP32, INT8 = DATA / "tiny.onnx", DATA / "tiny-int8.onnx"

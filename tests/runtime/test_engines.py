@@ -13,7 +13,7 @@ from runtime.errors import ContractError, DpiqaError, EngineError
 from runtime.native import native_module
 
 NEEDS_NATIVE = pytest.mark.skipif(
-    native_module() is None, reason='needs the native module dpiqa: pip install ".[openvino]"'
+    native_module() is None, reason="needs the native module dpiqa, built with -DDPIQA_BUILD_PYTHON=ON"
 )
 every_engine = pytest.mark.parametrize("name", ["onnxruntime", pytest.param("openvino", marks=NEEDS_NATIVE)])
 

@@ -196,5 +196,5 @@ def _progress() -> Progress:
 
 
 def bf16_helps() -> bool:
-    """Whether this machine multiplies bfloat16 in hardware; elsewhere PyTorch emulates it, several times slower than fp32."""
+    """Whether this machine multiplies bfloat16 in hardware; elsewhere PyTorch emulates it, slower than fp32."""
     return torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

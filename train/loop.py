@@ -28,12 +28,16 @@ from .plots import plot_history
 
 @dataclass(frozen=True)
 class Recipe:
-    """All numbers that a training run depends on; a resumed run must use the same ones."""
+    """All numbers that a training run depends on; a resumed run must use the same ones.
+
+    `trunk_lr` is the share of `lr` at which the pretrained trunk learns.
+    """
 
     epochs: int = 5
     batch: int = 32
     crop: int = 256
     lr: float = 4e-4
+    trunk_lr: float = 1.0
     weight_decay: float = 1e-2
     warmup: float = 0.05
     ema: float = 0.998
@@ -58,9 +62,11 @@ def fit(
     """
     _keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device)
+    model.to(device).to(memory_format=torch.channels_last)
     ema = deepcopy(model).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    trunk, head = (model.get_submodule(name).parameters() for name in ("trunk", "head"))
+    groups = [{"params": trunk, "share": recipe.trunk_lr}, {"params": head, "share": 1.0}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
     steps = len(train) // recipe.batch
     if steps == 0:
         raise InputError(
@@ -84,7 +90,8 @@ def fit(
                 done = state.epoch * steps + state.step
                 torch.manual_seed(hash((recipe.seed, done)))
                 for group in optimizer.param_groups:
-                    group["lr"] = recipe.lr * _schedule(done / (recipe.epochs * steps), recipe.warmup)
+                    rate = recipe.lr * _schedule(done / (recipe.epochs * steps), recipe.warmup)
+                    group["lr"] = rate * group["share"]
                 with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
                     loss = quality_loss(model(frames.to(device)), mos.to(device))
                 optimizer.zero_grad()

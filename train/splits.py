@@ -24,12 +24,14 @@ class Split:
 
 
 def split(samples: list[Sample], how: str, seed: int = 0) -> Split:
-    """Divide a data set: `official`, `grouped` or `ratio:K`.
+    """Divide a data set: `official`, `grouped`, `ratio:K` or `leave:SUBSET`.
 
     - `official`: the authors' test part (or column `split`), training pictures of a test picture's group dropped;
       without an authors' validation part a tenth of the groups left is drawn for it.
     - `grouped`: no test part, a tenth of the groups for validation.
     - `ratio:K`: the K-th (0 to 9) of ten seeded 80/20 divisions by group, the field's protocol for small sets.
+    - `leave:SUBSET`: as official, but the validation part is one whole subset that is not trained on: how a recipe
+      does on pictures from elsewhere.
     """
     if how == "grouped":
         return _with_validation(samples, [], seed)
@@ -39,10 +41,12 @@ def split(samples: list[Sample], how: str, seed: int = 0) -> Split:
             raise InputError("this data set has no official test part, use the split 'grouped' or 'ratio:K'")
         return _with_validation([sample for sample in samples if sample.official != "test"], test, seed)
     kind, _, number = how.partition(":")
+    if kind == "leave":
+        return _leave(samples, subset=number)
     if kind == "ratio" and number.isdigit() and int(number) < 10:
         rest, test = _draw(samples, 0.2, seed=1000 + int(number))
         return _with_validation(rest, test, seed)
-    raise InputError(f"unknown split '{how}', expected official, grouped or ratio:K with K from 0 to 9")
+    raise InputError(f"unknown split '{how}', expected official, grouped, ratio:K with K from 0 to 9 or leave:SUBSET")
 
 
 def merge(splits: Iterable[Split]) -> Split:
@@ -66,6 +70,19 @@ def _with_validation(rest: list[Sample], test: list[Sample], seed: int) -> Split
     else:
         train, val = _draw(kept, VAL_SHARE, seed)
     return Split(train, val, test, dropped=len(rest) - len(train) - len(val))
+
+
+def _leave(samples: list[Sample], subset: str) -> Split:
+    test = [sample for sample in samples if sample.official == "test"]
+    tested = {sample.group for sample in test}
+    rest = [sample for sample in samples if sample.official != "test" and sample.group not in tested]
+    val = [sample for sample in rest if sample.subset == subset]
+    if not val:
+        known = ", ".join(sorted({sample.subset for sample in samples if sample.subset})) or "none"
+        raise InputError(f"this data set has no subset '{subset}', its subsets: {known}")
+    left = {sample.group for sample in val}
+    train = [sample for sample in rest if sample.group not in left]
+    return Split(train, val, test, dropped=len(samples) - len(test) - len(val) - len(train))
 
 
 def _draw(samples: list[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:

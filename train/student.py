@@ -103,13 +103,14 @@ def load_student(checkpoint: Path) -> tuple[Student, dict]:
 def main(
     data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; may be given several times.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and plots; a run found there goes on.")],
-    split: Annotated[str, typer.Option(help="official, grouped or ratio:K (K from 0 to 9).")] = "official",
+    split: Annotated[str, typer.Option(help="official, grouped, ratio:K (K from 0 to 9), leave:SUBSET.")] = "official",
     arch: Annotated[str, typer.Option(help="Any timm trunk with four feature levels.")] = "tf_efficientnet_lite0",
     size: Annotated[int, typer.Option(help="Height and width of the model's input in pixels.")] = 384,
     epochs: Annotated[int, typer.Option(min=1)] = Recipe.epochs,
     batch: Annotated[int, typer.Option(min=4)] = Recipe.batch,
     crop: Annotated[int, typer.Option(min=64, help="Side of the training crops in pixels.")] = Recipe.crop,
     lr: Annotated[float, typer.Option(min=0)] = Recipe.lr,
+    trunk_lr: Annotated[float, typer.Option(min=0, help="Share of --lr at which the trunk learns.")] = Recipe.trunk_lr,
     seed: Annotated[int, typer.Option()] = Recipe.seed,
     bf16: Annotated[bool | None, typer.Option(help="Mixed precision; by default where the hardware has it.")] = None,
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
@@ -138,7 +139,7 @@ def main(
     if pretrained:
         student.load_imagenet()
     mixed = bf16_helps() if bf16 is None else bf16
-    recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, seed=seed, bf16=mixed)
+    recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, trunk_lr=trunk_lr, seed=seed, bf16=mixed)
     spec = InputSpec(height=size, width=size)
     about = {"student": student.config, "input": spec.model_dump(), "trained_on": trained_on}
     out.mkdir(parents=True, exist_ok=True)

@@ -14,14 +14,19 @@ from train.splits import merge, split
 
 PARTS: st.SearchStrategy[Part] = st.sampled_from(["train", "test"])
 SAMPLES = st.lists(st.tuples(st.integers(0, 30), PARTS), min_size=1, max_size=120).map(
-    lambda rows: [Sample(Path(f"{n}.png"), 50, f"g{group}", part) for n, (group, part) in enumerate(rows)]
+    lambda rows: [Sample(Path(f"{n}.png"), 50, f"g{group}", part, f"s{n % 3}") for n, (group, part) in enumerate(rows)]
 )
 
 
-@given(SAMPLES, st.sampled_from(["grouped", "ratio:0", "ratio:7", "official"]), st.integers(0, 3))
+@given(SAMPLES, st.sampled_from(["grouped", "ratio:0", "ratio:7", "official", "leave:s0"]), st.integers(0, 3))
 def test_groups_stay_together(samples: list[Sample], how: str, seed: int) -> None:
     if how == "official" and not any(sample.official == "test" for sample in samples):
         with pytest.raises(InputError, match="no official test part"):
+            split(samples, how, seed)
+        return
+    tested = {sample.group for sample in samples if sample.official == "test"}
+    if how == "leave:s0" and not any(sample.subset == "s0" and sample.group not in tested for sample in samples):
+        with pytest.raises(InputError, match="no subset 's0'"):
             split(samples, how, seed)
         return
     parts = split(samples, how, seed)
@@ -30,7 +35,10 @@ def test_groups_stay_together(samples: list[Sample], how: str, seed: int) -> Non
     assert not train & test
     assert not val & test
     assert len(parts.train) + len(parts.val) + len(parts.test) + parts.dropped == len(samples)
-    if how == "official":
+    if how == "leave:s0":
+        assert {sample.subset for sample in parts.val} == {"s0"}
+        assert not any(sample.subset == "s0" for sample in parts.train)
+    if how in ("official", "leave:s0"):
         assert all(sample.official == "test" for sample in parts.test)
         assert all(sample.official == "train" for sample in parts.train + parts.val)
 

@@ -1,6 +1,7 @@
 """Put measured figures into the contracts and write the model card: `python -m export.card --model FILE ...`.
 
-The figures come from `python -m train.evaluate --json`; nothing in a card is typed by hand.
+The figures come from `python -m train.evaluate --json`, and whether the targets are met is worked out from them; only
+the notes on use are written by hand.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ from train.datasets import TERMS
 
 from .contract import load_model, read_contract, save_model
 
-_PARTS = {"official": "official test", "all": "all pictures, none seen in training"}
-
 
 def load_results(files: list[Path]) -> list[dict[str, Any]]:
     """Read evaluation JSON files, as printed by train.evaluate."""
@@ -37,23 +36,37 @@ def load_results(files: list[Path]) -> list[dict[str, Any]]:
     return results
 
 
-def figures_of(model: Path, results: list[dict[str, Any]]) -> tuple[EvaluatedOn, ...]:
-    """The contract's entries for one model file."""
+def figures_of(spec: ModelSpec, results: list[dict[str, Any]]) -> tuple[EvaluatedOn, ...]:
+    """The contract's entries for one model: the results that were measured with just these weights.
+
+    Raises InputError when a result may have been measured on pictures that the model was trained on.
+    """
     return tuple(
-        EvaluatedOn(name=name, split=_PARTS.get(result["split"]) or result["split"],
+        EvaluatedOn(name=name, split=unseen_part(spec, name, result["split"]),
                     **{key: row[key] for key in ("images", "srcc", "plcc", "rmse")})
         for result in results
-        if result["model"] == model.name
+        if result.get("weights_sha256") == spec.weights_sha256
         for name, row in result["data"].items()
     )  # fmt: skip
 
 
-def results_table(results: list[dict[str, Any]]) -> str:
+def unseen_part(spec: ModelSpec, name: str, split: str) -> str:
+    """Name the part of a data set that was evaluated; InputError when training may have seen it."""
+    trained = next((entry.split for entry in spec.trained_on if entry.name == name), None)
+    if trained is None:
+        return "all pictures, none seen in training" if split == "all" else split
+    keeps_official_test = trained in ("official", "grouped") or trained.startswith("leave:")
+    if split != trained and not (split == "official" and keeps_official_test):
+        raise InputError(f"{name}: evaluated on split '{split}', but trained on '{trained}': pictures may be the same")
+    return "official test" if split == "official" else split
+
+
+def results_table(spec: ModelSpec, results: list[dict[str, Any]]) -> str:
     """One row for each model, data set and subset, with 95 % intervals for the whole sets."""
     lines = ["| model | data | pictures | SRCC | PLCC | PLCC fitted | KRCC | RMSE |", "| --- " * 8 + "|"]
     for result in results:
         for name, whole in result["data"].items():
-            label = f"{name}, {_PARTS.get(result['split'], result['split'])}"
+            label = f"{name}, {unseen_part(spec, name, result['split'])}"
             for subset, row in [("", whole), *whole["subsets"].items()]:
                 low_high = whole["interval_95"] if not subset else {}
                 cells = [_figure(row, key, low_high) for key in ("srcc", "plcc", "plcc_fitted", "krcc")]
@@ -68,8 +81,35 @@ def _figure(row: dict[str, float], key: str, intervals: dict[str, list[float]]) 
     return f"{row[key]:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None else "")
 
 
-def card(spec: ModelSpec, files: list[Path], results: list[dict[str, Any]], run_folder: Path, notes: str) -> str:
-    """The model card in Markdown: contract, data and terms, recipe, figures with intervals, and the author's notes."""
+def targets_table(models: list[str], results: list[dict[str, Any]], targets: pd.DataFrame) -> str:
+    """What was aimed at and what was found, one row a target.
+
+    `targets` has the columns data, srcc_at_least, int8_loses_at_most (either may be empty) and source; `models` are
+    file names, FP32 first, then INT8.
+    """
+    srcc = {(r["model"], name): row["srcc"] for r in results for name, row in r["data"].items()}
+    lines = ["| target | found | |", "| --- | --- | --- |"]
+    for target in targets.to_dict("records"):
+        data, floor, budget = target["data"], target["srcc_at_least"], target["int8_loses_at_most"]
+        if any((model, data) not in srcc for model in models):
+            raise InputError(f"{data}: a target, but not all models were evaluated on it")
+        reference, *smaller = (srcc[model, data] for model in models)
+        if pd.notna(floor):
+            aim = f"{data}: SRCC at least {floor:g} ({target['source']})"
+            lines.append(f"| {aim} | {reference:.4f} | {_met(reference >= floor)} |")
+        for loss in [reference - int8 for int8 in smaller] if pd.notna(budget) else []:
+            lines.append(f"| {data}: INT8 loses at most {budget:g} SRCC | {loss:.4f} | {_met(loss <= budget)} |")
+    return "\n".join(lines)
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "**missed**"
+
+
+def card(
+    spec: ModelSpec, files: list[Path], results: list[dict[str, Any]], run_folder: Path, targets: str, notes: str
+) -> str:
+    """The model card in Markdown: contract, figures with intervals, targets, data and terms, recipe, notes on use."""
     recipe = json.loads((run_folder / "run.json").read_text())
     epochs = pd.read_csv(run_folder / "log.csv")
     data = "\n".join(f"- **{t.name}** ({t.split} split): {t.images} pictures; {t.licence}." for t in spec.trained_on)
@@ -99,10 +139,14 @@ Files: {sizes}. Licence of code and weights: {spec.licence}.
 
 ## Figures
 
-{results_table(results)}
+{results_table(spec, results)}
 
 In brackets: 95 % bootstrap intervals (1,000 resamples of the pictures). `no near-duplicate` leaves out test pictures of
 which the authors' training part holds a near-duplicate. Scored with ONNX Runtime, one picture at a time.
+
+## Targets
+
+{targets}
 
 ## Data
 
@@ -117,7 +161,7 @@ Tested on:
 
 ## Recipe
 
-`python -m train.student`, from ImageNet weights: {numbers}.
+`python -m train.student`, starting from {recipe["start"]}: {numbers}.
 Trained on {recipe["hardware"]}. The epoch with the best validation SRCC + PLCC was exported; test
 sets took no part in that choice.
 
@@ -135,6 +179,7 @@ def main(
     model: Annotated[list[Path], typer.Option(help="A model file; FP32 first, then those made from it.")],
     evaluation: Annotated[list[Path], typer.Option(help="JSON of train.evaluate; may be given several times.")],
     run_folder: Annotated[Path, typer.Option("--run", help="The training run's folder, for its recipe and log.")],
+    targets: Annotated[Path, typer.Option(help="CSV: data,srcc_at_least,int8_loses_at_most,source.")],
     notes: Annotated[Path, typer.Option(help="Markdown on what the model is not good for.")],
     out: Annotated[Path, typer.Option(help="The card to write.")],
 ) -> None:
@@ -142,13 +187,15 @@ def main(
     results = load_results(evaluation)
     for file in model:
         graph = load_model(file)
-        figures = figures_of(file, results)
+        spec = read_contract(graph, file)
+        figures = figures_of(spec, results)
         if not figures:
             raise InputError(f"{file}: none of the evaluations is of this file")
-        save_model(graph, read_contract(graph, file).model_copy(update={"evaluated_on": figures}), file)
+        save_model(graph, spec.model_copy(update={"evaluated_on": figures}), file)
     spec = read_contract(load_model(model[0]), model[0])
+    aims = targets_table([file.name for file in model], results, pd.read_csv(targets))
     with atomic_write(out) as target:
-        target.write(card(spec, model, results, run_folder, notes.read_text()).encode())
+        target.write(card(spec, model, results, run_folder, aims, notes.read_text()).encode())
     typer.echo(str(out))
 
 

@@ -100,7 +100,7 @@ def main(
         bare = Path(folder, "student.onnx")
         export_student(student, spec.input, bare)
         error = parity_error(student, bare, _probe_frames(spec.input))
-        if error > MAX_PARITY_ERROR:
+        if not error <= MAX_PARITY_ERROR:  # also NaN
             raise GateError(
                 f"{out}: not written, ONNX Runtime is {error:.3f} points off PyTorch (limit {MAX_PARITY_ERROR})"
             )

@@ -25,5 +25,6 @@ for model in "$fp32" "$int8"; do
     > "models/results/$name-clive.json"
   results+=(--evaluation "models/results/$name-biq2021.json" --evaluation "models/results/$name-clive.json")
 done
-python -m export.card --model "$fp32" --model "$int8" "${results[@]}" --run models/results --notes models/notes.md \
+python -m export.card --model "$fp32" --model "$int8" "${results[@]}" --run models/results \
+  --targets models/targets.csv --notes models/notes.md \
   --out models/README.md

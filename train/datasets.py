@@ -17,6 +17,7 @@ from typing import Literal
 import pandas as pd
 from rich.progress import track
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from runtime.errors import InputError
 from runtime.pictures import read_picture
@@ -50,7 +51,7 @@ def load(name: str, root: Path) -> list[Sample]:
         samples = list(LOADERS[name](root))
     except FileNotFoundError as error:
         raise InputError(f"{name}: {error.filename} is missing, {root} does not have the published layout") from None
-    except (KeyError, ValueError, pd.errors.ParserError) as error:
+    except (KeyError, ValueError, pd.errors.ParserError, MatReadError) as error:
         raise InputError(f"{name}: cannot read the scores under {root}: {error}") from None
     if not samples:
         raise InputError(f"{name}: no rated pictures under {root}")
@@ -108,8 +109,8 @@ def _biq2021(root: Path) -> Iterator[Sample]:
             root / f"{part.title()} (Images and MOS).csv", usecols=[0, 1], names=["image", "mos"], header=0
         )
         for image, mos in table.itertuples(index=False):
-            group = f"near-duplicates {groups[image]}" if image in groups else image
-            yield Sample(find(image), 100 * mos, group, part, subset=image[:4])
+            group = f"near-duplicates {groups[image]}" if image in groups else str(image)
+            yield Sample(find(str(image)), 100 * float(mos), group, part, subset=str(image)[:4])
 
 
 def _clive(root: Path) -> Iterator[Sample]:
@@ -128,13 +129,13 @@ def _koniq10k(root: Path) -> Iterator[Sample]:
     folder = next((root / size for size in ("1024x768", "512x384") if (root / size).is_dir()), root / "1024x768")
     table = pd.read_csv(root / "koniq10k_scores_and_distributions.csv")
     for image, mos, std in zip(table["image_name"], table["MOS"], table["SD"], strict=True):
-        yield Sample(folder / image, _from_1_5(mos), image, std=25 * float(std))
+        yield Sample(folder / str(image), _from_1_5(mos), str(image), std=25 * float(std))
 
 
 def _spaq(root: Path) -> Iterator[Sample]:
     table = pd.read_excel(root / "Annotations" / "MOS and Image attribute scores.xlsx")
     for image, mos in zip(table["Image name"], table["MOS"], strict=True):
-        yield Sample(root / "TestImage" / image, float(mos), image)
+        yield Sample(root / "TestImage" / str(image), float(mos), str(image))
 
 
 def _livefb(root: Path) -> Iterator[Sample]:
@@ -142,7 +143,7 @@ def _livefb(root: Path) -> Iterator[Sample]:
     folder = root / "database" if (root / "database").is_dir() else root
     table = pd.read_csv(root / "labels_image.csv")
     for image, mos in zip(table["name"], table["mos"], strict=True):
-        yield Sample(folder / image, float(mos), image)
+        yield Sample(folder / str(image), float(mos), str(image))
 
 
 def _kadid10k(root: Path) -> Iterator[Sample]:
@@ -151,7 +152,8 @@ def _kadid10k(root: Path) -> Iterator[Sample]:
     for image, reference, dmos, std in zip(
         table["dist_img"], table["ref_img"], table["dmos"], table["var"], strict=True
     ):
-        yield Sample(root / "images" / image, _from_1_5(dmos), reference, subset=image[4:6], std=25 * float(std))
+        name = str(image)
+        yield Sample(root / "images" / name, _from_1_5(dmos), str(reference), subset=name[4:6], std=25 * float(std))
 
 
 def _tid2013(root: Path) -> Iterator[Sample]:
@@ -164,7 +166,7 @@ def _tid2013(root: Path) -> Iterator[Sample]:
 
 def _csv(path: Path) -> Iterator[Sample]:
     """A table `image,mos[,std,split,group]`: MOS 0-100, images relative to the table, split train, val or test."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         missing = {"image", "mos"} - set(rows.fieldnames or ())
         if missing:

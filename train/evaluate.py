@@ -83,6 +83,8 @@ def main(
     if not model.is_file():
         raise InputError(f"{model}: no such file")
     results: dict[str, Any] = {"model": model.name, "split": split, "data": {}}
+    if model.suffix != ".pt":
+        results["weights_sha256"] = open_engine(model, "onnxruntime").spec.weights_sha256
     for name, path in map(parse_source, data):
         everything = load(name, path)
         samples = tested_part(everything, split)

@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from runtime.errors import InputError
+from runtime.files import atomic_write
 
 from .frames import RatedFrames
 from .losses import quality_loss
@@ -94,6 +95,8 @@ def fit(
                     group["lr"] = rate * group["share"]
                 with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
                     loss = quality_loss(model(frames.to(device)), mos.to(device))
+                if not loss.isfinite():
+                    raise InputError(f"the loss is {loss.item()} in epoch {state.epoch + 1}, train with a smaller --lr")
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
@@ -110,7 +113,8 @@ def fit(
                    "val_plcc": plcc(score, mos), "train_seconds": round(state.seconds, 1)}  # fmt: skip
             progress.console.print("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
             state.end_epoch(row)
-            pd.DataFrame(state.history).to_csv(out / "log.csv", index=False)
+            with atomic_write(out / "log.csv") as file:
+                pd.DataFrame(state.history).to_csv(file, index=False)
             plot_history(state.history, out / "history.png")
             if max(state.history, key=_selection) is row:
                 state.save(out / "best.pt")

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from runtime.files import atomic_write
+
 
 def plot_history(history: list[dict[str, float]], file: Path) -> None:
     """Draw training loss and validation SRCC and PLCC over the epochs to a PNG file."""
@@ -19,7 +21,7 @@ def plot_history(history: list[dict[str, float]], file: Path) -> None:
         agreement.plot(epochs, [row[f"val_{name}"] for row in history], marker="o", label=name.upper())
     agreement.set(xlabel="epoch", ylabel="validation")
     agreement.legend()
-    figure.savefig(file, dpi=120)
+    _save(figure, file)
 
 
 def plot_scatter(score: np.ndarray, mos: np.ndarray, title: str, file: Path) -> None:
@@ -29,4 +31,9 @@ def plot_scatter(score: np.ndarray, mos: np.ndarray, title: str, file: Path) -> 
     axes.scatter(mos, score, s=6, alpha=0.4, linewidths=0)
     axes.plot((0, 100), (0, 100), color="grey", linewidth=0.8)
     axes.set(xlabel="MOS", ylabel="score", xlim=(0, 100), ylim=(0, 100), title=title, aspect="equal")
-    figure.savefig(file, dpi=120)
+    _save(figure, file)
+
+
+def _save(figure: Figure, file: Path) -> None:
+    with atomic_write(file) as target:
+        figure.savefig(target, format="png", dpi=120)

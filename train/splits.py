@@ -26,19 +26,17 @@ class Split:
 def split(samples: list[Sample], how: str, seed: int = 0) -> Split:
     """Divide a data set: `official`, `grouped`, `ratio:K` or `leave:SUBSET`.
 
-    - `official`: the authors' test part (or column `split`), training pictures of a test picture's group dropped;
+    - `official`: the authors' parts (or column `split`), training pictures of a test picture's group dropped;
       without an authors' validation part a tenth of the groups left is drawn for it.
-    - `grouped`: no test part, a tenth of the groups for validation.
+    - `grouped`: the same where the authors divided nothing: no test part, a tenth of the groups for validation.
     - `ratio:K`: the K-th (0 to 9) of ten seeded 80/20 divisions by group, the field's protocol for small sets.
     - `leave:SUBSET`: as official, but the validation part is one whole subset that is not trained on: how a recipe
       does on pictures from elsewhere.
     """
-    if how == "grouped":
-        return _with_validation(samples, [], seed)
-    if how == "official":
-        test = [sample for sample in samples if sample.official == "test"]
-        if not test:
+    if how in ("grouped", "official"):
+        if how == "official" and not any(sample.official in ("val", "test") for sample in samples):
             raise InputError("this data set has no official test part, use the split 'grouped' or 'ratio:K'")
+        test = [sample for sample in samples if sample.official == "test"]
         return _with_validation([sample for sample in samples if sample.official != "test"], test, seed)
     kind, _, number = how.partition(":")
     if kind == "leave":

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import pickle
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from runtime.command import run
 from runtime.errors import InputError
+from runtime.files import atomic_write
 from runtime.machine import processor
 from runtime.spec import InputSpec
 
@@ -60,21 +62,23 @@ class Student(nn.Module):
         pooled = torch.cat([level.mean((2, 3)) for level in [*levels, top]], dim=1)
         return 100 * torch.sigmoid(self.head(pooled).float().squeeze(1))
 
-    def load_imagenet(self) -> None:
-        """Start the trunk from ImageNet weights: from the installed weights package, else from timm's hub."""
+    def load_imagenet(self) -> str:
+        """Start the trunk from ImageNet weights, from the installed weights package or else timm's hub; say which."""
         arch = self.config["arch"]
         if arch in _PACKAGED_WEIGHTS:
-            weights = list(_packaged_state(_PACKAGED_WEIGHTS[arch]))
+            package = _PACKAGED_WEIGHTS[arch]
+            weights = list(_packaged_state(package))
             # The package names its tensors otherwise than timm, in the same order; the last two are the classifier.
             names = [name for name in self.trunk.state_dict() if not name.endswith("num_batches_tracked")]
             self.trunk.load_state_dict(dict(zip(names, weights[: len(names)], strict=True)), strict=False)
-            return
+            return f"{package.replace('_', '-')} {version(package)} (ImageNet, Apache-2.0)"
         try:
             pretrained = timm.create_model(arch, pretrained=True, num_classes=0, global_pool="")
         except Exception as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"no ImageNet weights for {arch}: timm's hub cannot be reached ({reason})") from None
         self.trunk.load_state_dict(pretrained.state_dict())
+        return f"{arch} of timm {version('timm')} (ImageNet)"
 
 
 def _packaged_state(package: str) -> list[Tensor]:
@@ -136,8 +140,7 @@ def main(
         raise InputError(f"--crop {crop} is larger than --size {size}")
     torch.manual_seed(seed)
     student = Student(arch)
-    if pretrained:
-        student.load_imagenet()
+    start = student.load_imagenet() if pretrained else "random weights"
     mixed = bf16_helps() if bf16 is None else bf16
     recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, trunk_lr=trunk_lr, seed=seed, bf16=mixed)
     spec = InputSpec(height=size, width=size)
@@ -146,10 +149,11 @@ def main(
     parameters = sum(weight.numel() for weight in student.parameters())
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
     hardware = f"{device} ({torch.backends.cpu.get_cpu_capability()}), PyTorch {torch.__version__.partition('+')[0]}"
-    run_facts = about | {"recipe": asdict(recipe), "parameters": parameters, "hardware": hardware}
-    (out / "run.json").write_text(json.dumps(run_facts, indent=2) + "\n")
     crops, frames = RatedFrames(whole.train, spec, crop, seed), RatedFrames(whole.val, spec)
     best = fit(student, crops, frames, recipe, out, about, save_every)
+    facts = {"start": start, "recipe": asdict(recipe), "parameters": parameters, "hardware": hardware}
+    with atomic_write(out / "run.json") as file:
+        file.write(json.dumps(about | facts, indent=2).encode() + b"\n")
     typer.echo(f"best epoch on validation: {best}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -19,41 +19,10 @@ from runtime.engines import open_engine
 from runtime.errors import ContractError, InputError
 from runtime.models import shipped_model
 from runtime.sources import expand
-from train.student import Student, load_student
+from train.student import load_student
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"
-
-
-def _run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained student at 96x96, with batch statistics that are not the identity."""
-    torch.manual_seed(0)
-    student = Student()
-    for name, value in student.state_dict().items():
-        if name.endswith(("running_mean", "running_var")):
-            value.add_(torch.rand_like(value) * 0.1)
-    about = {
-        "student": student.config,
-        "input": {"height": 96, "width": 64, "resize": "area"},
-        "trained_on": [{"name": "csv", "split": "grouped", "images": 3}],
-    }
-    path = tmp_path_factory.mktemp("checkpoint") / "best.pt"
-    torch.save({"about": about, "ema": student.state_dict()}, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def exported(checkpoint: Path) -> Path:
-    out = checkpoint.with_name("tiny.onnx")
-    done = _run("export.onnx", "--checkpoint", checkpoint, "--out", out, "--name", "tiny")
-    assert done.returncode == 0, done.stderr
-    return out
 
 
 def test_onnx_scores_like_torch_for_any_batch(checkpoint: Path, exported: Path) -> None:
@@ -64,6 +33,16 @@ def test_onnx_scores_like_torch_for_any_batch(checkpoint: Path, exported: Path) 
         with torch.inference_mode():
             expected = student(torch.from_numpy(frames)).numpy()
         assert engine.infer(frames).score == pytest.approx(expected, abs=0.05)
+
+
+def test_weights_that_are_not_numbers_are_not_exported(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    whole = torch.load(checkpoint, weights_only=True)
+    whole["ema"]["head.3.bias"].fill_(torch.nan)
+    torch.save(whole, tmp_path / "nan.pt")
+    done = run("export.onnx", "--checkpoint", tmp_path / "nan.pt", "--out", tmp_path / "nan.onnx")
+    assert done.returncode == 3
+    assert "not written" in done.stderr
+    assert not (tmp_path / "nan.onnx").exists()
 
 
 def test_contract_tells_the_truth_and_nothing_of_the_machine(exported: Path) -> None:
@@ -99,38 +78,38 @@ def test_saving_replaces_the_contract_and_keeps_the_graph(exported: Path, tmp_pa
 
 
 @pytest.mark.parametrize("module", ["export.onnx", "export.int8"])
-def test_unusable_input_is_one_line_and_leaves_no_file(module: str, tmp_path: Path) -> None:
+def test_unusable_input_is_one_line_and_leaves_no_file(run: Run, module: str, tmp_path: Path) -> None:
     bad = tmp_path / "bad.file"
     bad.write_bytes(b"neither a checkpoint nor ONNX")
     source = "--checkpoint" if module == "export.onnx" else "--model"
     extra = [] if module == "export.onnx" else ["--calibration", tmp_path]
     for path in (bad, tmp_path / "absent"):
-        done = _run(module, source, path, "--out", tmp_path / "out.onnx", *extra)
+        done = run(module, source, path, "--out", tmp_path / "out.onnx", *extra)
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) == 1
         assert str(path) in done.stderr
     assert sorted(tmp_path.iterdir()) == [bad]
 
 
-def test_int8_refuses_too_few_calibration_pictures(exported: Path, tmp_path: Path) -> None:
+def test_int8_refuses_too_few_calibration_pictures(run: Run, exported: Path, tmp_path: Path) -> None:
     folder = tmp_path / "three"
     folder.mkdir()
     for number in range(3):
         cv2.imwrite(str(folder / f"{number}.png"), np.full((64, 64, 3), 80 * number, np.uint8))
-    done = _run("export.int8", "--model", exported, "--calibration", folder, "--out", tmp_path / "q.onnx")
+    done = run("export.int8", "--model", exported, "--calibration", folder, "--out", tmp_path / "q.onnx")
     assert done.returncode == 2
     assert done.stderr.strip().endswith(f"{folder}: 3 pictures, calibration needs at least 100")
     assert not (tmp_path / "q.onnx").exists()
 
 
-def test_int8_refuses_a_model_without_contract(exported: Path, tmp_path: Path) -> None:
+def test_int8_refuses_a_model_without_contract(run: Run, exported: Path, tmp_path: Path) -> None:
     graph = load_model(exported)
     del graph.metadata_props[:]
     bare = tmp_path / "bare.onnx"
     onnx.save(graph, bare)
     with pytest.raises(ContractError, match="no dpiqa contract inside"):
         read_contract(graph, bare)
-    done = _run("export.int8", "--model", bare, "--calibration", tmp_path, "--out", tmp_path / "q.onnx")
+    done = run("export.int8", "--model", bare, "--calibration", tmp_path, "--out", tmp_path / "q.onnx")
     assert done.returncode == 2
     assert "no dpiqa contract inside" in done.stderr
 
@@ -156,10 +135,10 @@ def _clip_frames(folder: Path, count: int) -> Path:
 
 
 @pytest.mark.slow
-def test_int8_of_the_shipped_student_ranks_as_fp32_does(tmp_path: Path) -> None:
+def test_int8_of_the_shipped_student_ranks_as_fp32_does(run: Run, tmp_path: Path) -> None:
     pictures = _clip_frames(tmp_path / "pictures", 160)
     out = tmp_path / "int8.onnx"
-    done = _run(
+    done = run(
         "export.int8",
         "--model",
         shipped_model("dpiqa-lite0"),

@@ -164,12 +164,13 @@ def test_distorted_versions_of_a_reference_share_a_group(tmp_path: Path) -> None
         ("image,mos\nnowhere.png,5\n", r"1 of 1 pictures are absent: .*nowhere\.png"),
         ("image,mos\n", "no rated pictures"),
         ("", "column 'image' is missing"),
+        ("\ufeffimage,mos\na.png,101\n", "line 2: mos is 101"),
     ],
 )
 def test_bad_table(tmp_path: Path, rows: str, told: str) -> None:
     _picture(tmp_path / "a.png")
     table = tmp_path / "scores.csv"
-    table.write_text(rows)
+    table.write_text(rows, encoding="utf-8")
     with pytest.raises(InputError, match=told):
         load("csv", table)
 
@@ -183,3 +184,18 @@ def test_source_must_be_name_and_path(text: str) -> None:
 def test_unknown_data_set_lists_the_known(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown data set 'ava', known: biq2021, clive"):
         load("ava", tmp_path)
+
+
+@pytest.mark.parametrize(("row", "told"), [("ss01 (1).jpg,good", "cannot read the scores"), (",0.5", "are absent")])
+def test_bad_row_of_a_published_table(tmp_path: Path, row: str, told: str) -> None:
+    _biq2021(tmp_path)
+    (tmp_path / "Train (Images and MOS).csv").write_text(f"Image Name,MOS,,\n{row},,\n")
+    with pytest.raises(InputError, match=told):
+        load("biq2021", tmp_path)
+
+
+def test_broken_mat_file(tmp_path: Path) -> None:
+    _clive(tmp_path)
+    (tmp_path / "Data" / "AllMOS_release.mat").write_bytes(b"")
+    with pytest.raises(InputError, match="clive: cannot read the scores"):
+        load("clive", tmp_path)

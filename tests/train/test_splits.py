@@ -38,7 +38,7 @@ def test_groups_stay_together(samples: list[Sample], how: str, seed: int) -> Non
     if how == "leave:s0":
         assert {sample.subset for sample in parts.val} == {"s0"}
         assert not any(sample.subset == "s0" for sample in parts.train)
-    if how in ("official", "leave:s0"):
+    if how in ("official", "grouped", "leave:s0"):
         assert all(sample.official == "test" for sample in parts.test)
         assert all(sample.official == "train" for sample in parts.train + parts.val)
 

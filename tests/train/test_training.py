@@ -89,6 +89,15 @@ def test_another_recipe_does_not_continue_a_run(rated_set: Path, trained: Path) 
     done = _train(rated_set, trained, "--epochs", "9")
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].endswith("choose another --out to start anew")
+    assert json.loads((trained / "run.json").read_text())["recipe"]["epochs"] == 3
+
+
+@pytest.mark.slow
+def test_a_diverging_run_is_stopped(rated_set: Path, tmp_path: Path) -> None:
+    done = _train(rated_set, tmp_path, "--epochs", "3", "--lr", "1e30")
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].endswith("train with a smaller --lr")
+    assert not (tmp_path / "best.pt").exists()
 
 
 @pytest.mark.parametrize(

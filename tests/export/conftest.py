@@ -1,0 +1,53 @@
+"""A tiny untrained student, as a checkpoint and exported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from train.student import Student
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """Run a module as a user does: `run("export.onnx", "--out", path)`."""
+
+    def run_module(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", module, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return run_module
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained student at 96x64, with batch statistics that are not the identity."""
+    torch.manual_seed(0)
+    student = Student()
+    for name, value in student.state_dict().items():
+        if name.endswith(("running_mean", "running_var")):
+            value.add_(torch.rand_like(value) * 0.1)
+    about = {
+        "student": student.config,
+        "input": {"height": 96, "width": 64, "resize": "area"},
+        "trained_on": [{"name": "csv", "split": "ratio:0", "images": 3}],
+    }
+    path = tmp_path_factory.mktemp("checkpoint") / "best.pt"
+    torch.save({"about": about, "ema": student.state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported(checkpoint: Path, run: Run) -> Path:
+    """The same student as ONNX with its contract."""
+    out = checkpoint.with_name("tiny.onnx")
+    done = run("export.onnx", "--checkpoint", checkpoint, "--out", out, "--name", "tiny")
+    assert done.returncode == 0, done.stderr
+    return out

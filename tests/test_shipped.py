@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,13 @@ def test_figures_in_readme_are_the_measured_ones() -> None:
         path = shipped_model(name)
         for entry in read_contract(load_model(path), path).evaluated_on:
             assert f"{entry.srcc:.3f} / {entry.plcc:.3f}" in readme
+
+
+def test_the_published_benchmark_runs() -> None:
+    command = [sys.executable, "benchmarks/score.py", "--frames", "1"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert all(name in ended.stdout for name in (*MODELS, "preprocess", "infer", "total"))
 
 
 def _srcc(name: str) -> dict[str, float]:

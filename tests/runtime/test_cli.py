@@ -284,10 +284,11 @@ def test_an_interrupted_run_leaves_nothing_behind(
 ) -> None:
     album, results = _album(tmp_path / "album", 4000, (480, 640)), tmp_path / "out"
     results.mkdir()
-    outputs = ["--out", results / "r.json", "--plot", results / "r.png"]
-    with subprocess.Popen(
-        [*COMMAND, "score", "--model", model_path, album, *outputs], stderr=subprocess.PIPE, text=True
-    ) as process:
+    # A shell starts its background jobs, and all below them, with SIGINT ignored; a user's terminal does not.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{listen}; from runtime.cli import main; main()"]
+    arguments = ["score", "--model", model_path, album, "--out", results / "r.json", "--plot", results / "r.png"]
+    with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 30
         while not any(path.stat().st_size for path in results.iterdir()):
             assert time.monotonic() < deadline

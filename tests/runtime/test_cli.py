@@ -198,6 +198,22 @@ def test_json_is_one_object_a_line(score: Command, write_picture: Write, write_v
     assert summary["mean"] == pytest.approx((first["score"] + second["score"]) / 2, abs=0.001)
 
 
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+def test_a_name_that_is_not_utf8_is_written_escaped(
+    score: Command, write_picture: Write, tmp_path: Path, form: str
+) -> None:
+    odd, good = tmp_path / "a\udcff.png", write_picture("b.png")
+    try:
+        odd.write_bytes(good.read_bytes())
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("this file system takes only valid names")
+    plot = tmp_path / "plot.png"
+    ended = score(odd, good, "--format", form, "--plot", plot)
+    assert (ended.status, ended.err, plot.exists()) == (0, "", True)
+    written = json.loads(ended.out.splitlines()[0])["source"] if form == "json" else ended.out
+    assert "a\\udcff.png" in written
+
+
 def test_csv_has_one_row_a_reading(dpiqa: Command, save_model: MakeModel, write_video: Write, tmp_path: Path) -> None:
     model = save_model(make_spec(("blur, motion",)), outputs=("score", "causes"))
     out = tmp_path / "scores.csv"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def _open(path: str) -> cv2.VideoCapture:
     except UnicodeEncodeError:
         raise InputError(f"{path!a}: the name of a video must be valid UTF-8, rename it") from None
     except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
     if not head:
         raise InputError(f"{path}: the file is empty")
     if _TEXT_BYTES.issuperset(head):  # FFmpeg draws text as video, and opens what a playlist names

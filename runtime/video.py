@@ -62,16 +62,17 @@ def read_video(path: str, fps: float | None = None) -> Iterator[Frame]:
     try:
         rate = capture.get(cv2.CAP_PROP_FPS)
         interval = 1 / rate if math.isfinite(rate) and rate > 0 else 1 / 25
-        index, pts = 0, -interval
+        index, shown, pts = 0, 0, -interval
         while capture.grab():
             stored = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             pts = stored if stored > pts else pts + interval
             if sampler.takes(pts):
                 decoded, pixels = capture.retrieve()
                 if decoded:
+                    shown += 1
                     yield Frame(pixels, path, index, pts)
             index += 1
-        if index == 0:
+        if shown == 0:
             raise InputError(f"{path}: no frame of this video can be decoded")
         expected = capture.get(cv2.CAP_PROP_FRAME_COUNT) * interval
         if pts + interval < expected * _ENDS_EARLY:

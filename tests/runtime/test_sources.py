@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -135,6 +137,24 @@ def test_files_that_are_no_video(tmp_path: Path, name: str, content: bytes, word
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=words):
         next(read_video(str(tmp_path / name)))
+
+
+def test_a_video_of_which_no_frame_can_be_shown_is_refused(write_video: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip, real = write_video([photo()] * 3), cv2.VideoCapture
+
+    class Blind:
+        def __init__(self, *arguments: Any) -> None:
+            self._capture = real(*arguments)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._capture, name)
+
+        def retrieve(self) -> tuple[bool, None]:
+            return False, None
+
+    monkeypatch.setattr(cv2, "VideoCapture", Blind)
+    with pytest.raises(InputError, match="no frame of this video can be decoded"):
+        list(read_video(str(clip)))
 
 
 def test_a_playlist_is_not_followed(write_video: Write) -> None:

@@ -160,6 +160,26 @@ def test_a_wrong_command_line_is_one_line(
     _assert_one_line(score(write_picture(), *arguments), words)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["photo.png", "--out", "photo.png"],
+        ["*.png", "--plot", "./photo.png"],
+        [".", "--out", "link.csv"],
+        ["photo.png", "--out", "new.png", "--plot", "./new.png"],
+    ],
+)
+def test_no_file_is_both_read_and_written_or_written_twice(
+    score: Command, write_picture: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    before = write_picture().read_bytes()
+    (tmp_path / "link.csv").symlink_to("photo.png")
+    monkeypatch.chdir(tmp_path)
+    _assert_one_line(score(*arguments), "choose another name")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv", "photo.png"]
+    assert (tmp_path / "photo.png").read_bytes() == before
+
+
 def test_a_bad_file_among_many_is_told_and_the_rest_are_scored(
     score: Command, write_picture: Write, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from .command import complain, run
+from .command import complain, open_closed_streams, run
 from .errors import DpiqaError
 
 app = typer.Typer(
@@ -99,6 +99,7 @@ def score(
 
 def main() -> NoReturn:
     """Run the command and exit."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace", line_buffering=True)

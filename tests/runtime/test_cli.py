@@ -284,6 +284,23 @@ def test_plot_is_a_png_that_shows_something(
     assert image.std() > 5
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_not_matter(model_path: Path, write_picture: Write, tmp_path: Path, closed: str) -> None:
+    command = [*COMMAND, "score", "--model", model_path, write_picture(), "--plot", tmp_path / "plot.png"]
+    ended = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *command], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ("photo.png" in ended.stdout) == (closed == "2>&-")
+    assert cv2.imread(str(tmp_path / "plot.png")) is not None
+
+
+def test_no_bar_where_nobody_watches(score: Command, write_picture: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.progress._PATIENCE_S", 0)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    ended = score(write_picture("a.png"), write_picture("b.png"))
+    assert (ended.status, ended.err) == (0, "")
+
+
 def test_version_and_help(dpiqa: Command) -> None:
     assert dpiqa("--version").out.startswith("dpiqa")
     assert "PATH" in dpiqa("score", "--help").out

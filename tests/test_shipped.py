@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime
 import pytest
@@ -40,6 +41,19 @@ def test_every_spoilt_stretch_dips_below_its_clean_neighbours(
     spoilt = _mean(readings, begin, end)
     for neighbour in (_mean(readings, begin - 2, begin), _mean(readings, end, end + 2)):
         assert spoilt < neighbour - 10
+
+
+def test_path_array_and_lossless_video_agree(tmp_path: Path) -> None:
+    frame = next(read_video(str(EXAMPLES / "clip.mp4"))).pixels[:720, :1000]
+    picture, clip = str(tmp_path / "frame.png"), str(tmp_path / "frame.avi")
+    cv2.imwrite(picture, frame)
+    writer = cv2.VideoWriter(clip, cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 10, (1000, 720))
+    writer.write(frame)
+    writer.release()
+    scorer = Scorer()
+    scores = [scorer.score(frame).score, scorer.score(picture).score, next(scorer.stream(clip)).score]
+    assert scores == pytest.approx([scores[0]] * 3, abs=0.001)
+    assert abs(scorer.score(frame[..., ::-1]).score - scores[0]) > 0.1  # and would not with channels swapped
 
 
 def test_clip_is_twenty_seconds_of_1080p(readings: list[Reading]) -> None:

@@ -284,6 +284,19 @@ def test_plot_is_a_png_that_shows_something(
     assert image.std() > 5
 
 
+@pytest.mark.parametrize(("level", "height"), [(51, 354), (204, 126)])
+def test_the_curve_runs_at_the_height_of_the_score(
+    score: Command, write_video: Write, tmp_path: Path, level: int, height: int
+) -> None:
+    clip = write_video([np.full((64, 64, 3), level, np.uint8)] * 20)
+    assert score(clip, "--plot", tmp_path / "plot.png").status == 0
+    image = cv2.imread(str(tmp_path / "plot.png"))
+    assert image is not None
+    rows, columns = np.nonzero((image[50:] == (180, 119, 31)).all(axis=2))  # above is the name, in the same colour
+    assert np.abs(rows + 50 - height).max() <= 1
+    assert set(range(60, 1091)) <= set(columns.tolist())
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_do_not_matter(model_path: Path, write_picture: Write, tmp_path: Path, closed: str) -> None:

@@ -1,4 +1,4 @@
-"""Measure the command's own path: decode, preprocess, infer, in milliseconds a frame, for each shipped model.
+"""Measure the scoring of frames that are decoded already: milliseconds a frame by stage, for each shipped model.
 
     python benchmarks/score.py [VIDEO] [--frames 200] [--csv FILE]
 

@@ -37,7 +37,7 @@ def compression(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A starved link: a quarter of the resolution at the lowest usable JPEG quality."""
     small = cv2.resize(frame, (WIDTH // 4, HEIGHT // 4), interpolation=cv2.INTER_AREA)
     _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 5])
-    decoded = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR_BGR))
+    decoded = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
     return cv2.resize(decoded, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
 
 

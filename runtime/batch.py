@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -29,23 +29,38 @@ class Batch:
     """Scores files one after the other, with one frame in memory at a time.
 
     `complain` gets one line for each name or file that cannot be scored. After `run`, `scored` and `failed` count them;
-    with `keep`, `videos` and `pictures` (name to score) hold what a plot needs.
+    with `keep`, `videos` and `pictures` (name to score) hold what a plot needs. `written` names files about to be
+    replaced: the whole batch is refused if one of them is to be scored.
     """
 
-    def __init__(self, scorer: Scorer, fps: float | None, complain: Callable[[str], None], keep: bool = False) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        fps: float | None,
+        complain: Callable[[str], None],
+        keep: bool = False,
+        written: Collection[Path] = (),
+    ) -> None:
         self._scorer, self._fps, self._complain, self._keep = scorer, fps, complain, keep
+        self._written = {path.resolve() for path in written}
         self.scored = self.failed = 0
         self.videos: list[Pool] = []
         self.pictures: dict[str, float] = {}
 
     def run(self, names: Sequence[str], output: Output, waiting: Waiting) -> None:
-        """Score what the names stand for (see sources.expand) and write it to `output`."""
+        """Score what the names stand for (see sources.expand) and write it to `output`.
+
+        Raises DpiqaError if that would replace one of the files to score.
+        """
         files: list[str] = []
         for name in names:
             try:
                 files += expand(name)
             except InputError as error:
                 self._refuse(error)
+        for file in files if self._written else ():
+            if Path(file).resolve() in self._written:
+                raise DpiqaError(f"{file}: is to be scored and written to, choose another name for --out or --plot")
         waiting.total = len(files)
         for done, file in enumerate(files):
             waiting.update(done, file)

@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from .command import complain, run
+from .command import complain, open_closed_streams, run
 from .errors import DpiqaError
 
 app = typer.Typer(
@@ -76,8 +76,12 @@ def score(
     Sampler(fps)  # refuse a bad number before the model is loaded
     if plot is not None and plot.suffix.lower() != ".png":
         raise DpiqaError(f"--plot {plot}: only PNG can be written, choose a name that ends in .png")
+    if out is not None and plot is not None and out.resolve() == plot.resolve():
+        raise DpiqaError(f"--out {out}: is also the file of --plot, choose another name for one of them")
     scorer = Scorer(model, engine, threads)
-    batch, waiting = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), keep=plot is not None), Waiting()
+    written = [path for path in (out, plot) if path is not None]
+    batch = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), plot is not None, written)
+    waiting = Waiting()
     with ExitStack() as stack:
         stack.callback(waiting.clear)
         output = open_output(stack, form, out, scorer.spec.causes, waiting.clear)
@@ -95,6 +99,7 @@ def score(
 
 def main() -> NoReturn:
     """Run the command and exit."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace", line_buffering=True)

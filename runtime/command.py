@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ def run(command: Callable[..., Any], name: str | None = None) -> NoReturn:
 
     Exit status: what the command ends with, 2 for bad input, 3 for a broken gate, 130 for Ctrl-C, 143 for SIGTERM.
     """
+    open_closed_streams()
     app = command
     if not isinstance(command, typer.Typer):
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -40,6 +42,13 @@ def run(command: Callable[..., Any], name: str | None = None) -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     sys.exit(status)
+
+
+def open_closed_streams() -> None:
+    """Point standard streams that the caller closed (`>&-`) at nowhere, lest a file opened later take their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def complain(message: str, name: str | None = None) -> None:

@@ -1,5 +1,9 @@
 """The errors that users see: each message is one line that says what is wrong, where, and what to do."""
 
+from __future__ import annotations
+
+from os import PathLike
+
 
 class DpiqaError(Exception):
     """Base of every error raised on purpose. `exit_status` is what a command ends with."""
@@ -9,6 +13,11 @@ class DpiqaError(Exception):
 
 class InputError(DpiqaError):
     """A picture, video, folder or table that cannot be used."""
+
+
+def unreadable(path: str | PathLike[str], error: OSError) -> InputError:
+    """What the system said of a file, as an InputError."""
+    return InputError(f"{path}: {(error.strerror or str(error)).lower()}")
 
 
 class ContractError(DpiqaError):

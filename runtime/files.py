@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 from .errors import InputError
@@ -19,11 +20,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     target = Path(path).resolve()
     is_special = target.exists() and not target.is_file() and not target.is_dir()
-    part = target if is_special else target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = target if is_special else target.with_name(f".{target.name}.{token_hex(4)}.part")
     try:
         if target.is_dir():
             raise IsADirectoryError(None, "it is a folder")
-        file = part.open("wb")
+        file = part.open("wb" if is_special else "xb")
     except OSError as error:
         raise InputError(f"{path}: cannot be written, {(error.strerror or str(error)).lower()}") from None
     try:

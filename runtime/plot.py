@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from .pooling import Pool
-from .reading import BANDS, Band, band
+from .reading import BANDS, Band, band, printable
 
 WIDTH = 1200
 MAX_BARS = 40
@@ -118,4 +118,5 @@ def _histogram(pictures: Mapping[str, float]) -> np.ndarray:
 
 
 def _label(name: str) -> str:
+    name = printable(name)
     return name if len(name) <= 54 else "..." + name[-51:]

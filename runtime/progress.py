@@ -25,7 +25,7 @@ class Waiting:
 
     def update(self, done: float, label: str) -> None:
         """Tell how many files are done, and which one is being worked on."""
-        if not self._console.is_terminal or monotonic() - self._since < _PATIENCE_S:
+        if not sys.stderr.isatty() or monotonic() - self._since < _PATIENCE_S:
             return
         if self._bar is None:
             self._bar = Progress(

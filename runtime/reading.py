@@ -20,6 +20,14 @@ Rounded = Annotated[float, PlainSerializer(lambda value: round(value, 3), when_u
 Seconds = Annotated[float, PlainSerializer(lambda value: round(value, 6), when_used="json")]
 
 
+def printable(name: str) -> str:
+    """A file's name as Unicode text: bytes in it that are not UTF-8 are shown escaped (`\\udcff`)."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+Source = Annotated[str, PlainSerializer(printable, when_used="json")]
+
+
 def band(score: float) -> Band:
     """Name the fifth of the scale that a score from 0 to 100 lies in; a boundary belongs to the better band."""
     for end, name in BANDS:
@@ -46,7 +54,7 @@ class Reading(_Line):
     """
 
     type: Literal["reading"] = "reading"
-    source: str
+    source: Source
     index: int = 0
     pts_s: Seconds | None = None
     score: Rounded
@@ -66,7 +74,7 @@ class Summary(_Line):
     """The pooled quality of a video: all scores are 0 to 100, `p5` is the 5th percentile of the frames' scores."""
 
     type: Literal["summary"] = "summary"
-    source: str
+    source: Source
     frames: int
     duration_s: Seconds
     mean: Rounded

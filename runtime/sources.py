@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, unreadable
 from .pictures import PICTURE_SUFFIXES
 
 VIDEO_SUFFIXES = frozenset(
@@ -22,9 +22,16 @@ def expand(name: str | os.PathLike[str]) -> Iterator[str]:
 
     A file stands for itself. A folder stands for every picture and video in it and below it, known by their suffixes;
     other files and hidden ones are passed over. Anything else is a glob (`**` crosses folders) and stands for what it
-    matches, as though each match had been typed. Raises InputError if nothing is found.
+    matches, each file once, as though each match had been typed. Raises InputError if nothing is found.
     """
     name = os.fspath(name)
+    try:
+        yield from _found(name)
+    except OSError as error:
+        raise unreadable(name, error) from None
+
+
+def _found(name: str) -> Iterator[str]:
     if Path(name).is_dir():
         found = _walk(name)
         first = next(found, None)
@@ -40,22 +47,26 @@ def expand(name: str | os.PathLike[str]) -> Iterator[str]:
         matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
         if not matches:
             raise InputError(f"{name}: matches no file")
-        for match in matches:
-            yield from _walk(match) if Path(match).is_dir() else (match,)
+        files = (file for match in matches for file in (_walk(match) if Path(match).is_dir() else (match,)))
+        yield from {Path(file): file for file in files}.values()  # `**` matches a folder and what is in it
 
 
 def is_video(path: str) -> bool:
     """Whether a file is to be decoded as video rather than as a picture: by its suffix, else by its first bytes.
 
-    Raises InputError for a missing file. A file that is neither is taken for a video, and refused when it is opened.
+    Raises InputError for a missing or unreadable file. A file that is neither is taken for a video, and refused when it
+    is opened.
     """
     suffix = Path(path).suffix.lower()
-    if not Path(path).is_file():
-        raise InputError(f"{path}: not a file" if Path(path).exists() else f"{path}: no such file")
-    if suffix in PICTURE_SUFFIXES or suffix in VIDEO_SUFFIXES:
-        return suffix in VIDEO_SUFFIXES
-    with Path(path).open("rb") as file:
-        head = file.read(12)
+    try:
+        if not Path(path).is_file():
+            raise InputError(f"{path}: not a file" if Path(path).exists() else f"{path}: no such file")
+        if suffix in PICTURE_SUFFIXES or suffix in VIDEO_SUFFIXES:
+            return suffix in VIDEO_SUFFIXES
+        with Path(path).open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise unreadable(path, error) from None
     return not (head.startswith(_PICTURE_STARTS) or head[8:] == b"WEBP")
 
 

@@ -33,17 +33,11 @@ class InputSpec(_Section):
 
 
 class ScoreSpec(_Section):
-    """What the tensor `score` means: float32 `[N]` from `minimum` to `maximum`, higher is better."""
+    """What the tensor `score` means: float32 `[N]` from 0 to 100, higher is better; no other range is read."""
 
-    minimum: float = 0.0
-    maximum: float = 100.0
+    minimum: float = Field(default=0.0, ge=0, le=0)
+    maximum: float = Field(default=100.0, ge=100, le=100)
     scale: Text
-
-    @model_validator(mode="after")
-    def _ordered(self) -> ScoreSpec:
-        if self.minimum >= self.maximum:
-            raise ValueError("minimum must be below maximum")
-        return self
 
 
 class TrainedOn(_Section):
@@ -95,8 +89,8 @@ class ModelSpec(_Section):
 def parse_spec(document: str | bytes, file: str | Path) -> ModelSpec:
     """Read a contract; `file` names the model file in errors.
 
-    Raises ContractError that names the file, the field and what was expected, also for a document written by a newer
-    release (a higher `spec_version`).
+    Raises ContractError that names the file, the field and what was expected, also for a document without a
+    `spec_version` or with that of a newer release.
     """
     try:
         raw: Any = json.loads(document)
@@ -104,7 +98,9 @@ def parse_spec(document: str | bytes, file: str | Path) -> ModelSpec:
         raise ContractError(f"{file}: its contract (metadata key '{METADATA_KEY}') is not JSON: {error}") from None
     if not isinstance(raw, dict):
         raise ContractError(f"{file}: its contract must be a JSON object, found {type(raw).__name__}")
-    found = raw.get("spec_version")
+    if "spec_version" not in raw:
+        raise ContractError(f"{file}: contract field 'spec_version': Field required")
+    found = raw["spec_version"]
     if isinstance(found, int) and found > SPEC_VERSION:
         raise ContractError(
             f"{file}: contract has spec version {found}, this release reads up to {SPEC_VERSION}: upgrade dpiqa-edge"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +62,17 @@ def read_video(path: str, fps: float | None = None) -> Iterator[Frame]:
     try:
         rate = capture.get(cv2.CAP_PROP_FPS)
         interval = 1 / rate if math.isfinite(rate) and rate > 0 else 1 / 25
-        index, pts = 0, -interval
+        index, shown, pts = 0, 0, -interval
         while capture.grab():
             stored = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             pts = stored if stored > pts else pts + interval
             if sampler.takes(pts):
                 decoded, pixels = capture.retrieve()
                 if decoded:
+                    shown += 1
                     yield Frame(pixels, path, index, pts)
             index += 1
-        if index == 0:
+        if shown == 0:
             raise InputError(f"{path}: no frame of this video can be decoded")
         expected = capture.get(cv2.CAP_PROP_FRAME_COUNT) * interval
         if pts + interval < expected * _ENDS_EARLY:
@@ -99,7 +100,7 @@ def _open(path: str) -> cv2.VideoCapture:
     except UnicodeEncodeError:
         raise InputError(f"{path!a}: the name of a video must be valid UTF-8, rename it") from None
     except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
     if not head:
         raise InputError(f"{path}: the file is empty")
     if _TEXT_BYTES.issuperset(head):  # FFmpeg draws text as video, and opens what a playlist names

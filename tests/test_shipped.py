@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime
 import pytest
@@ -38,6 +41,19 @@ def test_every_spoilt_stretch_dips_below_its_clean_neighbours(
     spoilt = _mean(readings, begin, end)
     for neighbour in (_mean(readings, begin - 2, begin), _mean(readings, end, end + 2)):
         assert spoilt < neighbour - 10
+
+
+def test_path_array_and_lossless_video_agree(tmp_path: Path) -> None:
+    frame = next(read_video(str(EXAMPLES / "clip.mp4"))).pixels[:720, :1000]
+    picture, clip = str(tmp_path / "frame.png"), str(tmp_path / "frame.avi")
+    cv2.imwrite(picture, frame)
+    writer = cv2.VideoWriter(clip, cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 10, (1000, 720))
+    writer.write(frame)
+    writer.release()
+    scorer = Scorer()
+    scores = [scorer.score(frame).score, scorer.score(picture).score, next(scorer.stream(clip)).score]
+    assert scores == pytest.approx([scores[0]] * 3, abs=0.001)
+    assert abs(scorer.score(frame[..., ::-1]).score - scores[0]) > 0.1  # and would not with channels swapped
 
 
 def test_clip_is_twenty_seconds_of_1080p(readings: list[Reading]) -> None:
@@ -75,6 +91,13 @@ def test_figures_in_readme_are_the_measured_ones() -> None:
         path = shipped_model(name)
         for entry in read_contract(load_model(path), path).evaluated_on:
             assert f"{entry.srcc:.3f} / {entry.plcc:.3f}" in readme
+
+
+def test_the_published_benchmark_runs() -> None:
+    command = [sys.executable, "benchmarks/score.py", "--frames", "1"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert all(name in ended.stdout for name in (*MODELS, "preprocess", "infer", "total"))
 
 
 def _srcc(name: str) -> dict[str, float]:

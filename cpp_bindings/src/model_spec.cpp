@@ -16,7 +16,6 @@ constexpr std::int64_t kSpecVersion = 1;
 constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
 
 void check_version(const JsonObject& root, const std::string& file) {
-    if (!root.has("spec_version")) return;
     const std::int64_t found = root.integer("spec_version", 1, kAny);
     if (found > kSpecVersion)
         throw ContractError(file + ": its contract has spec version " + std::to_string(found) + ", this release reads up to " +
@@ -73,9 +72,8 @@ ModelSpec parse_model_spec(const std::string& document, const std::string& file)
 
     const JsonObject score = root.object("score");
     score.only({"minimum", "maximum", "scale"});
-    if (score.has("minimum")) spec.score_minimum = static_cast<float>(score.number("minimum"));
-    if (score.has("maximum")) spec.score_maximum = static_cast<float>(score.number("maximum"));
-    if (!(spec.score_minimum < spec.score_maximum)) score.refuse("minimum", "must be below 'score.maximum'");
+    if (score.has("minimum")) spec.score_minimum = static_cast<float>(score.number("minimum", 0, 0));
+    if (score.has("maximum")) spec.score_maximum = static_cast<float>(score.number("maximum", 100, 100));
     spec.scale = score.text("scale");
 
     if (root.has("causes")) spec.causes = root.texts("causes");

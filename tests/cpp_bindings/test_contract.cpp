@@ -57,8 +57,14 @@ TEST_CASE("a field out of range is named") {
     document["spec_version"] = 2;
     refuse(document, "has spec version 2, this release reads up to 1; upgrade");
     document = valid();
-    document["score"]["minimum"] = 100;
-    refuse(document, "field 'score.minimum': must be below");
+    document.erase("spec_version");
+    refuse(document, "field 'spec_version': is missing");
+    document = valid();
+    document["score"]["minimum"] = 1;
+    refuse(document, "field 'score.minimum': must be from 0 to 0, found 1");
+    document = valid();
+    document["score"]["maximum"] = 5;
+    refuse(document, "field 'score.maximum': must be from 100 to 100, found 5");
     document = valid();
     document["causes"] = {"blur", "blur"};
     refuse(document, "must hold distinct names");

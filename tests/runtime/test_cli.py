@@ -160,6 +160,26 @@ def test_a_wrong_command_line_is_one_line(
     _assert_one_line(score(write_picture(), *arguments), words)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["photo.png", "--out", "photo.png"],
+        ["*.png", "--plot", "./photo.png"],
+        [".", "--out", "link.csv"],
+        ["photo.png", "--out", "new.png", "--plot", "./new.png"],
+    ],
+)
+def test_no_file_is_both_read_and_written_or_written_twice(
+    score: Command, write_picture: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    before = write_picture().read_bytes()
+    (tmp_path / "link.csv").symlink_to("photo.png")
+    monkeypatch.chdir(tmp_path)
+    _assert_one_line(score(*arguments), "choose another name")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv", "photo.png"]
+    assert (tmp_path / "photo.png").read_bytes() == before
+
+
 def test_a_bad_file_among_many_is_told_and_the_rest_are_scored(
     score: Command, write_picture: Write, tmp_path: Path
 ) -> None:
@@ -196,6 +216,22 @@ def test_json_is_one_object_a_line(score: Command, write_picture: Write, write_v
     assert summary["type"] == "summary"
     assert summary["frames"] == 2
     assert summary["mean"] == pytest.approx((first["score"] + second["score"]) / 2, abs=0.001)
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+def test_a_name_that_is_not_utf8_is_written_escaped(
+    score: Command, write_picture: Write, tmp_path: Path, form: str
+) -> None:
+    odd, good = tmp_path / "a\udcff.png", write_picture("b.png")
+    try:
+        odd.write_bytes(good.read_bytes())
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("this file system takes only valid names")
+    plot = tmp_path / "plot.png"
+    ended = score(odd, good, "--format", form, "--plot", plot)
+    assert (ended.status, ended.err, plot.exists()) == (0, "", True)
+    written = json.loads(ended.out.splitlines()[0])["source"] if form == "json" else ended.out
+    assert "a\\udcff.png" in written
 
 
 def test_csv_has_one_row_a_reading(dpiqa: Command, save_model: MakeModel, write_video: Write, tmp_path: Path) -> None:
@@ -248,6 +284,36 @@ def test_plot_is_a_png_that_shows_something(
     assert image.std() > 5
 
 
+@pytest.mark.parametrize(("level", "height"), [(51, 354), (204, 126)])
+def test_the_curve_runs_at_the_height_of_the_score(
+    score: Command, write_video: Write, tmp_path: Path, level: int, height: int
+) -> None:
+    clip = write_video([np.full((64, 64, 3), level, np.uint8)] * 20)
+    assert score(clip, "--plot", tmp_path / "plot.png").status == 0
+    image = cv2.imread(str(tmp_path / "plot.png"))
+    assert image is not None
+    rows, columns = np.nonzero((image[50:] == (180, 119, 31)).all(axis=2))  # above is the name, in the same colour
+    assert np.abs(rows + 50 - height).max() <= 1
+    assert set(range(60, 1091)) <= set(columns.tolist())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_not_matter(model_path: Path, write_picture: Write, tmp_path: Path, closed: str) -> None:
+    command = [*COMMAND, "score", "--model", model_path, write_picture(), "--plot", tmp_path / "plot.png"]
+    ended = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *command], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ("photo.png" in ended.stdout) == (closed == "2>&-")
+    assert cv2.imread(str(tmp_path / "plot.png")) is not None
+
+
+def test_no_bar_where_nobody_watches(score: Command, write_picture: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.progress._PATIENCE_S", 0)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    ended = score(write_picture("a.png"), write_picture("b.png"))
+    assert (ended.status, ended.err) == (0, "")
+
+
 def test_version_and_help(dpiqa: Command) -> None:
     assert dpiqa("--version").out.startswith("dpiqa")
     assert "PATH" in dpiqa("score", "--help").out
@@ -284,10 +350,11 @@ def test_an_interrupted_run_leaves_nothing_behind(
 ) -> None:
     album, results = _album(tmp_path / "album", 4000, (480, 640)), tmp_path / "out"
     results.mkdir()
-    outputs = ["--out", results / "r.json", "--plot", results / "r.png"]
-    with subprocess.Popen(
-        [*COMMAND, "score", "--model", model_path, album, *outputs], stderr=subprocess.PIPE, text=True
-    ) as process:
+    # A shell starts its background jobs, and all below them, with SIGINT ignored; a user's terminal does not.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{listen}; from runtime.cli import main; main()"]
+    arguments = ["score", "--model", model_path, album, "--out", results / "r.json", "--plot", results / "r.png"]
+    with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 30
         while not any(path.stat().st_size for path in results.iterdir()):
             assert time.monotonic() < deadline

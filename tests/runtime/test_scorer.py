@@ -11,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from made import MakeModel, make_spec, photo
 from PIL import Image
 
@@ -93,6 +95,34 @@ def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
     turned[0x0112] = 6
     Image.fromarray(photo(96, 128)).save(tmp_path / "turned.jpg", exif=turned)
     assert read_picture(tmp_path / "turned.jpg").shape == (128, 96, 3)
+
+
+@pytest.fixture(scope="module", params=[[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 1]])
+def jpeg(request: pytest.FixtureRequest) -> bytes:
+    """A JPEG whose metadata, as a thumbnail does, holds the markers of a scan and of an end."""
+    data = cv2.imencode(".jpg", photo(48, 48), request.param)[1].tobytes()
+    return data[:2] + b"\xff\xe1\x00\x06\xff\xda\xff\xd9" + data[2:]
+
+
+@given(tail=st.binary())
+@example(tail=b"\xff\xda")
+@settings(deadline=None)
+def test_a_jpeg_may_be_followed_by_anything(jpeg: bytes, tmp_path_factory: pytest.TempPathFactory, tail: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "tail.jpg"
+    path.write_bytes(jpeg + tail)
+    assert read_picture(path).shape == (48, 48, 3)
+
+
+@given(share=st.floats(0, 1, exclude_max=True))
+@example(share=0.999999)
+@settings(deadline=None)
+def test_a_jpeg_cut_off_anywhere_is_refused(
+    jpeg: bytes, tmp_path_factory: pytest.TempPathFactory, share: float
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "cut.jpg"
+    path.write_bytes(jpeg[: int(share * len(jpeg))])
+    with pytest.raises(InputError):
+        read_picture(path)
 
 
 def test_a_stream_is_lazy(scorer: Scorer, write_video: Write) -> None:

@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,6 +45,13 @@ def test_a_glob_is_what_it_matches_as_though_typed(tmp_path: Path) -> None:
         assert [Path(path).relative_to(tmp_path).as_posix() for path in expand(tmp_path / pattern)] == names
 
 
+def test_a_glob_names_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _tree(tmp_path, "tree/a.png", "tree/b/c.png", "tree/b/d/e.png")
+    monkeypatch.chdir(tmp_path)
+    for pattern in ("tree/**", "./tree/**", "tree/**/*"):
+        assert [Path(path).as_posix() for path in expand(pattern)] == ["tree/a.png", "tree/b/c.png", "tree/b/d/e.png"]
+
+
 def test_a_name_with_brackets_is_a_file_first(tmp_path: Path) -> None:
     _tree(tmp_path, "a[1].png", "a1.png")
     assert list(expand(tmp_path / "a[1].png")) == [str(tmp_path / "a[1].png")]
@@ -50,7 +59,12 @@ def test_a_name_with_brackets_is_a_file_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("gone.png", "no such file or folder"), ("*.png", "matches no file"), ("", "no picture or video in this folder")],
+    [
+        ("gone.png", "no such file or folder"),
+        ("n" * 300, "file name too long|no such file or folder"),
+        ("*.png", "matches no file"),
+        ("", "no picture or video in this folder"),
+    ],
 )
 def test_names_for_nothing(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
@@ -64,6 +78,12 @@ def test_the_suffix_decides_else_the_content(write_picture: Write, write_video: 
         anonymous = tmp_path / f"{file.stem}_without_suffix"
         anonymous.write_bytes(file.read_bytes())
         assert is_video(str(anonymous)) == expected
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").is_file(), reason="needs a file that nobody can read from its start")
+def test_a_file_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(InputError, match="/proc/self/mem: "):
+        is_video("/proc/self/mem")
 
 
 def test_frames_come_with_their_time_and_number(write_video: Write) -> None:
@@ -117,6 +137,24 @@ def test_files_that_are_no_video(tmp_path: Path, name: str, content: bytes, word
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=words):
         next(read_video(str(tmp_path / name)))
+
+
+def test_a_video_of_which_no_frame_can_be_shown_is_refused(write_video: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip, real = write_video([photo()] * 3), cv2.VideoCapture
+
+    class Blind:
+        def __init__(self, *arguments: Any) -> None:
+            self._capture = real(*arguments)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._capture, name)
+
+        def retrieve(self) -> tuple[bool, None]:
+            return False, None
+
+    monkeypatch.setattr(cv2, "VideoCapture", Blind)
+    with pytest.raises(InputError, match="no frame of this video can be decoded"):
+        list(read_video(str(clip)))
 
 
 def test_a_playlist_is_not_followed(write_video: Write) -> None:

@@ -92,7 +92,8 @@ def _changed(path: str, value: object) -> str:
         (_changed("input.width", 100_000), "'input.width': .* 4096, found 100000"),
         (_changed("input.resize", "lanczos"), "'input.resize': .*'area'.*lanczos"),
         (_changed("causes", ["blur", "blur"]), "distinct"),
-        (_changed("score.minimum", 200), "minimum must be below maximum"),
+        (_changed("score.minimum", 1), "'score.minimum': .* 0, found 1"),
+        (_changed("score.maximum", 5), "'score.maximum': .* 100, found 5"),
         (_changed("weights_sha256", "abc"), "'weights_sha256'"),
         (_changed("colour", "BGR"), "'colour'"),
         (_changed("score.maximum", float("nan")), "'score.maximum': .*finite"),
@@ -101,7 +102,8 @@ def _changed(path: str, value: object) -> str:
         ("{'name': 1}", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
         ("[]", "must be a JSON object, found list"),
-        ("{}", "contract field 'name': Field required"),
+        ("{}", "contract field 'spec_version': Field required"),
+        ('{"spec_version": 1}', "contract field 'name': Field required"),
     ],
 )
 def test_refusal_names_file_field_and_expectation(document: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""Time each stage of scoring a frame, beside what one writes without this project: `python -m benchmarks.runtime`."""
+"""Time each stage of scoring a frame, beside what one writes without this project: `python benchmarks/native.py`."""
 
 from __future__ import annotations
 

@@ -27,9 +27,11 @@ from train.metrics import plcc, srcc
 from train.splits import split
 
 from .contract import load_model, read_contract, save_model
+from .sensitivity import restore, sensitivity
 
 MIN_CALIBRATION = 100
 _MIN_CHECKED, _MAX_CHECKED = 50, 500
+_FOR_SENSITIVITY = 32
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def main(
     out: Annotated[Path, typer.Option(help="The INT8 model file to write.")],
     images: Annotated[int, typer.Option(min=MIN_CALIBRATION, help="How many pictures to calibrate on.")] = 300,
     method: Annotated[Literal["max", "entropy"], typer.Option(help="How ranges are chosen.")] = "max",
+    keep: Annotated[int, typer.Option(min=0, help="How many of the most sensitive convolutions stay in FP32.")] = 2,
     seed: Annotated[int, typer.Option(help="Draws the calibration pictures.")] = 0,
 ) -> None:
     """Quantize and print how far the INT8 scores are from FP32, on pictures that calibration did not see."""
@@ -112,7 +115,13 @@ def main(
     with TemporaryDirectory() as folder:
         quantized = Path(folder, "int8.onnx")
         quantize_onnx(model, frames, method, quantized)
-        save_model(load_model(quantized), spec.model_copy(update={"precision": "int8", "evaluated_on": ()}), out)
+        result = load_model(quantized)
+        if keep:
+            drifts = list(sensitivity(quantized, model, frames[:_FOR_SENSITIVITY], progress=True).items())[:keep]
+            result = restore(result, graph, {name for name, _ in drifts})
+            told = ", ".join(f"{name} ({points:.2f} points alone)" for name, points in drifts)
+            typer.echo(f"kept in FP32: {told}")
+        save_model(result, spec.model_copy(update={"precision": "int8", "evaluated_on": ()}), out)
     unseen = len(rest) >= _MIN_CHECKED
     found = drift(model, out, read_frames(rest, spec.input) if unseen else frames)
     kind = "unseen" if unseen else "calibration"

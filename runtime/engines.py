@@ -45,6 +45,17 @@ class Engine(Protocol):
         ...
 
 
+def open_session(model: str | bytes, threads: int | None = None) -> ort.InferenceSession:
+    """An ONNX Runtime session on the CPU, for a file's name or its content, that computes INT8 exactly."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised, and told once
+    options.intra_op_num_threads = threads or 0
+    # On x86 without VNNI, ONNX Runtime's default INT8 kernels add products in 16 bits, which saturate and move scores
+    # by many points. This asks for those that do not; with VNNI it changes nothing.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 class OnnxRuntimeEngine:
     """Runs an `.onnx` file on the CPU with ONNX Runtime, the reference for every other engine.
 
@@ -55,14 +66,8 @@ class OnnxRuntimeEngine:
     name = "onnxruntime"
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        options = ort.SessionOptions()
-        options.log_severity_level = 4  # what goes wrong is raised, and told once
-        options.intra_op_num_threads = threads or 0
-        # On x86 without VNNI, ONNX Runtime's default INT8 kernels add products in 16 bits, which saturate and move
-        # scores by many points. This asks for those that do not; with VNNI it changes nothing.
-        options.add_session_config_entry("session.x64quantprecision", "1")
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = open_session(str(path), threads)
         except Exception as error:  # ONNX Runtime's errors share no base class
             log.debug("%s: %s", path, error)
             raise EngineError(f"{path}: not an ONNX model that ONNX Runtime can load ({_first_line(error)})") from None

@@ -34,11 +34,11 @@ class Recipe:
     `trunk_lr` is the share of `lr` at which the pretrained trunk learns.
     """
 
-    epochs: int = 5
+    epochs: int = 2
     batch: int = 32
     crop: int = 256
-    lr: float = 4e-4
-    trunk_lr: float = 1.0
+    lr: float = 1e-3
+    trunk_lr: float = 0.2
     weight_decay: float = 1e-2
     warmup: float = 0.05
     ema: float = 0.998

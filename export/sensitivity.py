@@ -38,7 +38,7 @@ def restore(quantized: onnx.ModelProto, original: onnx.ModelProto, names: Collec
 
 
 def sensitivity(quantized: Path, original: Path, frames: np.ndarray, progress: bool = False) -> dict[str, float]:
-    """Mean score drift in points when one convolution alone is quantized, largest first; uint8 frames `[N, H, W, 3]`."""
+    """Mean drift in points over uint8 `frames` `[N, H, W, 3]` with one convolution alone quantized, largest first."""
     int8, fp32 = onnx.load(quantized), onnx.load(original)
     names = convolutions(fp32)
     expected = _scores(fp32, frames)

@@ -22,7 +22,7 @@ struct Size {
 
 struct Case {
     std::string name;
-    std::shared_ptr<dpiqa::Scorer> scorer;
+    std::unique_ptr<dpiqa::Scorer> scorer;  // its own, which remembers the size of its frames
     dpiqa::Frame frame;
     std::array<std::vector<float>, 3> stages;  // preprocess, infer, total
 };
@@ -56,14 +56,13 @@ void measure(const char* fp32, const char* int8, int threads, int rounds) {
     std::vector<Case> cases;
     for (const auto& [precision, path] : {std::pair{"fp32", fp32}, std::pair{"int8", int8}}) {
         const dpiqa::Options options{nullptr, threads, 1, 0, 1};
-        const auto scorer = std::make_shared<dpiqa::Scorer>(path, options);
         for (const Size& size : kSizes) {
             held.push_back(pixels(size));
             const auto& bytes = held.back();
             for (const auto format : {DPIQA_NV12, DPIQA_BGR}) {
                 const bool is_yuv = format == DPIQA_NV12;
                 const std::string name = std::string(size.name) + (is_yuv ? " nv12 " : " bgr  ") + precision;
-                cases.push_back({name, scorer,
+                cases.push_back({name, std::make_unique<dpiqa::Scorer>(path, options),
                                  dpiqa::make_frame(format, is_yuv ? DPIQA_BT601_LIMITED : DPIQA_COLOUR_NONE, size.width,
                                                    size.height, bytes.data(), bytes.size()),
                                  {}});

@@ -57,7 +57,8 @@ class Student(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Score uint8 RGB frames `[N, H, W, 3]`: float32 `[N]` in 0 to 100."""
-        pixels = (frames.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        # The cast comes first because TensorRT takes uint8 into nothing else.
+        pixels = (frames.float().permute(0, 3, 1, 2) - self.mean) / self.std
         top, levels = self.trunk.forward_intermediates(pixels, indices=4)
         pooled = torch.cat([level.mean((2, 3)) for level in [*levels, top]], dim=1)
         return 100 * torch.sigmoid(self.head(pooled).float().squeeze(1))

@@ -36,6 +36,12 @@ def test_onnx_scores_like_torch_for_any_batch(checkpoint: Path, exported: Path) 
         assert engine.infer(frames).score == pytest.approx(expected, abs=0.05)
 
 
+def test_frames_are_cast_before_anything_else(exported: Path) -> None:
+    """TensorRT takes uint8 into no other layer."""
+    nodes = load_model(exported).graph.node
+    assert [node.op_type for node in nodes if "frames" in node.input] == ["Cast"]
+
+
 def test_weights_that_are_not_numbers_are_not_exported(run: Run, checkpoint: Path, tmp_path: Path) -> None:
     whole = torch.load(checkpoint, weights_only=True)
     whole["ema"]["head.3.bias"].fill_(torch.nan)

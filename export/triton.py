@@ -122,15 +122,14 @@ def main(
         (folder / "1").mkdir()
         shutil.copyfile(model, folder / "1" / ("model.plan" if is_engine else "model.onnx"))
         shutil.copyfile(Path(__file__).with_name("triton_client.py"), folder / "client.py")
-    typer.echo(
-        f"{out / name}: {spec.precision}, at most {max_batch} frames a batch; tritonserver --model-repository={out}"
-    )
+    typer.echo(f"{out / name}: {spec.precision}, at most {max_batch} frames a batch")
+    typer.echo(f"tritonserver --model-repository={out}")
     if not is_engine and spec.precision == "int8" and kind != "gpu":
         typer.echo(
             "on CPUs without VNNI, Triton's ONNX Runtime rounds INT8 sums and moves scores by many points: "
             "there, serve the fp32 model"
         )
-    typer.echo(f"then: python {out / name / 'client.py'} --model {name} photo.jpg")
+    typer.echo(f"python {out / name / 'client.py'} --model {name} photo.jpg")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
@@ -36,8 +37,8 @@ def main(
                 row = to_input(read_picture(str(picture)), spec.input)[None]
                 frames = InferInput("frames", list(row.shape), "UINT8")
                 frames.set_data_from_numpy(row)
-                score = client.infer(model, [frames]).as_numpy("score")  # type: ignore[union-attr]
-                typer.echo(f"{picture}\t{score[0, 0]:.2f}")
+                scores = np.asarray(client.infer(model, [frames]).as_numpy("score"))  # type: ignore[union-attr]
+                typer.echo(f"{picture}\t{scores.item():.2f}")
     except InferenceServerException as error:
         raise EngineError(f"{server}/{model}: {error.message()}") from None
 

@@ -18,19 +18,26 @@ def quantized_layers(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in model.graph.node if int8.intersection(node.input)]
 
 
-def int8_share(model: onnx.ModelProto) -> float:
-    """The share (0 to 1) of the convolutions' multiply-accumulates whose input and weights are INT8."""
+def convolution_macs(model: onnx.ModelProto) -> dict[str, float]:
+    """Multiply-accumulates of each convolution, by its node's name, for one frame."""
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     shapes = {value.name: [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim]
               for value in (*inferred.graph.value_info, *inferred.graph.output)}  # fmt: skip
     shapes |= {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
-    int8, total, inside = _int8_tensors(model), 0.0, 0.0
-    for node in model.graph.node:
-        if node.op_type == "Conv":
-            macs = float(np.prod(shapes[node.output[0]]) * np.prod(shapes[node.input[1]][1:]))
-            total += macs
-            inside += macs if int8.issuperset(node.input[:2]) else 0
-    return inside / total if total else 1.0
+    return {
+        node.name: float(np.prod(shapes[node.output[0]]) * np.prod(shapes[node.input[1]][1:]))
+        for node in model.graph.node
+        if node.op_type == "Conv"
+    }
+
+
+def int8_share(model: onnx.ModelProto) -> float:
+    """The share (0 to 1) of the convolutions' multiply-accumulates whose input and weights are INT8."""
+    int8, macs = _int8_tensors(model), convolution_macs(model)
+    inside = sum(
+        macs[node.name] for node in model.graph.node if node.op_type == "Conv" and int8.issuperset(node.input[:2])
+    )
+    return inside / sum(macs.values()) if macs else 1.0
 
 
 def restore(quantized: onnx.ModelProto, original: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:

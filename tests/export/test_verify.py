@@ -119,11 +119,11 @@ def test_models_of_other_sizes_are_not_compared(exported: Path) -> None:
         compare(exported, FP32, np.zeros((1, 96, 64, 3), np.uint8), ["x"])
 
 
-def _with_scale(model: onnx.ModelProto, layer: str, factor: float) -> onnx.ModelProto:
-    """The model with the activation scale of one layer multiplied, in its Q and its DQ."""
+def _with_scale(model: onnx.ModelProto, layer: str, factor: float, operand: int = 0) -> onnx.ModelProto:
+    """The model with the scale of one layer's activations (operand 0) or weights (1) multiplied."""
     spoilt = onnx.ModelProto()
     spoilt.CopyFrom(model)
-    (taken,) = (node.input[0] for node in spoilt.graph.node if node.name == layer)
+    (taken,) = (node.input[operand] for node in spoilt.graph.node if node.name == layer)
     (scale,) = (node.input[1] for node in spoilt.graph.node if node.output[0] == taken)
     (stored,) = (tensor for tensor in spoilt.graph.initializer if tensor.name == scale)
     stored.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(stored) * np.float32(factor), scale))
@@ -137,20 +137,31 @@ def _compared(model: onnx.ModelProto, pictures: Pictures, folder: Path) -> Compa
 
 
 @pytest.mark.slow
-def test_sabotaged_layer_is_caught_and_repair_finds_it(pictures: Pictures, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("layer", "operand"), [("node_Conv_789", 0), ("node_Conv_833", 1)])
+def test_sabotaged_layer_is_caught_and_repair_finds_it(
+    layer: str, operand: int, pictures: Pictures, tmp_path: Path
+) -> None:
+    """The gate asks what a fault does, not whether it is there.
+
+    Coarser activations (0) break the budget where a layer is sensitive; weights (1) multiply what it computes.
+    """
     whole, original = load_model(INT8), load_model(FP32)
     gate(_compared(whole, pictures, tmp_path), FEW)
-    layers = [node.name for node in whole.graph.node if node.name in quantized_layers(whole) and node.op_type == "Conv"]
-    victim = layers[len(layers) // 2]
-    spoilt = _with_scale(whole, victim, 8)
+    spoilt = _with_scale(whole, layer, 8, operand)
     with pytest.raises(GateError, match="budget broken on"):
         gate(_compared(spoilt, pictures, tmp_path), FEW)
-    ranked = [victim, *(name for name in layers if name != victim)]
+    ranked = [layer, *(name for name in quantized_layers(whole) if name != layer)]
     told: list[str] = []
-    assert repair(Candidates(spoilt, original, ranked), pictures, FEW, 0.5, told.append) == [victim]
+    assert repair(Candidates(spoilt, original, ranked), pictures, FEW, 0.5, told.append) == [layer]
     assert len(told) == 2
+
+
+@pytest.mark.slow
+def test_what_cannot_be_repaired_within_the_floor_is_refused(pictures: Pictures) -> None:
+    whole, original = load_model(INT8), load_model(FP32)
+    spoilt = _with_scale(whole, "node_Conv_833", 8, operand=1)
     with pytest.raises(GateError, match=r"train\.qat"):
-        repair(Candidates(spoilt, original, ranked), pictures, FEW, 1.0)
+        repair(Candidates(spoilt, original, ["node_Conv_833"]), pictures, FEW, min_int8=1)
 
 
 @pytest.mark.slow

@@ -64,6 +64,11 @@ def find_tensorrt() -> tuple[TensorRt, ...]:
     )
 
 
+def find_gpu() -> Gpu | None:
+    """The first GPU, or None where there is none or its driver does not answer."""
+    return next(iter(find_driver().gpus), None)
+
+
 class _CudaError(Exception):
     pass
 

@@ -1,84 +1,184 @@
-"""Time each stage of scoring a frame, beside what one writes without this project: `python benchmarks/native.py`."""
+"""Time each stage of scoring camera frames, beside what one writes without this project.
+
+    python benchmarks/native.py [--rounds 100] [--csv FILE]
+
+Every case takes its turn in every round, so that a machine whose speed drifts cannot favour one of them. Afterwards the
+project's targets are checked against what was found. The twin without Python is `native.cpp`.
+"""
 
 from __future__ import annotations
 
-import argparse
+import csv
+import platform
 from collections.abc import Callable
-from time import perf_counter
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Annotated, NamedTuple
 
 import cv2
 import dpiqa
 import numpy as np
-import onnxruntime as ort
+import onnxruntime
+import openvino
+import typer
+from rich.console import Console
+from rich.table import Table
 
+from runtime.machine import processor
 from runtime.models import shipped_model
-from runtime.spec import parse_spec
+from runtime.preprocess import to_input
+from runtime.spec import InputSpec, parse_spec
 
 SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}
+MODELS = {"fp32": "dpiqa-lite0", "int8": "dpiqa-lite0-int8"}
+STAGES = ("preprocess", "infer", "total")
 
 
-def timed(call: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median and 99th percentile of the call's milliseconds, after a warm-up."""
-    for _ in range(3):
-        call()
-    times = []
-    for _ in range(rounds):
+class Case(NamedTuple):
+    """What was timed; `pipeline` is `dpiqa`, `opencv+onnxruntime`, or `openvino` for the engine alone."""
+
+    pipeline: str
+    size: str
+    format: str
+    precision: str
+    threads: int
+
+
+Stages = tuple[float, float, float]
+Run = Callable[[], Stages]
+Times = dict[Case, np.ndarray]
+
+
+def through_dpiqa(path: Path, frame: np.ndarray, form: str, threads: int) -> Run:
+    """The native core from Python: stages as the core measures them, total as the caller sees it."""
+    scorer = dpiqa.Scorer(path, threads=threads, force_float32=True)
+    colour = "bt601-limited" if form == "nv12" else None
+
+    def run() -> Stages:
         began = perf_counter()
-        call()
-        times.append((perf_counter() - began) * 1000)
-    return float(np.median(times)), float(np.percentile(times, 99))
+        reading = scorer.score(frame, form, colour)  # type: ignore[arg-type]
+        return reading.preprocess_ms, reading.infer_ms, (perf_counter() - began) * 1000
+
+    return run
 
 
-def user_pipeline(path: str, height: int, width: int, threads: int) -> Callable[[np.ndarray], float]:
-    """What a user writes today: OpenCV to BGR, resize, ONNX Runtime with FP32."""
-    options = ort.SessionOptions()
+def as_users_write_it(path: Path, nv12: np.ndarray, spec: InputSpec, threads: int) -> Run:
+    """OpenCV to BGR and to the model's size, ONNX Runtime with its defaults (the cast to float is in the graph)."""
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def score(nv12: np.ndarray) -> float:
-        rgb = cv2.cvtColor(nv12, cv2.COLOR_YUV2RGB_NV12)
-        small = cv2.resize(rgb.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-        frames = np.clip(np.rint(small), 0, 255).astype(np.uint8)[None]
-        return float(np.asarray(session.run(["score"], {"frames": frames})[0])[0])
+    def run() -> Stages:
+        began = perf_counter()
+        row = to_input(cv2.cvtColor(nv12, cv2.COLOR_YUV2BGR_NV12), spec)
+        ready = perf_counter()
+        session.run(["score"], {"frames": row[None]})
+        end = perf_counter()
+        return (ready - began) * 1000, (end - ready) * 1000, (end - began) * 1000
 
-    return score
+    return run
 
 
-def main() -> None:
-    """Print one line a case: milliseconds, median/p99."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fp32", help="the FP32 model (default: the shipped one)")
-    parser.add_argument("--int8", help="the INT8 model (default: the shipped one)")
-    parser.add_argument("--rounds", type=int, default=100)
-    options = parser.parse_args()
-    fp32 = options.fp32 or str(shipped_model("dpiqa-lite0"))
-    models = {"fp32": fp32, "int8": options.int8 or str(shipped_model("dpiqa-lite0-int8"))}
+def engine_alone(path: Path, spec: InputSpec, threads: int) -> Run:
+    """OpenVINO on one frame that is ready, configured as the core configures it where INT8 is exact."""
+    core = openvino.Core()
+    model = core.read_model(path)
+    model.reshape([1, spec.height, spec.width, 3])
+    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    request = core.compile_model(model, "CPU", options).create_infer_request()
+    row = np.full((1, spec.height, spec.width, 3), 100, np.uint8)
+
+    def run() -> Stages:
+        began = perf_counter()
+        request.infer({"frames": row}, share_inputs=True, share_outputs=True)
+        spent = (perf_counter() - began) * 1000
+        return 0.0, spent, spent
+
+    return run
+
+
+def cases(threads: int) -> dict[Case, Run]:
+    """All pipelines on all frames, ready to be timed."""
+    fp32 = shipped_model(MODELS["fp32"])
+    spec = parse_spec(dpiqa.Scorer(fp32).contract, fp32).input
+    runs: dict[Case, Run] = {Case("openvino", "", "", "fp32", threads): engine_alone(fp32, spec, threads)}
     rng = np.random.default_rng(0)
-    print(f"{'case':34} {'preprocess':>14} {'infer':>14} {'total':>14}  fps")
     for size, (height, width) in SIZES.items():
         nv12 = cv2.GaussianBlur(rng.integers(40, 200, (height * 3 // 2, width), np.uint8), (7, 7), 0)
-        frames = {"nv12": (nv12, "bt601-limited"), "bgr": (cv2.cvtColor(nv12, cv2.COLOR_YUV2BGR_NV12), None)}
-        for threads in (1, 2):
-            cv2.setNumThreads(threads)
-            for precision, path in models.items():
-                scorer = dpiqa.Scorer(path, threads=threads)
-                for form, (frame, colour) in frames.items():
-                    stages: list[tuple[float, float]] = []
+        frames = {"nv12": nv12, "bgr": cv2.cvtColor(nv12, cv2.COLOR_YUV2BGR_NV12)}
+        for precision, name in MODELS.items():
+            for form, frame in frames.items():
+                run = through_dpiqa(shipped_model(name), frame, form, threads)
+                runs[Case("dpiqa", size, form, precision, threads)] = run
+        user = Case("opencv+onnxruntime", size, "nv12", "fp32", threads)
+        runs[user] = as_users_write_it(fp32, nv12, spec, threads)
+    return runs
 
-                    def score(frame: np.ndarray = frame, form: str = form, colour: str | None = colour) -> None:
-                        reading = scorer.score(frame, form, colour)  # noqa: B023 (called before the loop moves on)
-                        stages.append((reading.preprocess_ms, reading.infer_ms))  # noqa: B023
 
-                    total = timed(score, options.rounds)
-                    cells = [(np.median(part), np.percentile(part, 99)) for part in np.array(stages[3:]).T]
-                    row = "".join(f" {median:7.2f}/{p99:6.2f}" for median, p99 in [*cells, total])
-                    print(f"{f'{size} {form} {precision} {threads} thread(s)':34}{row} {1000 / total[0]:5.1f}")
-            spec = parse_spec(dpiqa.Scorer(fp32).contract, fp32).input
-            user = user_pipeline(fp32, spec.height, spec.width, threads)
-            median, p99 = timed(lambda user=user, nv12=nv12: user(nv12), options.rounds)
-            row = f"{'':30} {median:7.2f}/{p99:6.2f} {1000 / median:5.1f}"
-            print(f"{f'{size} nv12 OpenCV+ORT {threads} thread(s)':34}{row}")
+def measure(threads: int, rounds: int) -> Times:
+    """Milliseconds by case, float `[rounds, 3]` in the order of STAGES; three more rounds warm up."""
+    cv2.setNumThreads(threads)
+    runs = cases(threads)
+    times: dict[Case, list[Stages]] = {case: [] for case in runs}
+    for _ in range(3 + rounds):
+        for case, run in runs.items():
+            times[case].append(run())
+            sleep(0.01)  # ONNX Runtime's threads go on spinning for a while
+    return {case: np.array(values[3:]) for case, values in times.items()}
+
+
+def targets(times: Times) -> list[tuple[str, str, str, bool]]:
+    """Each target with what was asked, what was found and whether it is met; 1080p, one thread."""
+
+    def case(pipeline: str, form: str, precision: str) -> np.ndarray:
+        return times[Case(pipeline, "1080p", form, precision, 1)]
+
+    nv12, bgr, fp32 = case("dpiqa", "nv12", "int8"), case("dpiqa", "bgr", "int8"), case("dpiqa", "nv12", "fp32")
+    user = case("opencv+onnxruntime", "nv12", "fp32")
+    bare = times[Case("openvino", "", "", "fp32", 1)]
+    preprocess, _, total = np.median(fp32, axis=0)
+    faster = float(np.median(user[:, 2]) / np.median(nv12[:, 2]))
+    faster_fp32 = float(np.median(user[:, 2]) / total)
+    over_engine = float(total / (np.median(bare[:, 1]) + preprocess))
+    python = float(np.median(fp32[:, 2] / fp32[:, :2].sum(axis=1)) - 1)
+    rows = [("NV12 to INT8 score, fps over OpenCV + ONNX Runtime FP32", "3.0 times", f"{faster:.2f}", faster >= 3)]
+    rows += [("NV12 to FP32 score, the same", "", f"{faster_fp32:.2f}", True)]
+    for form, values in (("NV12", nv12), ("BGR", bgr)):
+        found = float(np.median(values[:, 0]))
+        rows += [(f"preprocessing of {form}, ms", "1.5 at most", f"{found:.2f}", found <= 1.5)]
+    rows += [("total over engine alone + preprocessing", "1.15 at most", f"{over_engine:.3f}", over_engine <= 1.15)]
+    rows += [("Python over what the core measures, %", "3 at most", f"{100 * python:.2f}", python <= 0.03)]
+    return rows
+
+
+def main(
+    rounds: Annotated[int, typer.Option(min=1)] = 100,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Keep the figures in this file.")] = None,
+) -> None:
+    """Print median and 99th percentile of each case's stages, then the targets."""
+    times = measure(1, rounds) | measure(2, rounds)
+    machine = f"{processor()}, Python {platform.python_version()}, OpenVINO {openvino.__version__.split('-')[0]}, "
+    machine += f"ONNX Runtime {onnxruntime.__version__}, OpenCV {cv2.__version__}"
+    table = Table(*Case._fields, *(f"{stage} ms" for stage in STAGES), "fps", title=f"median / p99 on {machine}")
+    rows = []
+    for case, values in times.items():
+        median, p99 = np.median(values, axis=0), np.percentile(values, 99, axis=0)
+        cells = [f"{a:.2f} / {b:.2f}" for a, b in zip(median, p99, strict=True)]
+        table.add_row(*map(str, case), *cells, f"{1000 / median[2]:.1f}")
+        for stage, a, b in zip(STAGES, median, p99, strict=True):
+            rows.append([machine, *case, stage, f"{a:.3f}", f"{b:.3f}"])
+    verdict = Table("target (1080p, one thread)", "asked", "found", "")
+    for what, asked, found, met in targets(times):
+        verdict.add_row(what, asked, found, ("met" if met else "missed") if asked else "")
+    console = Console(width=150)
+    console.print(table)
+    console.print(verdict)
+    if csv_file:
+        with csv_file.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["machine", *Case._fields, "stage", "median_ms", "p99_ms"])
+            writer.writerows(rows)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

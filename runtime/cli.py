@@ -1,7 +1,7 @@
 """The command `dpiqa`.
 
-Exit status: 0 everything was scored; 1 some files could not be scored, the others were; 2 nothing could be scored, or
-the command itself was wrong; 130 interrupted.
+Exit status of `score`: 0 everything was scored; 1 some files could not be scored, the others were; 2 nothing could be
+scored, or the command itself was wrong; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -95,6 +95,22 @@ def score(
             plot_png(picture, batch.videos, batch.pictures)
     if batch.failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+) -> None:
+    """Tell what this machine can do, by trying it: engines, GPU, shipped models, and which command to run next.
+
+    Exit status: 0 pictures can be scored here, 2 they cannot.
+    """
+    from .doctor import describe, examine
+
+    found = examine()
+    print(found.model_dump_json(indent=2) if as_json else describe(found))
+    if not any(model.infer_ms for model in found.models):
+        raise typer.Exit(2)
 
 
 def main() -> NoReturn:

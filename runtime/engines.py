@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from .errors import ContractError, EngineError
+from .preprocess import to_input
 from .spec import METADATA_KEY, ModelSpec, parse_spec
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,14 @@ class Outputs(NamedTuple):
     score: Floats
     causes: Floats | None = None
     map: Floats | None = None
+
+
+class Scored(NamedTuple):
+    """What a model says about one picture, and the seconds that its stages took."""
+
+    outputs: Outputs
+    preprocess_s: float
+    infer_s: float
 
 
 class Engine(Protocol):
@@ -42,6 +52,10 @@ class Engine(Protocol):
 
     def infer(self, frames: NDArray[np.uint8]) -> Outputs:
         """Score RGB frames, uint8 `[N, H, W, 3]` with the contract's H and W. Raises EngineError if the run fails."""
+        ...
+
+    def score(self, bgr: NDArray[np.uint8]) -> Scored:
+        """Bring a picture, uint8 `[h, w, 3]` of any size without gaps in its rows, to the model's size and infer."""
         ...
 
 
@@ -95,6 +109,13 @@ class OnnxRuntimeEngine:
             raise EngineError(f"{self._path}: output 'score' must be one finite number a frame, the model is broken")
         return outputs
 
+    def score(self, bgr: NDArray[np.uint8]) -> Scored:
+        """See Engine."""
+        began = perf_counter()
+        row = to_input(bgr, self.spec.input)
+        ready = perf_counter()
+        return Scored(self.infer(row[None]), ready - began, perf_counter() - ready)
+
     def _check_graph(self) -> None:
         inputs, size = self._session.get_inputs(), self.spec.input
         wanted = f"uint8 [N, {size.height}, {size.width}, 3]"
@@ -142,9 +163,9 @@ def _suits(path: str | Path) -> str | None:
     names = _BY_SUFFIX.get(Path(path).suffix.lower())
     if names is None:
         return None
-    from .native import native_module
+    from .native import why_absent
 
-    return names[0] if native_module() is not None else names[-1]
+    return names[-1] if why_absent() else names[0]
 
 
 def open_engine(path: str | Path, name: str = "auto", threads: int | None = None) -> Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,4 +36,27 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BaseException:
         if not is_special:
             part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a folder that appears under its name only when the block ends well; on any exception nothing is left behind.
+
+    The folders above it are made as needed. Raises InputError at once if it is there already or cannot be made.
+    """
+    target = Path(path).resolve()
+    if target.exists():
+        raise InputError(f"{path}: is there already, remove it or choose another name")
+    part = target.with_name(f".{target.name}.{token_hex(4)}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.mkdir()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written, {(error.strerror or str(error)).lower()}") from None
+    try:
+        yield part
+        part.rename(target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
         raise

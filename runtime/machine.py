@@ -1,4 +1,4 @@
-"""What this machine is, in words, for logs, cards and benchmarks."""
+"""What this machine is, in words, for logs, cards, benchmarks and `dpiqa doctor`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,36 @@ import os
 import platform
 from pathlib import Path
 
+_CPUINFO = Path("/proc/cpuinfo")
+# What the kernel calls the instructions that multiply INT8 into 32-bit sums, and those that compute in bfloat16.
+_INT8 = ("amx_int8", "avx512_vnni", "avx_vnni", "avx_vnni_int8", "i8mm", "asimddp")
+_BF16 = ("amx_bf16", "avx512_bf16", "bf16")
+
 
 def processor() -> str:
     """The processor's name and the number of cores."""
+    return f"{_cpuinfo('model name') or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def int8_instructions() -> tuple[str, ...]:
+    """The processor's instructions for exact and fast INT8, as Linux names them; none known elsewhere."""
+    return _present(_INT8)
+
+
+def bf16_instructions() -> tuple[str, ...]:
+    """The processor's instructions for bfloat16, as Linux names them; none known elsewhere."""
+    return _present(_BF16)
+
+
+def _present(names: tuple[str, ...]) -> tuple[str, ...]:
+    flags = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
+    return tuple(name for name in names if name in flags)
+
+
+def _cpuinfo(key: str) -> str:
+    """The first value under a key of /proc/cpuinfo, empty where there is none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = _CPUINFO.read_text().splitlines()
     except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")

@@ -21,3 +21,9 @@ def shipped_model(name: str = DEFAULT_MODEL) -> Path:
         if path.is_file():
             return path
     raise EngineError(f"this installation ships no model '{name}', name a model file with --model FILE or model=FILE")
+
+
+def shipped_models() -> list[Path]:
+    """The paths of all models of this installation, the default one first; empty where it ships none."""
+    folder = next((folder for folder in _FOLDERS if any(folder.glob("*.onnx"))), None)
+    return sorted(folder.glob("*.onnx"), key=lambda path: (path.stem != DEFAULT_MODEL, path.stem)) if folder else []

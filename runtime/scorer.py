@@ -13,7 +13,6 @@ from .engines import open_engine
 from .errors import InputError
 from .models import shipped_model
 from .pictures import check_size, read_picture
-from .preprocess import to_input
 from .reading import Reading, band
 from .sources import expand, is_video
 from .spec import ModelSpec
@@ -72,16 +71,10 @@ class Scorer:
 
     def _read(self, frame: Frame, began: float | None = None) -> Reading:
         start = perf_counter()
-        row = to_input(frame.pixels, self.spec.input)
-        ready = perf_counter()
-        outputs = self.engine.infer(row[None])
+        outputs, preprocess_s, infer_s = self.engine.score(frame.pixels)
         end = perf_counter()
         stages = {} if began is None else {"decode": start - began}
-        stages |= {
-            "preprocess": ready - start,
-            "infer": end - ready,
-            "total": end - (start if began is None else began),
-        }
+        stages |= {"preprocess": preprocess_s, "infer": infer_s, "total": end - (start if began is None else began)}
         score = float(outputs.score[0])
         return Reading(
             source=frame.source,

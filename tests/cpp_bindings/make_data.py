@@ -10,6 +10,7 @@ import hashlib
 import struct
 import sys
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ FORMATS = {"bgr": 1, "rgb": 2, "gray": 3, "nv12": 4, "i420": 5, "yuyv": 6}
 BT601_LIMITED = 1
 
 
-def spec(precision: str) -> ModelSpec:
+def spec(precision: Literal["fp32", "int8"]) -> ModelSpec:
     """The contract of both test models."""
     return ModelSpec(
         name="tiny",
@@ -105,7 +106,7 @@ def tiny_graph(is_int8: bool) -> onnx.GraphProto:
     )
 
 
-def write_model(path: Path, precision: str) -> None:
+def write_model(path: Path, precision: Literal["fp32", "int8"]) -> None:
     """Write one of the test models with its contract."""
     model = helper.make_model(
         tiny_graph(precision == "int8"), opset_imports=[helper.make_opsetid("", 18)], ir_version=10
@@ -150,7 +151,8 @@ def main() -> None:
     """Write the models, then one golden record a case: header, frame, expected RGB, expected scores."""
     DATA.mkdir(exist_ok=True)
     sessions = []
-    for precision, name in (("fp32", "tiny.onnx"), ("int8", "tiny-int8.onnx")):
+    names: dict[Literal["fp32", "int8"], str] = {"fp32": "tiny.onnx", "int8": "tiny-int8.onnx"}
+    for precision, name in names.items():
         write_model(DATA / name, precision)
         sessions.append(ort.InferenceSession(DATA / name, providers=["CPUExecutionProvider"]))
     sizes = [(SIDE, SIDE), (128, 192), (106, 150), (98, 50), (48, 36), (34, 130), (72, 66)]

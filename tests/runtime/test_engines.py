@@ -10,10 +10,10 @@ from made import SIDE, MakeModel, make_spec
 
 from runtime.engines import OnnxRuntimeEngine, open_engine
 from runtime.errors import ContractError, DpiqaError, EngineError
-from runtime.native import native_module
+from runtime.native import why_absent
 
 NEEDS_NATIVE = pytest.mark.skipif(
-    native_module() is None, reason="needs the native module dpiqa, built with -DDPIQA_BUILD_PYTHON=ON"
+    why_absent() is not None, reason="needs the native module dpiqa and OpenVINO, pip install '.[openvino]'"
 )
 every_engine = pytest.mark.parametrize("name", ["onnxruntime", pytest.param("openvino", marks=NEEDS_NATIVE)])
 

@@ -11,8 +11,8 @@ __version__: str
 
 Format: TypeAlias = Literal["bgr", "rgb", "gray", "nv12", "i420", "yuyv"]
 Colour: TypeAlias = Literal["bt601-limited", "bt601-full", "bt709-limited", "bt709-full"]
-Bytes: TypeAlias = NDArray[np.uint8]
-Frame: TypeAlias = Bytes | tuple[Bytes, ...]
+Plane: TypeAlias = np.ndarray  # of uint8: what OpenCV returns is not typed more narrowly
+Frame: TypeAlias = Plane | tuple[Plane, ...]
 
 class Reading:
     """What a frame got: score, causes float32 `[K]` from 0 to 1, map float32 `[h, w]`, or None without them."""
@@ -69,5 +69,7 @@ class Scorer:
     def requests(self) -> int:
         """How many inferences can be in flight at once."""
 
-def preprocess(frame: Frame, width: int, height: int, format: Format = "bgr", colour: Colour | None = None) -> Bytes:
+def preprocess(
+    frame: Frame, width: int, height: int, format: Format = "bgr", colour: Colour | None = None
+) -> NDArray[np.uint8]:
     """Resize and colour alone: RGB uint8 `[height, width, 3]`, a row of the tensor `frames`."""

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Builds and checks the native core: tests, address and undefined-behaviour sanitizers, thread sanitizer, fuzzing, CUDA.
+# usage: cpp_bindings/check.sh [--full] [BUILD_FOLDER]
+# --full fuzzes for ten minutes a target instead of ten seconds, and runs everything again on 64-bit Arm under qemu.
+# needs: cmake, ninja, a C++17 compiler, doctest, and a Python with openvino and nlohmann-json; clang with its runtime for
+# the sanitizers; nvcc for CUDA. A check whose tools are missing is left out, and said to be at the end.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+fuzz_seconds=10
+if [ "${1:-}" = --full ]; then fuzz_seconds=600; shift; fi
+full=$([ "$fuzz_seconds" = 600 ] && echo yes || echo no)
+build=${1:-$root/build}
+left_out=()
+
+find_tool() {
+    for name in "$@"; do command -v "$name" && return; done
+    return 1
+}
+
+configure() { # folder, options
+    local folder=$1
+    shift
+    cmake -S "$root" -B "$folder" -G Ninja -DDPIQA_WERROR=ON -DDPIQA_WITH_TENSORRT=OFF "$@" > "$folder.log" 2>&1 ||
+        { cat "$folder.log" >&2; return 1; }
+}
+
+tests() {
+    configure "$build/core" -DDPIQA_BUILD_TESTS=ON
+    cmake --build "$build/core"
+    ctest --test-dir "$build/core" --output-on-failure
+}
+
+sanitized() { # name, sanitizers, more targets, options
+    local name=$1 kind=$2 targets=$3
+    shift 3
+    configure "$build/$name" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDPIQA_SANITIZE="$kind" -DDPIQA_BUILD_TESTS=ON \
+        -DCMAKE_C_COMPILER="$clang" -DCMAKE_CXX_COMPILER="$clangxx" "$@"
+    cmake --build "$build/$name" --target dpiqa_tests $targets
+    # OpenVINO and TBB are not instrumented: their own synchronisation cannot be seen, nor what they free at exit.
+    TSAN_OPTIONS="ignore_noninstrumented_modules=1 suppressions=$root/tests/cpp_bindings/tsan.supp" \
+        ASAN_OPTIONS=detect_leaks=0 "$build/$name/tests/cpp_bindings/dpiqa_tests"
+}
+
+fuzzed() {
+    for target in frame contract manifest; do
+        mkdir -p "$build/corpus/$target"
+        ASAN_OPTIONS=detect_leaks=0 "$build/address/tests/cpp_bindings/fuzz_$target" -max_total_time="$fuzz_seconds" \
+            -max_len=65536 -verbosity=0 -print_final_stats=1 -artifact_prefix="$build/" "$build/corpus/$target"
+    done
+}
+
+cuda() {
+    "$nvcc" -std=c++17 -Werror all-warnings -I "$root/cpp_bindings/include" -I "$root/cpp_bindings/src" \
+        -I "$root/cpp_bindings/cuda" -c "$root/cpp_bindings/cuda/preprocess.cu" -o "$build/preprocess.o"
+}
+
+mkdir -p "$build"
+tests
+if clang=$(find_tool clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14) && clangxx=$(command -v "${clang/clang/clang++}"); then
+    sanitized address address,undefined "fuzz_frame fuzz_contract fuzz_manifest" -DDPIQA_BUILD_FUZZERS=ON
+    fuzzed
+    sanitized thread thread ""
+else
+    left_out+=("sanitizers and fuzzing (no clang)")
+fi
+if nvcc=$(find_tool nvcc /usr/local/cuda/bin/nvcc); then cuda; else left_out+=("the CUDA kernel (no nvcc)"); fi
+if [ "$full" = yes ]; then "$root/cpp_bindings/run_aarch64.sh" "$build/aarch64"; fi
+for what in ${left_out[@]+"${left_out[@]}"}; do echo "left out: $what"; done

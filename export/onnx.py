@@ -21,6 +21,7 @@ from train.datasets import TERMS
 from train.student import Student, load_student
 
 from .contract import load_model, save_model
+from .probes import probe_frames
 
 OPSET = 18
 MAX_PARITY_ERROR = 0.05
@@ -58,15 +59,6 @@ def parity_error(student: Student, file: Path, frames: np.ndarray) -> float:
     return float(np.abs(np.asarray(exported) - expected).max())
 
 
-def _probe_frames(spec: InputSpec) -> np.ndarray:
-    """Frames that exercise the whole range: noise at several contrasts, a ramp, black and white."""
-    rng = np.random.default_rng(0)
-    shape = (spec.height, spec.width, 3)
-    ramp = np.broadcast_to(np.linspace(0, 255, spec.width)[None, :, None], shape)
-    noise = [128 + rng.normal(0, deviation, shape) for deviation in (4, 16, 64)]
-    return np.clip(np.stack([*noise, ramp, np.zeros(shape), np.full(shape, 255.0)]), 0, 255).astype(np.uint8)
-
-
 def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     """Drop the exporter's notes on nodes and values: they quote source lines and folders of the machine."""
     for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
@@ -99,7 +91,7 @@ def main(
     with TemporaryDirectory() as folder:
         bare = Path(folder, "student.onnx")
         export_student(student, spec.input, bare)
-        error = parity_error(student, bare, _probe_frames(spec.input))
+        error = parity_error(student, bare, probe_frames(spec.input))
         if not error <= MAX_PARITY_ERROR:  # also NaN
             raise GateError(
                 f"{out}: not written, ONNX Runtime is {error:.3f} points off PyTorch (limit {MAX_PARITY_ERROR})"

@@ -19,7 +19,8 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 def run(command: Callable[..., Any], name: str | None = None) -> NoReturn:
     """Run a typer command or app as the program, called `name`, and exit.
 
-    Exit status: what the command ends with, 2 for bad input, 3 for a broken gate, 130 for Ctrl-C, 143 for SIGTERM.
+    Exit status: what the command ends with, 2 for bad input, 3 for a broken gate, 4 for a tool
+    that is not installed, 130 for Ctrl-C, 143 for SIGTERM.
     """
     open_closed_streams()
     app = command

@@ -32,3 +32,9 @@ class GateError(DpiqaError):
     """An exported model that broke its quality budget; nothing was written."""
 
     exit_status = 3
+
+
+class ToolError(DpiqaError):
+    """A tool that this installation lacks; what could be made without it was written."""
+
+    exit_status = 4

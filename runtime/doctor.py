@@ -14,10 +14,10 @@ from pydantic import BaseModel
 
 from .engines import ENGINES, Engine, open_engine
 from .errors import DpiqaError, EngineError
+from .gpu import Driver, TensorRt, find_driver, find_tensorrt
 from .machine import bf16_instructions, int8_instructions, processor
 from .models import shipped_models
 from .native import why_absent
-from .nvidia import Driver, TensorRt, find_driver, find_tensorrt
 from .spec import EvaluatedOn
 
 _RUNS = 5

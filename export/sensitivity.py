@@ -1,26 +1,43 @@
-"""Which convolutions of a quantized model cost most accuracy, and the same model with some of them back in FP32."""
+"""Which layers of a quantized model cost most accuracy, and the same model with some of them back in FP32."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 
 import numpy as np
 import onnx
+from rich.console import Console
 from rich.progress import track
 
 from runtime.engines import open_session
 
 
-def convolutions(model: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions in the order of the graph."""
-    return [node.name for node in model.graph.node if node.op_type == "Conv"]
+def quantized_layers(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that take a quantized input (convolutions, residual additions, ...) in the graph's order."""
+    int8 = _int8_tensors(model)
+    return [node.name for node in model.graph.node if int8.intersection(node.input)]
+
+
+def int8_share(model: onnx.ModelProto) -> float:
+    """The share (0 to 1) of the convolutions' multiply-accumulates whose input and weights are INT8."""
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    shapes = {value.name: [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim]
+              for value in (*inferred.graph.value_info, *inferred.graph.output)}  # fmt: skip
+    shapes |= {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    int8, total, inside = _int8_tensors(model), 0.0, 0.0
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            macs = float(np.prod(shapes[node.output[0]]) * np.prod(shapes[node.input[1]][1:]))
+            total += macs
+            inside += macs if int8.issuperset(node.input[:2]) else 0
+    return inside / total if total else 1.0
 
 
 def restore(quantized: onnx.ModelProto, original: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
-    """A copy of a Q/DQ model in which the convolutions `names` take the inputs and weights of the FP32 `original`.
+    """A copy of a Q/DQ model in which the layers `names` take the inputs and weights of the FP32 `original`.
 
-    Both graphs must name their convolutions and the tensors between them alike, as quantization leaves them.
+    Both graphs must name their layers and the tensors between them alike, as quantization leaves them. With all layers
+    restored the original's scores are back to the bit.
     """
     restored = onnx.ModelProto()
     restored.CopyFrom(quantized)
@@ -37,21 +54,28 @@ def restore(quantized: onnx.ModelProto, original: onnx.ModelProto, names: Collec
     return _without_dead_ends(restored)
 
 
-def sensitivity(quantized: Path, original: Path, frames: np.ndarray, progress: bool = False) -> dict[str, float]:
-    """Mean drift in points over uint8 `frames` `[N, H, W, 3]` with one convolution alone quantized, largest first."""
-    int8, fp32 = onnx.load(quantized), onnx.load(original)
-    names = convolutions(fp32)
-    expected = _scores(fp32, frames)
+def sensitivity(
+    quantized: onnx.ModelProto, original: onnx.ModelProto, frames: np.ndarray, progress: bool = False
+) -> dict[str, float]:
+    """Mean drift in points over uint8 `frames` `[N, H, W, 3]` with one layer alone quantized, largest first."""
+    names = quantized_layers(quantized)
+    expected = scores(original, frames)
+    bar = track(names, "sensitivity", console=Console(stderr=True), transient=True, disable=not progress)
     drift = {
-        name: float(np.abs(_scores(restore(int8, fp32, set(names) - {name}), frames) - expected).mean())
-        for name in track(names, "sensitivity of the convolutions", disable=not progress)
+        name: float(np.abs(scores(restore(quantized, original, set(names) - {name}), frames) - expected).mean())
+        for name in bar
     }
     return dict(sorted(drift.items(), key=lambda item: -item[1]))
 
 
-def _scores(model: onnx.ModelProto, frames: np.ndarray) -> np.ndarray:
+def scores(model: onnx.ModelProto, frames: np.ndarray) -> np.ndarray:
+    """Scores `[N]` of uint8 `frames` `[N, H, W, 3]` in ONNX Runtime."""
     session = open_session(model.SerializeToString())
     return np.concatenate([np.asarray(session.run(["score"], {"frames": frame[None]})[0]) for frame in frames])
+
+
+def _int8_tensors(model: onnx.ModelProto) -> set[str]:
+    return {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
 
 
 def _without_dead_ends(model: onnx.ModelProto) -> onnx.ModelProto:

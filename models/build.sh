@@ -13,7 +13,7 @@ fp32=models/dpiqa-lite0.onnx int8=models/dpiqa-lite0-int8.onnx
 
 python -m train.student --data "biq2021=$biq" --split official --out "$run"
 python -m export.onnx --checkpoint "$run/best.pt" --out "$fp32"
-python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --out "$int8"
+python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --auto-repair --report "$run/int8.html" --out "$int8"
 mkdir -p models/results
 cp "$run/log.csv" "$run/run.json" "$run/history.png" models/results
 results=()

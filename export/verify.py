@@ -1,0 +1,216 @@
+"""The gate: `python -m export.verify --reference FP32 --candidate FILE --images PICTURES`.
+
+What the drop in SRCC means: on rated pictures, SRCC of the reference with MOS minus SRCC of the candidate with MOS;
+without MOS, 1 minus the SRCC of the candidate with the reference's scores.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from runtime.command import run
+from runtime.engines import open_engine
+from runtime.errors import ContractError, GateError, InputError
+from runtime.reading import BANDS, Band, band
+from train.metrics import plcc, srcc
+
+from .calibration import SOURCES, read_pictures
+from .report import Report, write_report
+
+MIN_PICTURES = 500
+_NAMED = 5
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a candidate may lose, in SRCC and in points of 100, judged on at least `pictures` pictures."""
+
+    srcc_drop: float = 0.003
+    drift: float = 5.0
+    mean_drift: float = 0.5
+    pictures: int = MIN_PICTURES
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Scores of both models on the same pictures, float64 `[N]` in 0 to 100, and the median latency of each."""
+
+    names: tuple[str, ...]
+    reference: Scores
+    candidate: Scores
+    reference_latency_ms: float
+    candidate_latency_ms: float
+    engine: str
+    mos: Scores | None = None
+
+    @property
+    def drift(self) -> Scores:
+        """Candidate minus reference, points."""
+        return self.candidate - self.reference
+
+    @property
+    def srcc(self) -> float:
+        """Rank correlation of the candidate's scores with the reference's."""
+        return srcc(self.candidate, self.reference)
+
+    @property
+    def plcc(self) -> float:
+        """Linear correlation of the candidate's scores with the reference's."""
+        return plcc(self.candidate, self.reference)
+
+    @property
+    def srcc_drop(self) -> float:
+        """See the module's docstring; negative where the candidate agrees better with people."""
+        if self.mos is None:
+            return 1 - self.srcc
+        return srcc(self.reference, self.mos) - srcc(self.candidate, self.mos)
+
+    @property
+    def mean_drift(self) -> float:
+        """Mean absolute drift, points."""
+        return float(np.abs(self.drift).mean())
+
+    @property
+    def largest_drift(self) -> float:
+        """Largest absolute drift, points."""
+        return float(np.abs(self.drift).max())
+
+    def by_band(self) -> dict[Band, tuple[int, float, float]]:
+        """For each band of the reference's score that has pictures: how many, their mean and their largest drift."""
+        bands = np.array([band(score) for score in self.reference])
+        found: dict[Band, tuple[int, float, float]] = {}
+        for _, name in BANDS:
+            drift = np.abs(self.drift[bands == name])
+            if len(drift):
+                found[name] = len(drift), float(drift.mean()), float(drift.max())
+        return found
+
+    def worst(self, count: int = _NAMED) -> list[tuple[str, float, float]]:
+        """The pictures that drifted most: name, reference's score, candidate's score."""
+        order = np.argsort(-np.abs(self.drift))[:count]
+        return [(self.names[i], float(self.reference[i]), float(self.candidate[i])) for i in order]
+
+    def figures(self) -> dict[str, Any]:
+        """Everything but the single scores, ready for JSON."""
+        return {
+            "pictures": len(self.names),
+            "engine": self.engine,
+            "srcc": self.srcc,
+            "plcc": self.plcc,
+            "srcc_drop": self.srcc_drop,
+            "srcc_drop_against": "reference" if self.mos is None else "MOS",
+            "mean_drift": self.mean_drift,
+            "largest_drift": self.largest_drift,
+            "reference_latency_ms": self.reference_latency_ms,
+            "candidate_latency_ms": self.candidate_latency_ms,
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"on {len(self.names)} pictures: SRCC {self.srcc:.4f}  PLCC {self.plcc:.4f}  SRCC drop {self.srcc_drop:.4f}"
+            f"  mean drift {self.mean_drift:.2f}  largest {self.largest_drift:.2f} points"
+            f"  latency {self.reference_latency_ms:.0f} -> {self.candidate_latency_ms:.0f} ms"
+        )
+
+
+def compare(
+    reference: Path,
+    candidate: Path,
+    frames: NDArray[np.uint8],
+    names: Sequence[str],
+    engine: str = "onnxruntime",
+    progress: bool = False,
+    mos: Scores | None = None,
+) -> Comparison:
+    """Score uint8 frames `[N, H, W, 3]`, one at a time and in turn, with the reference (ONNX Runtime) and a candidate.
+
+    In turn, because a machine's speed drifts: both latencies are taken under the same conditions. Raises ContractError
+    when the two files do not take the same input, and whatever opening and running an engine raises.
+    """
+    engines = open_engine(reference, "onnxruntime"), open_engine(candidate, engine)
+    if engines[0].spec.input != engines[1].spec.input:
+        raise ContractError(f"{candidate}: takes another input than {reference}, they cannot be compared")
+    scores, latency_ms = np.empty((2, len(frames))), np.empty((2, len(frames)))
+    console = Console(stderr=True)
+    for place in track(range(len(frames)), "comparing", console=console, transient=True, disable=not progress):
+        for row, one in enumerate(engines):
+            began = time.perf_counter()
+            scores[row, place] = one.infer(frames[place, None]).score[0]
+            latency_ms[row, place] = 1000 * (time.perf_counter() - began)
+    medians = np.median(latency_ms, axis=1).tolist() if len(frames) else [0.0, 0.0]
+    return Comparison(tuple(names), scores[0], scores[1], *medians, engine=engine, mos=mos)
+
+
+def broken(comparison: Comparison, budget: Budget) -> list[str]:
+    """What of the budget is broken, each in a few words; empty when all is kept."""
+    limits = {
+        "SRCC drop": (comparison.srcc_drop, budget.srcc_drop),
+        "largest drift": (comparison.largest_drift, budget.drift),
+        "mean drift": (comparison.mean_drift, budget.mean_drift),
+    }
+    return [f"{name} {found:.4g} (limit {limit:g})" for name, (found, limit) in limits.items() if not found <= limit]
+
+
+def gate(comparison: Comparison, budget: Budget) -> None:
+    """Let pass what keeps the budget; else GateError that names what is broken and the worst pictures.
+
+    Raises InputError when there are fewer pictures than the budget asks for.
+    """
+    count = len(comparison.names)
+    if count < max(budget.pictures, 1):
+        raise InputError(
+            f"the gate needs at least {budget.pictures} pictures that calibration did not see, found {count}"
+        )
+    if faults := broken(comparison, budget):
+        named = ", ".join(f"{name} ({old:.1f} to {new:.1f})" for name, old, new in comparison.worst())
+        raise GateError(f"budget broken on {count} pictures: {'; '.join(faults)}; worst: {named}")
+
+
+def main(
+    reference: Annotated[Path, typer.Option(help="The FP32 model file.")],
+    candidate: Annotated[Path, typer.Option(help="The model file to judge, .onnx or .engine.")],
+    images: Annotated[str, typer.Option(help=f"{SOURCES}; not those of the calibration.")],
+    engine: Annotated[str | None, typer.Option(help="Runs the candidate; by default what suits the file.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many pictures to judge on.")] = MIN_PICTURES,
+    skip: Annotated[int, typer.Option(min=0, help="Leave out as many first: those that calibration took.")] = 0,
+    seed: Annotated[int, typer.Option(help="Draws the pictures; as for the calibration, when --skip is used.")] = 0,
+    max_srcc_drop: Annotated[float, typer.Option(min=0)] = Budget.srcc_drop,
+    max_drift: Annotated[float, typer.Option(min=0, help="Of a single picture, in points of 100.")] = Budget.drift,
+    max_mean_drift: Annotated[float, typer.Option(min=0)] = Budget.mean_drift,
+    allow_few: Annotated[bool, typer.Option(help=f"Judge on fewer than {MIN_PICTURES} pictures.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write FILE.html here, and FILE.json beside it.")] = None,
+) -> None:
+    """Compare a candidate with its FP32 reference; exit status 3 when it breaks the budget.
+
+    The drop in SRCC is that of the agreement with MOS where the pictures are rated (NAME=PATH), else 1 - SRCC between
+    the two models' scores.
+    """
+    budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)
+    engine = engine or ("tensorrt" if candidate.suffix == ".engine" else "onnxruntime")
+    spec = open_engine(reference, "onnxruntime").spec
+    pictures = read_pictures(images, spec.input, skip + count, seed)[skip:]
+    if len(pictures) < budget.pictures:
+        raise InputError(
+            f"{images}: {len(pictures)} pictures, the gate needs at least {budget.pictures} (--allow-few insists)"
+        )
+    found = compare(reference, candidate, pictures.frames, pictures.names, engine, progress=True, mos=pictures.mos)
+    typer.echo(f"{candidate} against {reference} {found}")
+    if report:
+        write_report(Report(f"{candidate.name} against {reference.name}", found, budget=budget), report)
+    gate(found, budget)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,161 @@
+"""Pictures to calibrate on: drawn the same way everywhere, and refused in one line when they are no use."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from export import int8, verify
+from export.calibration import Pictures, read_calibration, read_pictures
+from runtime.errors import InputError
+from runtime.spec import InputSpec
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"
+SPEC = InputSpec(height=96, width=64)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten pictures of noise, and a table that rates them and sets two of them apart for testing."""
+    path, rng, rows = tmp_path_factory.mktemp("ten"), np.random.default_rng(0), ["image,mos,split"]
+    for number in range(10):
+        cv2.imwrite(str(path / f"{number}.png"), rng.integers(0, 256, (80, 80, 3)).astype(np.uint8))
+        rows.append(f"{number}.png,{10 * number},{'test' if number < 2 else 'train'}")
+    (path / "scores.csv").write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_draw_depends_on_the_seed_and_the_pictures_alone(folder: Path, tmp_path: Path) -> None:
+    drawn = read_calibration(str(folder), SPEC, 6, seed=1, minimum=6)
+    assert drawn.frames.shape == (6, 96, 64, 3)
+    assert len(set(drawn.names)) == 6
+    elsewhere = read_calibration(str(shutil.copytree(folder, tmp_path / "copy")), SPEC, 6, seed=1, minimum=6)
+    assert elsewhere.sha256 == drawn.sha256
+    assert read_calibration(str(folder), SPEC, 6, seed=2, minimum=6).sha256 != drawn.sha256
+    more = read_pictures(str(folder), SPEC, 10, seed=1)
+    assert more.names[:6] == drawn.names
+    assert not set(more[6:].names) & set(drawn.names)
+
+
+def test_rated_pictures_come_from_the_training_part_with_their_mos(folder: Path) -> None:
+    drawn = read_pictures(f"csv={folder / 'scores.csv'}", SPEC, 100, seed=0)
+    numbers = [int(Path(name).stem) for name in drawn.names]
+    assert min(numbers) >= 2
+    assert drawn.mos is not None
+    assert drawn.mos.tolist() == [10 * number for number in numbers]
+    part = drawn[1:3].mos
+    assert part is not None
+    assert part.tolist() == drawn.mos[1:3].tolist()
+
+
+def test_array_gives_the_frames_that_it_holds(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (5, 96, 64, 3)).astype(np.uint8)
+    np.save(tmp_path / "frames.npy", frames)
+    drawn = read_pictures(str(tmp_path / "frames.npy"), SPEC, 4, seed=0)
+    for name, frame in zip(drawn.names, drawn.frames, strict=True):
+        assert (frames[int(name.rpartition("[")[2][:-1])] == frame).all()
+
+
+def test_video_is_sampled_over_its_whole_length() -> None:
+    drawn = read_pictures(str(CLIP), SPEC, 40, seed=0)
+    indices = sorted(int(name.rpartition("[")[2][:-1]) for name in drawn.names)
+    assert len(set(indices)) == len(indices) >= 38
+    assert indices[0] < 15
+    assert indices[-1] > 470
+
+
+def test_too_few_pictures_are_refused_by_number(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"10 pictures, calibration needs at least 256"):
+        read_calibration(str(folder), SPEC, 300, seed=0)
+    assert len(read_calibration(str(folder), SPEC, 300, seed=0, minimum=1)) == 10
+
+
+def test_video_with_too_few_frames_is_refused(tmp_path: Path) -> None:
+    video = tmp_path / "short.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64))
+    for number in range(20):
+        writer.write(np.full((64, 64, 3), 10 * number, np.uint8))
+    writer.release()
+    with pytest.raises(InputError, match=r"short.avi: 20 pictures, calibration needs at least 256"):
+        read_calibration(str(video), SPEC, 300, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("made", "complaint"),
+    [
+        (lambda file: file.write_bytes(b"no array"), "not an array"),
+        (lambda file: np.save(file, np.zeros((9, 64, 96, 3), np.uint8)), r"found uint8 \[9, 64, 96, 3\]"),
+        (lambda file: np.save(file, np.zeros((9, 96, 64, 3), np.float32)), r"found float32 \[9, 96, 64, 3\]"),
+        (lambda file: np.save(file, np.array([{}], object), allow_pickle=True), "not an array"),
+        (lambda file: None, "no such file"),
+    ],
+)
+def test_unusable_arrays_are_refused(made: Callable[[Path], object], complaint: str, tmp_path: Path) -> None:
+    file = tmp_path / "frames.npy"
+    made(file)
+    with pytest.raises(InputError, match=rf"frames.npy: .*{complaint}"):
+        read_calibration(str(file), SPEC, 300, seed=0)
+
+
+def test_cut_off_array_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "frames.npy"
+    np.save(file, np.zeros((9, 96, 64, 3), np.uint8))
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(InputError, match="cut off"):
+        read_calibration(str(file), SPEC, 300, seed=0)
+
+
+def test_unreadable_picture_is_named(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "3.png").write_bytes((copy / "3.png").read_bytes()[:200])
+    with pytest.raises(InputError, match=r"3\.png: the file is cut off"):
+        read_calibration(str(copy), SPEC, 300, seed=0)
+
+
+def test_commands_refuse_silence_and_too_little(run: Run, exported: Path, folder: Path, tmp_path: Path) -> None:
+    done = run("export.int8", "--model", exported, "--out", tmp_path / "q.onnx")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Missing option '--calibration'" in done.stderr
+    quantize = partial(int8.main, exported, str(folder), tmp_path / "q.onnx")
+    with pytest.raises(InputError, match="10 pictures, calibration needs at least 256"):
+        quantize()
+    with pytest.raises(InputError, match="--images 10: calibration needs at least 256"):
+        quantize(images=10)
+    with pytest.raises(InputError, match="--keep and --auto-repair exclude each other"):
+        quantize(keep=1, auto_repair=True)
+    with pytest.raises(InputError, match="10 pictures, the gate needs at least 500"):
+        verify.main(exported, exported, str(folder))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "choosing", "few", "parts"),
+    [
+        (800, False, False, (300, 0, 500)),
+        (1300, True, False, (300, 500, 500)),
+        (9999, True, False, (300, 500, 500)),
+        (90, False, True, (45, 0, 45)),
+        (90, True, True, (30, 30, 30)),
+    ],
+)
+def test_no_picture_serves_two_purposes(count: int, choosing: bool, few: bool, parts: tuple[int, int, int]) -> None:
+    pictures = Pictures(np.zeros((count, 1, 1, 3), np.uint8), tuple(map(str, range(count))))
+    divided = int8.divide(pictures, 300, choosing, few, "source")
+    assert tuple(map(len, divided)) == parts
+    names = [name for part in divided for name in part.names]
+    assert len(set(names)) == len(names)
+
+
+def test_gate_needs_pictures_that_nothing_was_chosen_on() -> None:
+    pictures = Pictures(np.zeros((799, 1, 1, 3), np.uint8), tuple(map(str, range(799))))
+    with pytest.raises(InputError, match="799 pictures, 800 are needed"):
+        int8.divide(pictures, 300, choosing=False, few=False, text="source")

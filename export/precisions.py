@@ -76,7 +76,8 @@ def layers_from_inspector(document: str) -> list[Layer]:
             continue
         weights = [_datatype(item) for item in entry.get("Constants", ())]
         if isinstance(held := entry.get("Weights"), dict):
-            weights.append(_WORDS.get(held["Type"].upper(), held["Type"]))
+            kind = str(held["Type"])
+            weights.append(_WORDS.get(kind.upper(), kind))
         inputs, outputs = (tuple(_datatype(item) for item in entry.get(key, ())) for key in ("Inputs", "Outputs"))
         nodes = tuple(_NODE.findall(entry.get("Metadata", "")))
         layers.append(Layer(entry["Name"], entry.get("LayerType", "unknown"), inputs, tuple(weights), outputs, nodes))

@@ -6,19 +6,21 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from runtime.command import run
-from runtime.errors import ContractError, InputError, unreadable
+from runtime.errors import ContractError, InputError
 from runtime.files import atomic_folder
 from runtime.models import shipped_model
-from runtime.spec import METADATA_KEY, ModelSpec, parse_spec
+from runtime.spec import METADATA_KEY, ModelSpec
 
 from .deploy import Tensor, open_deployable, serving_name
+from .manifest import manifest_path, read_manifest, sha256
 
 Kind = Literal["auto", "cpu", "gpu"]
+DEFAULT_MAX_BATCH = 8
 
 
 def model_config(
@@ -26,7 +28,7 @@ def model_config(
     spec: ModelSpec,
     outputs: Sequence[Tensor],
     backend: Literal["onnxruntime", "tensorrt"],
-    max_batch: int = 8,
+    max_batch: int = DEFAULT_MAX_BATCH,
     queue_delay_us: int = 1000,
     kind: Kind = "auto",
     instances: int = 1,
@@ -66,32 +68,23 @@ def _text(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)  # escapes what a protobuf text string must escape, in the same way
 
 
-def _read_manifest(engine: Path) -> dict[str, Any]:
-    path = engine.with_name(f"{engine.name}.json")
-    try:
-        engine.open("rb").close()
-        manifest = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise InputError(f"{error.filename}: no such file; python -m export.trt writes engines and manifests") from None
-    except OSError as error:
-        raise unreadable(path, error) from None
-    except ValueError as error:
-        raise ContractError(f"{path}: is not JSON: {error}") from None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("contract"), dict):
-        raise ContractError(f"{path}: not an engine's manifest, it has no 'contract'")
-    return manifest
-
-
-def _read_engine(engine: Path) -> tuple[ModelSpec, tuple[Tensor, ...]]:
-    manifest = _read_manifest(engine)
-    spec = parse_spec(json.dumps(manifest["contract"]), f"{engine}.json")
-    if manifest.get("flavour") != "tensorrt":
+def _read_engine(engine: Path) -> tuple[ModelSpec, tuple[Tensor, ...], int]:
+    """The contract of an engine, what comes out of it, and its largest batch, from its manifest."""
+    if not engine.is_file():
+        raise InputError(f"{engine}: no such file; python -m export.trt writes engines")
+    manifest = read_manifest(engine)
+    if manifest is None or manifest.engine_sha256 != sha256(engine):
+        raise ContractError(
+            f"{manifest_path(engine)}: not the manifest of {engine.name}; python -m export.trt writes both"
+        )
+    if manifest.flavour != "tensorrt":
         raise InputError(
-            f"{engine}: built by {manifest.get('flavour')}, Triton loads engines of the full TensorRT only: "
+            f"{engine}: built by {manifest.flavour}, Triton loads engines of the full TensorRT only: "
             "rebuild it with python -m export.trt --flavour tensorrt, or serve the .onnx file"
         )
+    spec = manifest.contract
     causes = (Tensor("causes", (len(spec.causes),)),) if spec.causes else ()
-    return spec, (Tensor("score", ()), *causes)
+    return spec, (Tensor("score", ()), *causes), manifest.profile.max
 
 
 def main(
@@ -100,7 +93,9 @@ def main(
         Path | None, typer.Option(help="An .onnx file, or a TensorRT .engine with its manifest (default: the shipped).")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The name to serve it under (default: the contract's).")] = None,
-    max_batch: Annotated[int, typer.Option(min=1, help="The largest batch; of an engine, its profile's.")] = 8,
+    max_batch: Annotated[
+        int | None, typer.Option(min=1, help="The largest batch (default: 8; of an engine, its profile's).")
+    ] = None,
     queue_delay_us: Annotated[int, typer.Option(min=0, help="How long a frame may wait for a fuller batch.")] = 1000,
     kind: Annotated[Kind, typer.Option(help="Where instances run; auto takes the GPUs, else the CPU.")] = "auto",
     instances: Annotated[int, typer.Option(min=1, help="How many run on each GPU, or on the CPU.")] = 1,
@@ -111,9 +106,13 @@ def main(
     if is_engine:
         if kind == "cpu":
             raise InputError(f"{model}: an engine runs on GPUs, leave out --kind cpu or serve the .onnx file")
-        (spec, outputs), kind = _read_engine(model), "gpu"
+        spec, outputs, largest = _read_engine(model)
+        if max_batch and max_batch > largest:
+            raise InputError(f"--max-batch {max_batch}: {model} takes at most {largest} frames, build it for more")
+        kind, max_batch = "gpu", max_batch or largest
     else:
         _, spec, outputs = open_deployable(model)
+        max_batch = max_batch or DEFAULT_MAX_BATCH
     name = serving_name(spec, name)
     backend = "tensorrt" if is_engine else "onnxruntime"
     config = model_config(name, spec, outputs, backend, max_batch, queue_delay_us, kind, instances)

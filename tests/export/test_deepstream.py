@@ -17,6 +17,7 @@ from export.deploy import Tensor
 from runtime import Scorer
 from runtime.engines import open_engine, open_session
 from runtime.errors import ContractError, InputError
+from runtime.models import shipped_model
 from runtime.spec import METADATA_KEY
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -74,6 +75,16 @@ def test_floats_give_the_scores_of_bytes(folder: Path, exported: Path) -> None:
     (scores,) = session.run(["score"], {"frames": frames.astype(np.float32)})
     expected = open_engine(exported, "onnxruntime").infer(frames).score
     np.testing.assert_allclose(np.asarray(scores), expected[:, None], atol=1e-3)
+
+
+def test_int8_floats_give_the_scores_of_bytes_too(call: Run, tmp_path: Path) -> None:
+    done = call(main, "--model", shipped_model("dpiqa-lite0-int8"), "--out", tmp_path / "out", "--name", "int8")
+    assert done.returncode == 0, done.stderr
+    frame = np.random.default_rng(1).integers(0, 256, (1, 384, 384, 3), np.uint8)
+    (scores,) = open_session(str(tmp_path / "out" / "int8.onnx")).run(["score"], {"frames": frame.astype(np.float32)})
+    expected = open_engine(shipped_model("dpiqa-lite0-int8"), "onnxruntime").infer(frame).score
+    np.testing.assert_allclose(np.asarray(scores), expected[:, None], atol=1e-3)
+    assert _properties((tmp_path / "out" / "int8.txt").read_text())["network-mode"] == "1"
 
 
 def test_our_programs_refuse_a_graph_that_does_not_keep_the_contract(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -22,8 +21,11 @@ from tritonclient.grpc import service_pb2 as _service
 from tritonclient.grpc import service_pb2_grpc
 
 from export.deploy import Tensor
+from export.manifest import BatchProfile, Manifest, manifest_path, sha256
+from export.tensorrt_api import FlavourName
 from export.triton import main, model_config
 from runtime import Scorer
+from runtime.models import shipped_model
 from runtime.spec import parse_spec
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -77,29 +79,43 @@ class _Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
         return response
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped model's folder in a repository: a trained one, whose scores tell colours and sizes apart."""
+    out = tmp_path_factory.mktemp("served")
+    command = [sys.executable, "-m", "export.triton", "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    return out / "dpiqa-lite0"
+
+
 @pytest.fixture
-def server(repository: Path) -> Iterator[str]:
-    """The address of a server of the repository's model `tiny`."""
+def server(served: Path) -> Iterator[str]:
+    """The address of a server of the shipped model."""
     server = grpc.server(ThreadPoolExecutor(1))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Triton(repository / "tiny"), server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Triton(served), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield f"127.0.0.1:{port}"
     server.stop(0).wait()
 
 
-def _client(repository: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, repository / "tiny" / "client.py", *map(str, arguments)]
+def _client(served: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, served / "client.py", *map(str, arguments)]
     path = str(Path(__file__).parents[2])
     return subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": path, "PATH": ""})
 
 
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("picture") / "noise.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (123, 211, 3), np.uint8)
-    assert cv2.imwrite(str(path), pixels)
-    return path
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """Two frames of the example clip, of 1080p."""
+    video = cv2.VideoCapture(str(Path(__file__).parents[2] / "examples" / "clip.mp4"))
+    paths = [tmp_path / "first.png", tmp_path / "later.png"]
+    for path, position in zip(paths, (0, 120), strict=True):
+        video.set(cv2.CAP_PROP_POS_FRAMES, position)
+        read, frame = video.read()
+        assert read
+        assert cv2.imwrite(str(path), frame)
+    return paths
 
 
 def test_the_repository_holds_the_model_and_its_contract(repository: Path, exported: Path) -> None:
@@ -118,21 +134,27 @@ def test_the_repository_holds_the_model_and_its_contract(repository: Path, expor
     assert parse_spec(config.parameters["dpiqa"].string_value, "config") == Scorer(exported).spec
 
 
-def test_the_client_gets_the_scores_of_the_runtime(
-    repository: Path, server: str, picture: Path, exported: Path
-) -> None:
-    done = _client(repository, "--server", server, "--model", "tiny", picture, picture)
+def test_the_client_gets_the_scores_of_the_runtime(served: Path, server: str, pictures: list[Path]) -> None:
+    done = _client(served, "--server", server, "--model", "dpiqa-lite0", *pictures)
     assert done.returncode == 0, done.stderr
     lines = [line.split("\t") for line in done.stdout.splitlines()]
-    assert [name for name, _ in lines] == [str(picture)] * 2
-    expected = Scorer(exported, "onnxruntime").score(picture).score
-    assert all(float(score) == pytest.approx(expected, abs=0.01) for _, score in lines)
+    assert [name for name, _ in lines] == [str(path) for path in pictures]
+    scorer = Scorer(engine="onnxruntime")
+    expected = [scorer.score(path).score for path in pictures]
+    assert [float(score) for _, score in lines] == pytest.approx(expected, abs=0.01)
 
 
-def test_the_client_says_in_one_line_what_the_server_refused(repository: Path, server: str, picture: Path) -> None:
-    done = _client(repository, "--server", server, "--model", "other", picture)
+def test_the_client_says_in_one_line_what_the_server_refused(served: Path, server: str, pictures: list[Path]) -> None:
+    done = _client(served, "--server", server, "--model", "other", *pictures)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{server}/other: unknown model 'other'\n"
+
+
+def test_int8_on_a_cpu_comes_with_a_warning(call: Run, tmp_path: Path) -> None:
+    done = call(main, "--model", shipped_model("dpiqa-lite0-int8"), "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "on CPUs without VNNI" in done.stdout
+    assert (tmp_path / "dpiqa-lite0/1/model.onnx").is_file()
 
 
 def test_every_output_keeps_its_shape_and_any_contract_its_text(exported: Path) -> None:
@@ -147,11 +169,21 @@ def test_every_output_keeps_its_shape_and_any_contract_its_text(exported: Path) 
     assert config.instance_group[0].count == 2
 
 
-def _engine(exported: Path, folder: Path, **changes: object) -> Path:
+def _engine(exported: Path, folder: Path, flavour: FlavourName = "tensorrt") -> Path:
     engine = folder / "tiny.engine"
     engine.write_bytes(b"an engine")
-    manifest = {"flavour": "tensorrt", "contract": json.loads(Scorer(exported).spec.to_json())} | changes
-    (folder / "tiny.engine.json").write_text(json.dumps(manifest))
+    manifest = Manifest(
+        onnx_sha256=sha256(exported),
+        flavour=flavour,
+        tensorrt_version="10.9.0",
+        precision="fp32",
+        compute_capabilities=("8.6",),
+        profile=BatchProfile(min=1, opt=2, max=6),
+        engine_sha256=sha256(engine),
+        rebuild="python -m export.trt",
+        contract=Scorer(exported).spec,
+    )
+    manifest_path(engine).write_text(manifest.model_dump_json())
     return engine
 
 
@@ -160,7 +192,7 @@ def test_an_engine_becomes_a_plan_on_the_gpu(exported: Path, call: Run, tmp_path
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "r/plan/1/model.plan").read_bytes() == b"an engine"
     config = _read((tmp_path / "r/plan/config.pbtxt").read_text())
-    assert (config.name, config.backend) == ("plan", "tensorrt")
+    assert (config.name, config.backend, config.max_batch_size) == ("plan", "tensorrt", 6)
     assert config.instance_group[0].kind == config_pb2.ModelInstanceGroup.KIND_GPU
 
 
@@ -171,6 +203,12 @@ def _rtx(exported: Path, folder: Path) -> list[object]:
 def _without_manifest(exported: Path, folder: Path) -> list[object]:
     engine = _engine(exported, folder)
     engine.with_name("tiny.engine.json").unlink()
+    return ["--model", engine]
+
+
+def _another_engine(exported: Path, folder: Path) -> list[object]:
+    engine = _engine(exported, folder)
+    engine.write_bytes(b"another engine")
     return ["--model", engine]
 
 
@@ -188,7 +226,13 @@ def _there_already(exported: Path, folder: Path) -> list[object]:
     ("prepare", "words"),
     [
         (_rtx, "Triton loads engines of the full TensorRT only"),
-        (_without_manifest, "tiny.engine.json: no such file; python -m export.trt writes"),
+        (_without_manifest, "tiny.engine.json: not the manifest of tiny.engine"),
+        (_another_engine, "tiny.engine.json: not the manifest of tiny.engine"),
+        (lambda exported, folder: ["--model", folder / "no.engine"], "no.engine: no such file"),
+        (
+            lambda exported, folder: ["--model", _engine(exported, folder), "--max-batch", "7"],
+            "takes at most 6 frames, build it for more",
+        ),
         (_text_as_onnx, "text.onnx: not a usable ONNX file"),
         (_there_already, "is there already, remove it or choose another name"),
         (lambda exported, folder: ["--model", exported, "--name", "a/b"], "'a/b' cannot name a served model"),

@@ -24,9 +24,14 @@ def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "a" / "folder"
-    with pytest.raises(KeyboardInterrupt), atomic_folder(target) as folder:
-        (folder / "half").touch()
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with atomic_folder(target) as folder:
+            (folder / "half").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(target.parent.iterdir()) == []
     with atomic_folder(target) as folder:
         (folder / "whole").touch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +164,8 @@ def _prepare(
             frames = probe_frames(spec.input)
             comparison = compare(reference, candidate, frames, [f"probe {i}" for i in range(len(frames))])
             gate(comparison, _FP16_BUDGET)
-            save_model(load_model(candidate), read_contract(load_model(candidate), candidate), target)
+            with candidate.open("rb") as whole, atomic_write(target) as file:
+                shutil.copyfileobj(whole, file)
         else:
             open_engine(reference, "onnxruntime").infer(probe_frames(spec.input)[:1])  # runs, at this size too
             save_model(graph, spec, target)
@@ -194,7 +196,9 @@ def _build_engine(source: _Source, flavour: Flavour, options: BuildOptions, allo
         return
     typer.echo(f"{flavour.name} {flavour.version}: building for {', '.join(options.capabilities)}")
     engine = build(flavour, source.graph, source.spec, options)
-    shares = convolution_shares(convolution_macs(source.graph), engine.layers)
+    macs = convolution_macs(source.graph)
+    shares = convolution_shares(macs, engine.layers)
+    int8 = sum("Int8" in convolution_shares({name: 1.0}, engine.layers) for name in macs)
     told = ", ".join(f"{share:.1%} {kind}" for kind, share in shares.items())
     if source.spec.precision == "int8" and shares.get("Int8", 0.0) < MIN_INT8 and not allow_partial_int8:
         raise GateError(
@@ -203,14 +207,10 @@ def _build_engine(source: _Source, flavour: Flavour, options: BuildOptions, allo
         )
     found = {"convolution_shares": shares, "engine_sha256": hashlib.sha256(engine.plan).hexdigest()}
     _write(engine, manifest.model_copy(update=found), source.comparison, target)
-    typer.echo(f"convolutions' work: {told} ({len(engine.layers)} layers, {_counted(source, engine)})")
+    typer.echo(
+        f"convolutions' work: {told} ({int8} of {len(macs)} convolutions INT8, {len(engine.layers)} layers in all)"
+    )
     typer.echo(f"{target}: {len(engine.plan) / 1e6:.1f} MB; {manifest_path(target)}; {_report_path(target)}")
-
-
-def _counted(source: _Source, engine: Engine) -> str:
-    macs = convolution_macs(source.graph)
-    count = sum(convolution_shares({name: 1.0}, engine.layers).get("Int8", 0) == 1.0 for name in macs)
-    return f"{count} of {len(macs)} convolutions INT8"
 
 
 def _report_path(target: Path) -> Path:

@@ -41,6 +41,31 @@ _FP16_BUDGET = Budget(srcc_drop=2.0, drift=1.0, mean_drift=1.0, pictures=1)
 
 
 @dataclass(frozen=True)
+class _Quantization:
+    """How an FP32 model becomes INT8, and what that may cost."""
+
+    calibration: str
+    allow_few: bool
+    auto_repair: bool
+    budget: Budget
+
+    def run(self, model: Path, out: Path) -> None:
+        """Write `out` with its report if the budget is kept; raises what export.int8 does."""
+        from .int8 import main as quantize  # brings PyTorch, which a shipped model needs not
+
+        quantize(
+            model,
+            self.calibration,
+            out,
+            allow_few=self.allow_few,
+            auto_repair=self.auto_repair,
+            max_srcc_drop=self.budget.srcc_drop,
+            max_drift=self.budget.drift,
+            max_mean_drift=self.budget.mean_drift,
+        )
+
+
+@dataclass(frozen=True)
 class _Source:
     """The network that an engine is built from, as it was written, and how it was judged on the way."""
 
@@ -61,6 +86,9 @@ def main(
     ] = None,
     allow_few: Annotated[bool, typer.Option(help="Calibrate and judge on however few pictures there are.")] = False,
     auto_repair: Annotated[bool, typer.Option(help="Keep in FP32 the fewest layers that meet the budget.")] = False,
+    max_srcc_drop: Annotated[float, typer.Option(min=0, help="What quantization may cost.")] = Budget.srcc_drop,
+    max_drift: Annotated[float, typer.Option(min=0, help="Of a single picture, in points of 100.")] = Budget.drift,
+    max_mean_drift: Annotated[float, typer.Option(min=0)] = Budget.mean_drift,
     out: Annotated[Path, typer.Option(help="The folder to write into.")] = Path("engines"),
     flavour: Annotated[
         Literal["auto", "tensorrt", "tensorrt-rtx"],
@@ -99,7 +127,11 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unreadable(out, error) from None
-    source = _prepare(path, precision, height_width, calibration, allow_few, auto_repair, out)
+    quantization = None
+    if calibration is not None:
+        budget = Budget(max_srcc_drop, max_drift, max_mean_drift)
+        quantization = _Quantization(calibration, allow_few, auto_repair, budget)
+    source = _prepare(path, precision, height_width, quantization, out)
     if found is None:
         raise ToolError(f"{missing}; {source.onnx} is written, the engine is not")
     _build_engine(source, found, options, allow_partial_int8)
@@ -122,24 +154,18 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
 
 
 def _prepare(
-    path: Path,
-    precision: Precision,
-    size: tuple[int, int] | None,
-    calibration: str | None,
-    allow_few: bool,
-    auto_repair: bool,
-    out: Path,
+    path: Path, precision: Precision, size: tuple[int, int] | None, quantization: _Quantization | None, out: Path
 ) -> _Source:
     """Write into `out` the ONNX file that the engine is built from, judged wherever it is not the model itself."""
     graph = load_model(path)
     spec = read_contract(graph, path)
     open_engine(path, "onnxruntime")  # refuses a graph that is not what its contract says
-    if spec.precision != "fp32" and (spec.precision != precision or calibration):
+    if spec.precision != "fp32" and (spec.precision != precision or quantization):
         raise InputError(f"{path}: is {spec.precision} already, name the fp32 model that it was made from")
-    if precision == "int8" and spec.precision == "fp32" and calibration is None:
+    if precision == "int8" and spec.precision == "fp32" and quantization is None:
         raise InputError(f"{path}: is fp32, --int8 needs --calibration with pictures like those that it will see")
-    if precision != "int8" and calibration:
-        raise InputError(f"--calibration {calibration}: is for --int8 only")
+    if precision != "int8" and quantization:
+        raise InputError(f"--calibration {quantization.calibration}: is for --int8 only")
     graph = for_tensorrt(graph)
     stem = path.stem if path.stem.endswith(f"-{precision}") else f"{path.stem}-{precision}"
     if size is not None and size != (spec.input.height, spec.input.width):
@@ -152,10 +178,8 @@ def _prepare(
         reference = Path(folder, path.name)
         save_model(graph, spec, reference)
         comparison = calibration_sha256 = None
-        if calibration is not None:
-            from .int8 import main as quantize  # brings PyTorch, which a shipped model needs not
-
-            quantize(reference, calibration, target, allow_few=allow_few, auto_repair=auto_repair)
+        if quantization is not None:
+            quantization.run(reference, target)
             told = json.loads(target.with_suffix(".json").read_bytes())
             calibration_sha256 = told["manifest"]["calibration"]["sha256"]
         elif precision == "fp16" and spec.precision == "fp32":

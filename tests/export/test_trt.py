@@ -201,6 +201,24 @@ def test_too_few_pictures_are_refused(exported: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.slow
+def test_own_model_is_quantized_judged_and_built(rtx: Flavour, exported: Path, run: Run, tmp_path: Path) -> None:
+    """In a process of its own: modelopt leaves traces in ONNX Runtime."""
+    frames = np.random.default_rng(0).integers(0, 256, (24, 96, 64, 3)).astype(np.uint8)
+    np.save(tmp_path / "frames.npy", frames)
+    asked = ["--int8", "--flavour", "tensorrt-rtx", "--model", exported, "--calibration", tmp_path / "frames.npy"]
+    tight = run("export.trt", *asked, "--allow-few", "--max-drift", "0", "--out", tmp_path / "tight")
+    assert tight.returncode == 3
+    assert not list((tmp_path / "tight").glob("*.onnx")) + list((tmp_path / "tight").glob("*.engine*"))
+    loose = ["--max-srcc-drop", "2", "--max-drift", "100", "--max-mean-drift", "100", "--out", tmp_path / "loose"]
+    done = run("export.trt", *asked, "--allow-few", *loose)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "loose" / "tiny-int8.engine.json").read_bytes())
+    judged = json.loads((tmp_path / "loose" / "tiny-int8.json").read_bytes())
+    assert manifest["calibration_sha256"] == judged["manifest"]["calibration"]["sha256"]
+    assert manifest["convolution_shares"] == {"Int8": pytest.approx(1)}
+
+
 def test_what_the_builder_cannot_do_is_told_in_its_words(rtx: Flavour, exported: Path, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"could not build the engine: .*SM75"):
         trt.main(fp32=True, model=exported, out=tmp_path, flavour="tensorrt-rtx", sm="75")

@@ -12,7 +12,7 @@ import shutil
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import onnx
 import onnxslim
@@ -56,7 +56,9 @@ def export_quantized(student: Student, spec: InputSpec) -> onnx.ModelProto:
         )
         logging.getLogger("modelopt").setLevel(logging.ERROR)
         # Makes timm's padding part of the convolutions. Tied weights, ONNX Runtime cannot load once they are folded.
-        slim = onnxslim.slim(onnx.load_from_string(buffer.getvalue()), skip_optimizations=["weight_tying"])
+        options: Any = {"skip_optimizations": ["weight_tying"]}
+        slim = onnxslim.slim(onnx.load_from_string(buffer.getvalue()), **options)
+        assert isinstance(slim, onnx.ModelProto)
         model = qdq_to_dq(slim)
     del model.graph.value_info[:]  # says still that the weights are float
     return without_traces(model)

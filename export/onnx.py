@@ -59,7 +59,7 @@ def parity_error(student: Student, file: Path, frames: np.ndarray) -> float:
     return float(np.abs(np.asarray(exported) - expected).max())
 
 
-def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     """Drop the exporter's notes on nodes and values: they quote source lines and folders of the machine."""
     for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
         del part.metadata_props[:]
@@ -96,7 +96,7 @@ def main(
             raise GateError(
                 f"{out}: not written, ONNX Runtime is {error:.3f} points off PyTorch (limit {MAX_PARITY_ERROR})"
             )
-        save_model(_without_traces(load_model(bare)), spec, out)
+        save_model(without_traces(load_model(bare)), spec, out)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, at most {error:.4f} points off PyTorch")
 
 

@@ -1,4 +1,4 @@
-"""Write a student of train.qat as INT8 Q/DQ and prove it: `python -m export.qat --checkpoint FILE --reference FILE ...`.
+"""Write what train.qat made as INT8 Q/DQ and prove it: `python -m export.qat --checkpoint FILE --reference FILE ...`.
 
 The reference is the student as it was before, so the budget counts what quantization and fine-tuning changed together.
 """
@@ -12,14 +12,12 @@ import shutil
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import onnx
+import onnxslim
 import torch
 import typer
-from onnxscript import ir
-from onnxscript.rewriter import RewriteRuleSet, rewrite
-from onnxscript.rewriter.rules.common import fuse_pad_into_conv_rule, normalize_pad_format_conv_rule
 
 from runtime.command import run
 from runtime.errors import GateError, InputError
@@ -31,7 +29,7 @@ from train.student import Student
 
 from .calibration import SOURCES, read_pictures
 from .contract import load_model, read_contract, save_model
-from .onnx import OPSET
+from .onnx import OPSET, without_traces
 from .report import Report, write_report
 from .sensitivity import int8_share
 from .verify import MIN_PICTURES, Budget, compare, gate
@@ -40,6 +38,7 @@ from .verify import MIN_PICTURES, Budget, compare, gate
 def export_quantized(student: Student, spec: InputSpec) -> onnx.ModelProto:
     """The graph of a student with quantizers: Q/DQ around its convolutions, weights stored as int8."""
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     buffer, chatter = io.BytesIO(), io.StringIO()
     with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter that modelopt's quantizers need, and of its tracing
@@ -48,18 +47,21 @@ def export_quantized(student: Student, spec: InputSpec) -> onnx.ModelProto:
         torch.onnx.export(
             student.eval(),
             (example,),
-            buffer,
+            buffer,  # type: ignore[arg-type]  (typed for the newer exporter, which takes no file object)
             dynamo=False,
             opset_version=OPSET,
             input_names=["frames"],
             output_names=["score"],
             dynamic_axes={"frames": {0: "N"}, "score": {0: "N"}},
         )
-        model = onnx.load_from_string(buffer.getvalue())
         logging.getLogger("modelopt").setLevel(logging.ERROR)
-        rules = RewriteRuleSet([normalize_pad_format_conv_rule, fuse_pad_into_conv_rule])
-        model = ir.to_proto(rewrite(ir.from_proto(model), pattern_rewrite_rules=rules))
-        return qdq_to_dq(model)
+        # Makes timm's padding part of the convolutions. Tied weights, ONNX Runtime cannot load once they are folded.
+        options: Any = {"skip_optimizations": ["weight_tying"]}
+        slim = onnxslim.slim(onnx.load_from_string(buffer.getvalue()), **options)
+        assert isinstance(slim, onnx.ModelProto)
+        model = qdq_to_dq(slim)
+    del model.graph.value_info[:]  # says still that the weights are float
+    return without_traces(model)
 
 
 def main(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -61,7 +62,7 @@ def fold_batch_norms(student: Student) -> Student:
     return folded
 
 
-def add_quantizers(student: Student, calibrate: Callable[[nn.Module], object] | None = None) -> Student:
+def add_quantizers(student: Student, calibrate: Callable[[nn.Module], None] | None = None) -> Student:
     """Put fake quantizers (INT8, symmetric, weights per channel) on the inputs and weights of the convolutions.
 
     `calibrate` shows the network the frames whose largest values become the ranges. Changes `student` in place.
@@ -69,12 +70,11 @@ def add_quantizers(student: Student, calibrate: Callable[[nn.Module], object] | 
     with _quiet():
         import modelopt.torch.quantization as mtq  # takes seconds and logs to the console
         from modelopt.torch.quantization.nn import QuantModuleRegistry
-        from timm.layers import Conv2dSame
+        from modelopt.torch.quantization.nn.modules.quant_conv import _QuantConv2d
 
         if Conv2dSame not in QuantModuleRegistry:
             # timm's convolution with TensorFlow's padding, which modelopt passes over as it has its own forward
-            base = QuantModuleRegistry._get_registered_nn_class(nn.Conv2d)
-            QuantModuleRegistry.register({Conv2dSame: "timm.Conv2dSame"})(QuantModuleRegistry._registry[base])
+            QuantModuleRegistry.register({Conv2dSame: "timm.Conv2dSame"})(_QuantConv2d)
         off = [{"quantizer_name": name, "enable": False} for name in _LEFT_IN_FP32]
         config = mtq.INT8_DEFAULT_CFG | {"quant_cfg": [*mtq.INT8_DEFAULT_CFG["quant_cfg"], *off]}
         mtq.quantize(student, config, calibrate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from runtime.engines import open_engine
 from train.quantizers import fold_batch_norms, load_quantized
 from train.student import Student
 
-from .conftest import Run
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")

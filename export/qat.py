@@ -39,15 +39,21 @@ def export_quantized(student: Student, spec: InputSpec) -> onnx.ModelProto:
     """The graph of a student with quantizers: Q/DQ around its convolutions, weights stored as int8."""
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    buffer, chatter = io.BytesIO(), io.StringIO()
-    with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
+    chatter = io.StringIO()
+    with (
+        TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(chatter),
+        contextlib.redirect_stderr(chatter),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")  # of the exporter that modelopt's quantizers need, and of its tracing
         from modelopt.onnx.quantization.qdq_utils import qdq_to_dq  # takes seconds and logs to the console
 
+        file = Path(folder, "student.onnx")
         torch.onnx.export(
             student.eval(),
             (example,),
-            buffer,  # type: ignore[arg-type]  (typed for the newer exporter, which takes no file object)
+            file,
             dynamo=False,
             opset_version=OPSET,
             input_names=["frames"],
@@ -57,7 +63,7 @@ def export_quantized(student: Student, spec: InputSpec) -> onnx.ModelProto:
         logging.getLogger("modelopt").setLevel(logging.ERROR)
         # Makes timm's padding part of the convolutions. Tied weights, ONNX Runtime cannot load once they are folded.
         options: Any = {"skip_optimizations": ["weight_tying"]}
-        slim = onnxslim.slim(onnx.load_from_string(buffer.getvalue()), **options)
+        slim = onnxslim.slim(onnx.load(file), **options)
         assert isinstance(slim, onnx.ModelProto)
         model = qdq_to_dq(slim)
     del model.graph.value_info[:]  # says still that the weights are float

@@ -7,6 +7,7 @@
 #include <array>
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -190,6 +191,20 @@ class PyScorer {
     std::unique_ptr<dpiqa::Scorer> scorer_;
 };
 
+class PyMeter {
+  public:
+    dpiqa_signals measure(const py::object& pixels, const std::string& format, const std::optional<std::string>& colour) {
+        const dpiqa_frame frame = to_frame(pixels, format, colour);
+        const py::gil_scoped_release released;
+        const std::lock_guard lock(mutex_);
+        return meter_.measure(frame);
+    }
+
+  private:
+    std::mutex mutex_;
+    dpiqa::Meter meter_;
+};
+
 py::array_t<std::uint8_t> preprocess(const py::object& pixels, int width, int height, const std::string& format,
                                      const std::optional<std::string>& colour) {
     const dpiqa_frame frame = to_frame(pixels, format, colour);
@@ -264,6 +279,22 @@ PYBIND11_MODULE(_native, module) {
         .def_property_readonly("contract", [](const PyScorer& self) { return self.info().contract; })
         .def_property_readonly("engine", [](const PyScorer& self) { return self.info().engine; })
         .def_property_readonly("requests", [](const PyScorer& self) { return self.info().requests; });
+
+    py::class_<dpiqa_signals>(module, "Signals")
+        .def_readonly("focus", &dpiqa_signals::focus)
+        .def_readonly("brightness", &dpiqa_signals::brightness)
+        .def_readonly("clipped_low", &dpiqa_signals::clipped_low)
+        .def_readonly("clipped_high", &dpiqa_signals::clipped_high)
+        .def_readonly("contrast", &dpiqa_signals::contrast)
+        .def_readonly("noise", &dpiqa_signals::noise)
+        .def_readonly("blockiness", &dpiqa_signals::blockiness)
+        .def_property_readonly("difference", [](const dpiqa_signals& self) {
+            return self.difference < 0 ? std::nullopt : std::optional<float>(self.difference);
+        });
+
+    py::class_<PyMeter>(module, "Meter")
+        .def(py::init<>())
+        .def("measure", &PyMeter::measure, "frame"_a, "format"_a = "bgr", "colour"_a = py::none());
 
     module.def("preprocess", &preprocess, "frame"_a, "width"_a, "height"_a, "format"_a = "bgr", "colour"_a = py::none());
 

@@ -9,6 +9,7 @@
 #include "log.hpp"
 #include "preprocess.hpp"
 #include "scorer.hpp"
+#include "signals.hpp"
 
 using namespace dpiqa::core;
 
@@ -18,6 +19,10 @@ struct dpiqa_scorer {
     }
     std::unique_ptr<Scorer> scorer;
     std::vector<const char*> causes;
+};
+
+struct dpiqa_meter {
+    Meter meter;
 };
 
 namespace {
@@ -144,6 +149,28 @@ int dpiqa_preprocess(const dpiqa_frame* frame, int32_t width, int32_t height, ui
         }
         latest->run(*frame, rgb);
     });
+}
+
+int dpiqa_meter_open(dpiqa_meter** meter) {
+    return guarded([&] {
+        require(meter, "meter");
+        *meter = nullptr;
+        *meter = new dpiqa_meter;
+    });
+}
+
+int dpiqa_measure(dpiqa_meter* meter, const dpiqa_frame* frame, dpiqa_signals* signals) {
+    return guarded([&] {
+        require(meter, "meter");
+        require(frame, "frame");
+        require(signals, "signals");
+        check_frame(*frame);
+        *signals = meter->meter.measure(*frame);
+    });
+}
+
+void dpiqa_meter_close(dpiqa_meter* meter) {
+    guarded([&] { delete meter; });
 }
 
 const char* dpiqa_last_error(void) { return last_error.c_str(); }

@@ -8,6 +8,7 @@
 
 #include "golden.hpp"
 #include "scorer.hpp"
+#include "signals.hpp"
 
 namespace {
 
@@ -70,7 +71,7 @@ class UncountedEngine final : public Engine {
 
 }  // namespace
 
-TEST_CASE("a warm scorer allocates nothing per frame") {
+TEST_CASE("a warm scorer or meter allocates nothing per frame") {
     Scorer scorer(std::make_unique<UncountedEngine>(open_engine(data_path("tiny.onnx"), {})), 2);
     for (const Golden& golden : golden_vectors()) {
         const dpiqa_frame frames[3] = {golden.frame(), golden.frame(), golden.frame()};
@@ -80,6 +81,16 @@ TEST_CASE("a warm scorer allocates nothing per frame") {
         allocations = 0;
         is_counting = true;
         for (int i = 0; i < 5; ++i) scorer.score(frames, 3, readings);
+        is_counting = false;
+        CHECK(allocations == 0);
+    }
+    for (const Golden& golden : golden_vectors()) {
+        Meter meter;
+        meter.measure(golden.frame());
+        meter.measure(golden.frame());
+        allocations = 0;
+        is_counting = true;
+        for (int i = 0; i < 5; ++i) meter.measure(golden.frame());
         is_counting = false;
         CHECK(allocations == 0);
     }

@@ -5,7 +5,7 @@
  *
  * Threads: any number of threads may call dpiqa_score and dpiqa_describe on one handle at once; they share its inference
  * requests and wait for a free one. dpiqa_close must be the last call on a handle. dpiqa_last_error belongs to the calling
- * thread. dpiqa_set_log may be called at any time; the callback may be called from any thread.
+ * thread. A dpiqa_meter is for one thread at a time. dpiqa_set_log may be called at any time; the callback may be called from any thread.
  */
 #ifndef DPIQA_H
 #define DPIQA_H
@@ -133,6 +133,30 @@ DPIQA_API int dpiqa_frame_init(dpiqa_frame *frame, int32_t format, int32_t colou
 
 /* The resize and colour step alone: RGB rows of `width` pixels into `rgb`, which has room for height * width * 3 bytes. */
 DPIQA_API int dpiqa_preprocess(const dpiqa_frame *frame, int32_t width, int32_t height, uint8_t *rgb, size_t size);
+
+/* What can be measured of a frame without a model. All but `blockiness` is measured on the luma (BT.601, full range) of
+ * the frame, shrunk by area averaging to a longest side of at most 480 pixels. */
+typedef struct dpiqa_signals {
+    float focus;        /* standard deviation of the Laplacian over that of the luma plus one level: 0 or more */
+    float brightness;   /* mean luma, 0 to 1 */
+    float clipped_low;  /* share of pixels at level 5 or below, 0 to 1 */
+    float clipped_high; /* at level 250 or above */
+    float contrast;     /* from the 5th to the 95th percentile of the luma, 0 to 1 */
+    float noise;        /* Immerkaer's estimate of its standard deviation, of full scale; texture counts as well */
+    float blockiness;   /* 0 to 1: steps across a grid of 8 pixels against others, in the middle 512 x 512 at full size */
+    float difference;   /* mean absolute difference in luma to the frame before, 0 to 1; -1 without one of equal size */
+} dpiqa_signals;
+
+typedef struct dpiqa_meter dpiqa_meter;
+
+/* Measures the frames of one source in their order. On failure *meter is NULL. */
+DPIQA_API int dpiqa_meter_open(dpiqa_meter **meter);
+
+/* Nothing is allocated as long as the frames keep their size. Takes frames in host memory. */
+DPIQA_API int dpiqa_measure(dpiqa_meter *meter, const dpiqa_frame *frame, dpiqa_signals *signals);
+
+/* NULL is allowed. */
+DPIQA_API void dpiqa_meter_close(dpiqa_meter *meter);
 
 /* The sentence of this thread's latest failed call, "" before any. Valid until this thread's next failed call. */
 DPIQA_API const char *dpiqa_last_error(void);

@@ -94,6 +94,32 @@ class Scorer {
     dpiqa_info info_{};
 };
 
+using Signals = dpiqa_signals;
+
+// Measures the frames of one source in their order, without a model. One thread at a time.
+class Meter {
+  public:
+    Meter() {
+        dpiqa_meter* opened = nullptr;
+        check(dpiqa_meter_open(&opened));
+        handle_.reset(opened);
+    }
+
+    // Allocates nothing as long as the frames keep their size. Throws Error.
+    Signals measure(const Frame& frame) {
+        Signals signals;
+        check(dpiqa_measure(handle_.get(), &frame, &signals));
+        return signals;
+    }
+
+  private:
+    struct Close {
+        void operator()(dpiqa_meter* meter) const noexcept { dpiqa_meter_close(meter); }
+    };
+
+    std::unique_ptr<dpiqa_meter, Close> handle_;
+};
+
 }  // namespace dpiqa
 
 #endif

@@ -1,6 +1,6 @@
 """The native core: scores frames as cameras give them. `runtime` is the comfortable way in, this is the fast one."""
 
-from ._native import Reading, Scorer, __version__, preprocess
+from ._native import Meter, Reading, Scorer, Signals, __version__, preprocess
 from .errors import ContractError, DpiqaError, EngineError, InputError
 
 __all__ = [
@@ -8,8 +8,10 @@ __all__ = [
     "DpiqaError",
     "EngineError",
     "InputError",
+    "Meter",
     "Reading",
     "Scorer",
+    "Signals",
     "__version__",
     "preprocess",
 ]

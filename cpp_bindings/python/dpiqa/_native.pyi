@@ -69,6 +69,37 @@ class Scorer:
     def requests(self) -> int:
         """How many inferences can be in flight at once."""
 
+class Signals:
+    """What can be measured of a frame without a model; dpiqa.h says how.
+
+    `focus` and `blockiness` have no unit, the others are shares of full scale or of the pixels, 0 to 1. `difference` is
+    that to the frame before, None without one of equal size.
+    """
+
+    @property
+    def focus(self) -> float: ...
+    @property
+    def brightness(self) -> float: ...
+    @property
+    def clipped_low(self) -> float: ...
+    @property
+    def clipped_high(self) -> float: ...
+    @property
+    def contrast(self) -> float: ...
+    @property
+    def noise(self) -> float: ...
+    @property
+    def blockiness(self) -> float: ...
+    @property
+    def difference(self) -> float | None: ...
+
+class Meter:
+    """Measures the frames of one source in their order, without a model."""
+
+    def __init__(self) -> None: ...
+    def measure(self, frame: Frame, format: Format = "bgr", colour: Colour | None = None) -> Signals:
+        """Measure a frame, described as for Scorer.score. Raises InputError."""
+
 def preprocess(
     frame: Frame, width: int, height: int, format: Format = "bgr", colour: Colour | None = None
 ) -> NDArray[np.uint8]:

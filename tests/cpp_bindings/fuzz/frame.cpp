@@ -1,4 +1,4 @@
-// Any descriptor over a buffer of known size: preprocessed within its bounds, or refused.
+// Any descriptor over a buffer of known size: preprocessed and measured within its bounds, or refused.
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -35,6 +35,13 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
         }
     }
     if (status != DPIQA_OK) return 0;
+    static dpiqa_meter* const meter = [] {
+        dpiqa_meter* opened = nullptr;
+        dpiqa_meter_open(&opened);
+        return opened;
+    }();
+    dpiqa_signals signals;
+    dpiqa_measure(meter, &frame, &signals);
     const int width = 32 + (input.target_width & 127), height = 32 + (input.target_height & 127);
     std::vector<std::uint8_t> rgb(static_cast<std::size_t>(width * height * 3));
     dpiqa_preprocess(&frame, width, height, rgb.data(), rgb.size());

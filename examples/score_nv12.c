@@ -47,7 +47,8 @@ int main(int argc, char **argv) {
         return 2;
     }
     dpiqa_scorer *scorer = NULL;
-    if (dpiqa_open(argv[1], NULL, &scorer) != DPIQA_OK) return failed();
+    const dpiqa_options options = {.force_float32 = 1}; /* the same score on every CPU, with bfloat16 or without */
+    if (dpiqa_open(argv[1], &options, &scorer) != DPIQA_OK) return failed();
     const size_t size = (size_t)width * (size_t)height * 3 / 2;
     uint8_t *buffer = malloc(size);
     const int32_t colour = colour_named(argc == 5 ? argv[4] : "bt709-limited");

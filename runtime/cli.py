@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from .command import complain, open_closed_streams, run
+from .command import complain, leave_now, open_closed_streams, run
 from .errors import DpiqaError
 
 app = typer.Typer(
@@ -62,6 +62,10 @@ def score(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the scores into this PNG file.")] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw why into this folder: a PNG a picture, and of a video's worst frame."),
+    ] = None,
 ) -> None:
     """Score pictures and videos.
 
@@ -81,6 +85,10 @@ def score(
     scorer = Scorer(model, engine, threads)
     written = [path for path in (out, plot) if path is not None]
     batch = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), plot is not None, written)
+    if explain is not None:
+        from .explain import Explainer
+
+        batch.explain = Explainer(explain, scorer).write
     waiting = Waiting()
     with ExitStack() as stack:
         stack.callback(waiting.clear)
@@ -95,6 +103,77 @@ def score(
             plot_png(picture, batch.videos, batch.pictures)
     if batch.failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def monitor(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Cameras (rtsp://, http://, udp://, /dev/video0), GStreamer pipelines, videos, folders, - for stdin.",
+        ),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with cameras and all settings.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Scores per second and source (default: 5).")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model file (default: the shipped one).")] = None,
+    engine: Annotated[str | None, typer.Option(help="auto, onnxruntime, openvino or tensorrt.")] = None,
+    jsonl: Annotated[str | None, typer.Option(metavar="FILE", help="Append JSON lines, - for stdout.")] = None,
+    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Append readings as CSV.")] = None,
+    sqlite: Annotated[
+        str | None, typer.Option(metavar="FILE|none", help="History (default: dpiqa-history.db in this folder).")
+    ] = None,
+    prometheus: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Serve /metrics.")] = None,
+    mqtt: Annotated[str | None, typer.Option(metavar="URL", help="Publish to a broker, mqtt:// or mqtts://.")] = None,
+    webhook: Annotated[str | None, typer.Option(metavar="URL", help="Post events as JSON.")] = None,
+    dashboard: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Serve the dashboard and its API, such as 127.0.0.1:8080.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only check what is asked for.")] = False,
+) -> None:
+    """Watch live sources until stopped: score them, tell what is wrong and when.
+
+    SIGHUP reads the configuration file again. Exit status: 0 stopped by a signal or all sources ended, 1 some of them
+    without a frame, 2 all of them, or the command itself was wrong.
+    """
+    from .monitor import needs_extra
+
+    with needs_extra():
+        from .monitor.command import Orders, Service
+
+    sinks = {"jsonl": jsonl, "csv": csv, "sqlite": sqlite, "prometheus": prometheus, "mqtt": mqtt}
+    sinks["dashboard"] = dashboard
+    orders = Orders(sources or [], config, {"fps": fps, "model": model, "engine": engine}, sinks, webhook)
+    if check:
+        print(f"{len(orders.read().cameras)} sources to watch, nothing wrong found")
+        return
+    logging.getLogger("runtime").setLevel(logging.INFO)
+    service = Service(orders)
+    failed = service.run()
+    status = 0 if not failed else 2 if failed == len(service.monitor.cameras) else 1
+    if service.monitor.is_reading:
+        leave_now(status)
+    raise typer.Exit(status)
+
+
+@app.command()
+def report(
+    history: Annotated[Path, typer.Argument(help="The SQLite file that dpiqa monitor wrote.")],
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="Such as 2026-11-24 or 2026-11-24T18:30.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="The end (default: that of the history).")] = None,
+    last: Annotated[str | None, typer.Option(metavar="LENGTH", help="Such as 90m, 24h, 7d, up to now.")] = None,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("dpiqa-report.html"),
+) -> None:
+    """Report on a period of a history: uptime, scores by camera and hour, events, worst frames, in one HTML file.
+
+    Without a period it is about all that the history holds.
+    """
+    from .monitor import needs_extra
+
+    with needs_extra():
+        from .monitor.report.command import report as write
+
+    print(write(history, since, until, last, out))
 
 
 @app.command()

@@ -1,0 +1,22 @@
+"""Live monitoring: sources, signals, alarms and sinks around one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from runtime.errors import ToolError
+
+_EXTRA = ("av", "yaml", "prometheus_client", "paho", "httpx", "tenacity", "fastapi", "starlette", "uvicorn", "jinja2")
+
+
+@contextmanager
+def needs_extra() -> Iterator[None]:
+    """Raise ToolError where a package that only monitoring needs cannot be imported."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        advice = "pip install 'dpiqa-edge[monitor]' brings it"
+        raise ToolError(f"monitoring needs the package '{error.name}', {advice}") from None

@@ -1,0 +1,198 @@
+"""The dashboard's pages and its API: REST, and a stream of Server-Sent Events."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from numpy.typing import NDArray
+
+from runtime.errors import ToolError
+from runtime.monitor.archive import Archive
+from runtime.monitor.sinks.queued import Counts
+
+from . import schema
+from .board import Board
+from .fanout import Fanout
+from .guard import STATIC
+
+log = logging.getLogger(__name__)
+
+_LONGEST_S = 400 * 24 * 3600.0
+_HOUR_S = 3600.0
+_MOST_OPAQUE = 200.0
+_BAD_BGR = (40, 40, 230)
+
+Source = Annotated[str, Query(description="The camera's name")]
+Since = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds, an hour before `until` if not given")]
+Until = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds, now if not given")]
+Points = Annotated[int, Query(ge=2, le=2000, description="How many steps there may be at most, about")]
+_ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": schema.Problem, "description": "There is none"}}
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-Sent Events `reading`, `event`, `status` and `snapshot`, each with the JSON object that"
+        " the sinks write; `lost` where this listener was too slow for some",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    503: {"model": schema.Problem, "description": "Too many listen already"},
+}
+
+
+def chart_file(name: str) -> Path:
+    """A file of the charts' library, uPlot, as its package holds it. Raises ToolError where that is not installed."""
+    spec = find_spec("uplot")
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        if (path := Path(place) / "static" / name).is_file():
+            return path
+    raise ToolError("the dashboard needs the package 'uplot-python', pip install 'dpiqa-edge[monitor]' brings it")
+
+
+def make_app(board: Board, fanout: Fanout, archive: Archive, counts: Callable[[], Mapping[str, Counts]]) -> FastAPI:
+    """The app; every answer is read from what is given here."""
+    app = FastAPI(
+        title="dpiqa monitor",
+        version="1",
+        summary="Live video quality: cameras as they are now, curves and events of the history.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_exception_handler(sqlite3.Error, _history_failed)
+    _add_pages(app)
+    _add_live(app, board, fanout, counts)
+    _add_past(app, archive)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return app
+
+
+def _add_pages(app: FastAPI) -> None:
+    files = {
+        "/": STATIC / "index.html",
+        "/static/uPlot.js": chart_file("uPlot.iife.js"),
+        "/static/uPlot.css": chart_file("uPlot.min.css"),
+    }
+    for place, path in files.items():
+        app.get(place, include_in_schema=False, response_class=FileResponse)(_giving(path))
+
+
+def _giving(path: Path) -> Callable[[], FileResponse]:
+    def give() -> FileResponse:
+        return FileResponse(path, headers={"cache-control": "no-cache"})
+
+    return give
+
+
+def _add_live(app: FastAPI, board: Board, fanout: Fanout, counts: Callable[[], Mapping[str, Counts]]) -> None:
+    @app.get("/api/cameras", tags=["live"])
+    async def cameras() -> list[schema.Camera]:
+        """All cameras as they are now, the one in the worst trouble first."""
+        return board.cameras()
+
+    @app.get("/api/thumbnail", tags=["live"], responses=_ABSENT | _picture("image/jpeg"), response_class=Response)
+    async def thumbnail(source: Source) -> Response:
+        """The latest picture of a camera."""
+        snapshot = board.snapshot(source)
+        if snapshot is None:
+            raise HTTPException(404, "there is no picture of that camera")
+        return Response(snapshot.jpeg, media_type="image/jpeg")
+
+    @app.get("/api/map", tags=["live"], responses=_ABSENT | _picture("image/png"), response_class=Response)
+    async def quality_map(source: Source) -> Response:
+        """Where the latest picture of a camera is bad, to be laid over it: the redder, the worse."""
+        snapshot = board.snapshot(source)
+        if snapshot is None or snapshot.map is None:
+            raise HTTPException(404, "the model gives no map, or there is no picture of that camera")
+        return Response(_overlay(snapshot.map, snapshot.jpeg), media_type="image/png")
+
+    @app.get("/api/stream", tags=["live"], responses=_STREAM, response_class=Response)
+    async def stream() -> Response:
+        """All messages from now on."""
+        if fanout.is_full:
+            raise HTTPException(503, "too many listen already")
+        return StreamingResponse(fanout.listen(), media_type="text/event-stream")
+
+    @app.get("/api/health", tags=["live"])
+    async def health() -> schema.Health:
+        """How the dashboard and the other sinks are."""
+        sinks = {name: schema.SinkHealth.model_validate(found) for name, found in counts().items()}
+        return schema.Health(listeners=fanout.listeners, lost=fanout.lost, sinks=sinks)
+
+
+def _add_past(app: FastAPI, archive: Archive) -> None:
+    @app.get("/api/curves", tags=["history"])
+    def curves(since: Since = None, until: Until = None, points: Points = 60) -> dict[str, schema.Curve]:
+        """The scores of all cameras over a period, by name, from minutes."""
+        found = archive.curves(*_period(since, until), points)
+        return {source: schema.Curve.model_validate(curve) for source, curve in found.items()}
+
+    @app.get("/api/past", tags=["history"])
+    def past(source: Source, since: Since = None, until: Until = None, points: Points = 400) -> schema.Past:
+        """One camera over a period."""
+        began, ended = _period(since, until)
+        return schema.Past(
+            source=source,
+            since=began,
+            until=ended,
+            curve=schema.Curve.model_validate(archive.curve(source, began, ended, points)),
+            details=schema.Details.model_validate(archive.details(source, began, ended, points)),
+        )
+
+    @app.get("/api/events", tags=["history"])
+    def events(
+        since: Since = None,
+        until: Until = None,
+        source: Annotated[str | None, Query(description="Only of this camera")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> list[schema.PastEvent]:
+        """The events that lasted at any time of a period, the newest first."""
+        found = archive.events(*_period(since, until), source, limit)
+        return [schema.PastEvent.model_validate(event) for event in found]
+
+    @app.get(
+        "/api/events/{number}/thumbnail",
+        tags=["history"],
+        responses=_ABSENT | _picture("image/jpeg"),
+        response_class=Response,
+    )
+    def event_thumbnail(number: int) -> Response:
+        """The picture that was taken when an event was raised."""
+        picture = archive.thumbnail(number)
+        if picture is None:
+            raise HTTPException(404, "there is no picture of that event")
+        return Response(picture, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
+
+
+def _period(since: float | None, until: float | None) -> tuple[float, float]:
+    ended = time.time() if until is None else until
+    began = ended - _HOUR_S if since is None else since
+    if not 0 < ended - began <= _LONGEST_S:
+        raise HTTPException(422, "`since` must be before `until`, and by 400 days at most")
+    return began, ended
+
+
+def _picture(kind: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+def _overlay(quality: NDArray[np.float32], jpeg: bytes) -> bytes:
+    """A PNG to lay over the picture, with its proportions."""
+    height, width = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)).shape
+    quality = np.asarray(cv2.resize(quality, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    shown = np.empty((height, width, 4), np.uint8)
+    shown[..., :3] = _BAD_BGR
+    shown[..., 3] = _MOST_OPAQUE * (1 - np.clip(quality, 0, 100) / 100)
+    return cv2.imencode(".png", shown)[1].tobytes()
+
+
+async def _history_failed(_: Request, error: Exception) -> Response:
+    log.warning("dashboard: the history cannot be read (%s)", error)
+    return JSONResponse({"detail": f"the history cannot be read ({error})"}, 503)

@@ -1,0 +1,117 @@
+"""The latest of every camera, as its messages told it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+from runtime.monitor.types import Event, LiveReading, Message, Snapshot, Status
+from runtime.reading import printable
+
+from .schema import Camera, OpenEvent
+
+_STATE_TROUBLE = {"down": 1000.0, "stalled": 900.0, "connecting": 300.0, "up": 0.0}
+_EVENT_TROUBLE = 100.0
+
+
+@dataclass
+class _Latest:
+    status: Status
+    since: float
+    fps: float | None = None
+    reading: LiveReading | None = None
+    snapshot: Snapshot | None = None
+    events: dict[str, Event] = field(default_factory=dict)
+
+
+class Board:
+    """Takes messages from one thread, and answers any other."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, _Latest] = {}
+        self._lock = threading.Lock()
+
+    def apply(self, messages: Sequence[Message]) -> None:
+        """Take messages, oldest first."""
+        with self._lock:
+            for message in messages:
+                self._apply(message)
+
+    def cameras(self) -> list[Camera]:
+        """All cameras, the one in the worst trouble first."""
+        with self._lock:
+            found = [_camera(latest) for latest in self._latest.values()]
+        return sorted(found, key=lambda camera: (-camera.trouble, camera.source))
+
+    def snapshot(self, source: str) -> Snapshot | None:
+        """The latest picture of a camera."""
+        with self._lock:
+            latest = self._latest.get(source)
+        return latest.snapshot if latest else None
+
+    def _apply(self, message: Message) -> None:
+        source = printable(message.source)
+        latest = self._latest.get(source)
+        if isinstance(message, Status):
+            if message.state == "removed":
+                self._latest.pop(source, None)
+            elif latest is None:
+                self._latest[source] = _Latest(message, message.wall_time, message.fps)
+            else:
+                if latest.status.state != message.state:
+                    latest.since = message.wall_time
+                latest.status = message
+                latest.fps = latest.fps if message.fps is None else message.fps
+            return
+        if latest is None:  # opened anew while cameras are watched: their status follows within seconds
+            status = Status(message.source, "up", "frames arrive", message_time(message), 0, 0, 0)
+            latest = self._latest[source] = _Latest(status, status.wall_time)
+        if isinstance(message, LiveReading):
+            latest.reading = message
+        elif isinstance(message, Snapshot):
+            latest.snapshot = message
+        elif message.state == "raised":
+            latest.events[message.kind] = message
+        else:
+            latest.events.pop(message.kind, None)
+
+
+def message_time(message: Message) -> float:
+    """When it was, Unix seconds."""
+    return message.began if isinstance(message, Event) else message.wall_time
+
+
+def _camera(latest: _Latest) -> Camera:
+    status, reading, snapshot = latest.status, latest.reading, latest.snapshot
+    events = [OpenEvent.model_validate(event) for event in latest.events.values()]
+    measured = {}
+    if reading is not None:
+        measured = {name: getattr(reading, name) for name in ("wall_time", "score", "band", "baseline", "causes")}
+        measured |= {"width": reading.width, "height": reading.height, "latency_ms": reading.latency_ms}
+        measured["signals"] = asdict(reading.signals)
+    return Camera(
+        source=printable(status.source),
+        state=status.state,
+        reason=status.reason,
+        since=latest.since,
+        trouble=_trouble(latest),
+        events=sorted(events, key=lambda event: event.began),
+        reconnects=status.reconnects,
+        dropped=status.dropped,
+        scored=status.scored,
+        fps=latest.fps,
+        snapshot_time=snapshot.wall_time if snapshot else None,
+        has_map=snapshot is not None and snapshot.map is not None,
+        **measured,
+    )
+
+
+def _trouble(latest: _Latest) -> float:
+    """In coarse steps below an event's weight, lest cameras that are well change places all the time."""
+    trouble = _STATE_TROUBLE.get(latest.status.state, 0.0) + _EVENT_TROUBLE * len(latest.events)
+    if latest.reading is not None:
+        score, baseline = latest.reading.score, latest.reading.baseline
+        drop = 0.0 if baseline is None else max(0.0, baseline - score)
+        trouble += drop // 10 * 10 + (100 - score) // 20
+    return trouble

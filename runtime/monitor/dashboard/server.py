@@ -1,0 +1,78 @@
+"""An HTTP server in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+
+import uvicorn
+
+from runtime.errors import InputError
+
+log = logging.getLogger(__name__)
+
+_GRACE_S = 0.05  # for answers that are nearly out
+_PARTING_S = 2.0
+
+
+class Server:
+    """Serves an ASGI app from now on. Raises InputError if the address cannot be listened on."""
+
+    def __init__(self, app: Any, host: str, port: int) -> None:
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            listener = socket.create_server((host, port), family=family, backlog=128)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise InputError(f"cannot serve the dashboard on {host}:{port}, {reason}") from None
+        self.port: int = listener.getsockname()[1]
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",  # the app tells of its failures itself
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+        )
+        self._server = uvicorn.Server(config)
+        self._ready = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(listener)), name="dashboard server", daemon=True
+        )
+        self._thread.start()
+        shown = f"[{host}]" if ":" in host else host
+        log.info("dashboard: http://%s:%d/", shown, self.port)
+
+    def close(self) -> None:
+        """Stop serving; answers that take long are cut off."""
+        if self._ready.wait(_PARTING_S) and self._thread.is_alive():
+            with suppress(RuntimeError):  # it has just ended
+                self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join(_PARTING_S)
+
+    def _run(self, listener: socket.socket) -> None:
+        asyncio.run(self._serve(listener))
+
+    async def _serve(self, listener: socket.socket) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._ready.set()
+        # Uvicorn's own way to end waits in steps for every connection, which takes half of what a monitor has for it.
+        serving = asyncio.ensure_future(self._server.serve(sockets=[listener]))
+        await self._stopping.wait()
+        await asyncio.sleep(_GRACE_S)
+        serving.cancel()
+        await asyncio.wait([serving])
+        for server in self._server.servers:
+            server.close()
+        for connection in list(self._server.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(0)

@@ -1,0 +1,80 @@
+// Chooses the view by the address, and keeps it fresh from the stream and the API.
+
+import { ask, calmly } from "./dom.js";
+import { Detail } from "./detail.js";
+import { Overview } from "./overview.js";
+
+const host = document.getElementById("view");
+const link = document.getElementById("link");
+let view = null;
+let stream = null;
+let readings = new Map(); // the latest of each camera that is not shown yet
+
+function open() {
+  view?.remove();
+  const source = new URLSearchParams(location.hash.slice(1)).get("camera");
+  view = source === null ? new Overview(host) : new Detail(host, source);
+  scrollTo(0, 0);
+  refresh();
+}
+
+async function refresh() {
+  const cameras = await ask("/api/cameras");
+  view.cameras(cameras);
+  const wrong = cameras.filter(({ state, events }) => events.length || state === "down" || state === "stalled").length;
+  const count = `${cameras.length} camera${cameras.length === 1 ? "" : "s"}`;
+  document.getElementById("summary").textContent = wrong ? `${count}, ${wrong} in trouble` : count;
+  document.title = wrong ? `(${wrong}) dpiqa monitor` : "dpiqa monitor";
+  document.getElementById("map-switch").hidden = !cameras.some((camera) => camera.has_map);
+}
+
+const refreshSoon = calmly(refresh, 300);
+
+function show() {
+  const found = [...readings.values()];
+  readings = new Map();
+  for (const reading of found) view.reading(reading);
+}
+
+function listen() {
+  stream = new EventSource("/api/stream");
+  const on = (name, act) => stream.addEventListener(name, (message) => act(JSON.parse(message.data)));
+  on("hello", () => {
+    say("live");
+    refreshSoon();
+  });
+  on("reading", (reading) => {
+    if (!readings.size) requestAnimationFrame(show);
+    readings.set(reading.source, reading);
+  });
+  on("snapshot", (snapshot) => view.snapshot(snapshot));
+  on("status", refreshSoon);
+  on("event", (event) => {
+    view.event(event);
+    refreshSoon();
+  });
+  on("lost", refreshSoon);
+  stream.onerror = () => {
+    say("lost");
+    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
+    ask("/api/health").catch(() => {}); // where the token has changed this asks for the new one
+  };
+}
+
+function say(state) {
+  link.dataset.state = state;
+  link.textContent = state === "lost" ? "no connection" : state;
+}
+
+addEventListener("hashchange", open);
+document.getElementById("show-map").onchange = ({ target }) => document.body.classList.toggle("no-map", !target.checked);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", open); // charts are drawn in the theme's colours
+document.addEventListener("visibilitychange", () => {
+  stream?.close();
+  if (document.hidden) return;
+  listen(); // a hidden page would keep one of the few connections that a browser has for a server
+  open();
+});
+setInterval(() => document.hidden || refresh().catch(() => {}), 5000);
+open();
+listen();

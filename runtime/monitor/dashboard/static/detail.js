@@ -1,0 +1,179 @@
+// One camera: how it is now, and its curves and events over minutes, an hour, a day, a week, or what was marked.
+
+import { colour, scoreBands, scoreSeries, timeChart } from "./charts.js";
+import { ask, calmly, duration, el, number, points, when, words } from "./dom.js";
+import { eventList } from "./events.js";
+import { Picture } from "./picture.js";
+
+const RANGES = { "10 minutes": 600, hour: 3600, day: 86400, week: 7 * 86400 };
+const LIVE_UP_TO = 3600;
+
+export class Detail {
+  constructor(host, source) {
+    this.source = source;
+    this.picture = new Picture(source);
+    this.facts = el("dl", { className: "facts" });
+    this.latest = el("b");
+    this.buttons = Object.keys(RANGES).map((name) => el("button", { textContent: name, onclick: () => this.choose(name) }));
+    this.title = el("span", { className: "hint" });
+    this.score = el("div", { className: "chart sheet", id: "score-chart" });
+    this.causes = el("div");
+    this.signals = el("div", { className: "small-charts" });
+    this.events = el("section", { id: "events" });
+    host.replaceChildren(
+      el("div", { className: "top" }, el("a", { href: "#", textContent: "← all cameras" }), el("h1", { textContent: source })),
+      el("div", { className: "now sheet" }, this.picture.node, this.facts),
+      el("h2", { textContent: "Score" }),
+      el("div", { className: "top" }, el("div", { className: "ranges" }, ...this.buttons), this.title),
+      this.score,
+      this.causes,
+      el("h2", { textContent: "Signals" }),
+      this.signals,
+      el("h2", { textContent: "Events" }),
+      this.events,
+    );
+    this.charts = {};
+    this.past = null;
+    this.marked = [];
+    this.redraw = calmly(() => this.draw(), 250);
+    this.timer = setInterval(() => this.range && this.load(), 60_000);
+    this.choose("hour");
+  }
+
+  choose(name) {
+    this.range = RANGES[name];
+    for (const button of this.buttons) button.ariaPressed = String(button.textContent === name);
+    this.load();
+  }
+
+  zoom(since, until) {
+    this.range = null;
+    for (const button of this.buttons) button.ariaPressed = "false";
+    this.load(since, until);
+  }
+
+  get isLive() {
+    return this.range !== null && this.range <= LIVE_UP_TO;
+  }
+
+  async load(since = null, until = null) {
+    const asked = (this.asked = Symbol("the latest answer wins"));
+    const end = until ?? Date.now() / 1000;
+    const period = { since: since ?? end - this.range, until: end, source: this.source };
+    const [past, events] = await Promise.all([ask("/api/past", { ...period, points: 400 }), ask("/api/events", period)]);
+    if (asked !== this.asked) return;
+    this.past = past;
+    this.marked = events;
+    this.title.textContent = this.range === null ? `${when(past.since)} to ${when(past.until)}` : "mark a part to see more of it";
+    this.events.replaceChildren(eventList(events, false));
+    this.draw();
+  }
+
+  cameras(cameras) {
+    const camera = cameras.find(({ source }) => source === this.source);
+    if (!camera) {
+      this.facts.replaceChildren(el("dd", { className: "main", textContent: "not watched" }));
+      return;
+    }
+    this.picture.update(camera);
+    this.say(camera);
+    const facts = {
+      normal: points(camera.baseline),
+      "scored a second": camera.fps?.toFixed(1) ?? "–",
+      frame: camera.width ? `${camera.width} × ${camera.height}` : "–",
+      latency: camera.latency_ms.total === undefined ? "–" : `${Math.round(camera.latency_ms.total)} ms`,
+      reconnects: camera.reconnects,
+      dropped: camera.dropped,
+      ...Object.fromEntries(Object.entries(camera.signals).map(([name, value]) => [words(name), value === null ? "–" : number(value)])),
+      ...Object.fromEntries(Object.entries(camera.causes).map(([name, share]) => [`cause: ${words(name)}`, `${Math.round(share * 100)} %`])),
+    };
+    const state = `${camera.state} for ${duration(Date.now() / 1000 - camera.since)}${camera.state === "up" ? "" : `: ${camera.reason}`}`;
+    this.facts.replaceChildren(
+      el(
+        "div",
+        { className: "main" },
+        this.latest,
+        el("dd", { className: `state-${camera.state} hint`, textContent: state }),
+        ...camera.events.map(({ kind, began }) => el("span", { className: "chip", textContent: `${words(kind)} since ${when(began)}` })),
+      ),
+      ...Object.entries(facts).map(([name, value]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: value }))),
+    );
+  }
+
+  reading(reading) {
+    if (reading.source !== this.source) return;
+    this.picture.reading(reading);
+    this.say(reading);
+    if (!this.isLive || !this.past) return;
+    const { curve, details } = this.past;
+    if (reading.wall_time <= (curve.times.at(-1) ?? 0)) return;
+    curve.times.push(reading.wall_time);
+    for (const column of [curve.score, curve.low, curve.high]) column.push(reading.score);
+    details.times.push(reading.wall_time);
+    details.baseline.push(reading.baseline);
+    for (const name of Object.keys(details.signals)) details.signals[name].push(reading.signals[name] ?? null);
+    for (const name of Object.keys(details.causes)) details.causes[name].push(reading.causes[name] ?? null);
+    this.past.until = reading.wall_time;
+    this.past.since = reading.wall_time - this.range;
+    this.redraw();
+  }
+
+  say({ score, band }) {
+    this.latest.className = `band-${band}`;
+    this.latest.textContent = `${points(score)} ${band ?? ""}`;
+  }
+
+  snapshot(snapshot) {
+    if (snapshot.source === this.source) this.picture.snapshot(snapshot);
+  }
+
+  event(event) {
+    if (event.source === this.source && this.range) setTimeout(() => this.range && this.load(), 1200);
+  }
+
+  draw() {
+    const { curve, details, since, until } = this.past;
+    const baseline = atTimes(curve.times, details.times, details.baseline);
+    this.chart("score", this.score, scoreSeries, { range: [0, 100], bands: scoreBands(), height: 280 }).show(
+      [curve.times, curve.score, curve.low, curve.high, baseline],
+      curve.step_s,
+      since,
+      until,
+    );
+    const step = curve.step_s;
+    const causes = Object.keys(details.causes);
+    if (causes.length) {
+      if (!this.causes.firstChild) this.causes.append(el("h2", { textContent: "Causes" }), el("div", { className: "chart sheet" }));
+      const series = () => causes.map((name, i) => ({ label: words(name), colour: colour(i) }));
+      const chart = this.chart("causes", this.causes.lastChild, series, { range: [0, 1], height: 180 });
+      chart.show([details.times, ...causes.map((name) => details.causes[name])], step, since, until);
+    }
+    for (const [name, values] of Object.entries(details.signals)) {
+      const host = this.charts[`signal ${name}`]?.host ?? this.signals.appendChild(el("div", { className: "chart small sheet" }));
+      const chart = this.chart(`signal ${name}`, host, () => [{ label: words(name), colour: colour(0) }], { height: 120 });
+      chart.show([details.times, values], step, since, until);
+    }
+  }
+
+  // The chart of that name, made when it is first asked for.
+  chart(name, host, series, options) {
+    const more = { events: () => this.marked, onZoom: (since, until) => this.zoom(since, until) };
+    this.charts[name] ??= { host, ...timeChart(host, series(), { ...options, ...more }) };
+    return this.charts[name];
+  }
+
+  remove() {
+    clearInterval(this.timer);
+    this.asked = null;
+    for (const chart of Object.values(this.charts)) chart.remove();
+  }
+}
+
+// The value that was known last at each of the times.
+function atTimes(times, known, values) {
+  let next = 0;
+  return times.map((at) => {
+    while (next < known.length && known[next] <= at) next++;
+    return values[Math.max(0, next - 1)] ?? null;
+  });
+}

@@ -1,0 +1,149 @@
+// All cameras: a wall of live pictures and a table, the worst first, and the latest events.
+
+import { sparkline } from "./charts.js";
+import { ask, duration, el, points, words } from "./dom.js";
+import { cameraLink, eventList } from "./events.js";
+import { Picture } from "./picture.js";
+
+const HOUR = 3600;
+
+class Card {
+  constructor(source) {
+    this.picture = new Picture(source);
+    this.chips = el("span");
+    this.spark = el("div", { className: "spark" });
+    this.node = el(
+      "a",
+      { className: "card sheet", href: cameraLink(source), data: { camera: source } },
+      this.picture.node,
+      el("div", { className: "caption" }, el("b", { textContent: source, title: source }), this.chips),
+      this.spark,
+    );
+    this.curve = [[], []];
+  }
+
+  mount() {
+    this.chart = sparkline(this.spark, HOUR);
+  }
+
+  update(camera) {
+    this.picture.update(camera);
+    this.node.classList.toggle("wrong", camera.events.length > 0 || ["down", "stalled"].includes(camera.state));
+    this.chips.replaceChildren(...chips(camera));
+  }
+
+  reading({ wall_time, score }) {
+    const [times, scores] = this.curve;
+    if (times.length && wall_time - times[times.length - 1] < 5) return; // a pixel is half a minute
+    times.push(wall_time);
+    scores.push(score);
+    while (times[0] < wall_time - HOUR) (times.shift(), scores.shift());
+    this.chart.show(times, scores);
+  }
+
+  past(curve) {
+    this.curve = [[...curve.times], [...curve.score]];
+    this.chart.show(...this.curve);
+  }
+
+  remove() {
+    this.chart?.remove();
+    this.node.remove();
+  }
+}
+
+const chips = (camera) => camera.events.map(({ kind }) => el("span", { className: "chip", textContent: words(kind) }));
+
+function tableRow(camera) {
+  const cause = Object.entries(camera.causes).sort((a, b) => b[1] - a[1])[0];
+  const cell = (text, name = "") => el("td", { textContent: text, className: name });
+  return el(
+    "tr",
+    { data: { row: camera.source } },
+    el("td", {}, el("a", { href: cameraLink(camera.source), textContent: camera.source })),
+    el(
+      "td",
+      { title: camera.reason },
+      el("span", { className: `state-${camera.state}`, textContent: camera.state }),
+      ` ${camera.state === "up" ? "" : duration(Date.now() / 1000 - camera.since)}`,
+    ),
+    cell(points(camera.score), `number band-${camera.band}`),
+    cell(points(camera.baseline), "number wide"),
+    el("td", {}, ...chips(camera)),
+    cell(cause && cause[1] >= 0.1 ? `${words(cause[0])} ${Math.round(cause[1] * 100)} %` : "–", "wide"),
+    cell(camera.fps === null ? "–" : camera.fps.toFixed(1), "number wide"),
+    cell(camera.reconnects, "number wide"),
+    cell(camera.dropped, "number wide"),
+  );
+}
+
+export class Overview {
+  constructor(host) {
+    this.cards = new Map();
+    this.wall = el("section", { className: "wall", ariaLabel: "live pictures" });
+    this.body = el("tbody");
+    this.events = el("section", { id: "events" });
+    const heads = ["camera", "state", "score", "normal", "events", "main cause", "scored a second", "reconnects", "dropped"];
+    const wide = new Set([3, 5, 6, 7, 8]);
+    const numeric = new Set([2, 3, 6, 7, 8]);
+    const head = heads.map((textContent, i) =>
+      el("th", { textContent, className: `${wide.has(i) ? "wide" : ""} ${numeric.has(i) ? "number" : ""}` }),
+    );
+    host.replaceChildren(
+      this.wall,
+      el("h2", { textContent: "Cameras, the worst first" }),
+      el("div", { className: "sheet" }, el("table", { id: "cameras" }, el("thead", {}, el("tr", {}, ...head)), this.body)),
+      el("h2", { textContent: "Events of the last day" }),
+      this.events,
+    );
+    this.refreshPast();
+    this.timer = setInterval(() => this.refreshPast(), 60_000);
+  }
+
+  cameras(cameras) {
+    const present = new Set(cameras.map(({ source }) => source));
+    for (const [source, card] of this.cards) if (!present.has(source)) (card.remove(), this.cards.delete(source));
+    let added = false;
+    cameras.forEach((camera, place) => {
+      let card = this.cards.get(camera.source);
+      const isNew = !card;
+      if (isNew) this.cards.set(camera.source, (card = new Card(camera.source)));
+      if (this.wall.children[place] !== card.node) this.wall.insertBefore(card.node, this.wall.children[place] ?? null);
+      if (isNew) card.mount();
+      added ||= isNew;
+      card.update(camera);
+    });
+    this.body.replaceChildren(...cameras.map(tableRow));
+    if (added) this.refreshPast();
+  }
+
+  reading(reading) {
+    const card = this.cards.get(reading.source);
+    card?.picture.reading(reading);
+    card?.reading(reading);
+  }
+
+  snapshot(snapshot) {
+    this.cards.get(snapshot.source)?.picture.snapshot(snapshot);
+  }
+
+  event() {
+    setTimeout(() => this.refreshEvents(), 1200); // the history writes twice a second
+  }
+
+  async refreshPast() {
+    this.refreshEvents();
+    const curves = await ask("/api/curves", { points: 60 });
+    for (const [source, curve] of Object.entries(curves)) this.cards.get(source)?.past(curve);
+  }
+
+  async refreshEvents() {
+    const events = await ask("/api/events", { since: Date.now() / 1000 - 86400, limit: 24 });
+    this.events.replaceChildren(eventList(events, true));
+  }
+
+  remove() {
+    clearInterval(this.timer);
+    for (const card of this.cards.values()) card.remove();
+  }
+}

@@ -1,0 +1,80 @@
+"""Alarms that do not flap: hold times, and a time that no wall clock moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+_LARGEST_STEP_S = 60.0
+_CATCH_UP_S = 2.0
+
+
+class StreamClock:
+    """Seconds that passed in a stream: by its presentation times where they go on, else by the monotonic clock.
+
+    So a file that is read as fast as it can be has its own time, and neither a stream that begins anew nor one without
+    time stamps stops the clock. It never goes back. The stamps of a live stream count as long as they run ahead of the
+    monotonic clock no further than frames that waited in the network explain: a camera's own clock may jump.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, is_live: bool = False) -> None:
+        self._clock, self._is_live = clock, is_live
+        self._now_s = 0.0
+        self._read_s: float | None = None
+        self._pts_s: float | None = None
+
+    def at(self, pts_s: float | None) -> float:
+        """The time of a frame, in seconds since the first one."""
+        read_s = self._clock()
+        step_s = 0.0 if self._read_s is None else max(0.0, read_s - self._read_s)
+        largest_s = step_s + _CATCH_UP_S if self._is_live else _LARGEST_STEP_S
+        if pts_s is not None and self._pts_s is not None and 0 < pts_s - self._pts_s <= largest_s:
+            step_s = pts_s - self._pts_s
+        self._read_s, self._pts_s = read_s, pts_s
+        self._now_s += step_s
+        return self._now_s
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a frame was: in the stream, by the wall clock (Unix seconds), and by its presentation time."""
+
+    stream_s: float
+    wall_time: float
+    pts_s: float | None = None
+
+
+class Latch:
+    """Raised after a condition held for `hold_s`, cleared after its opposite held for `release_s`.
+
+    `began` is the first moment of the condition that raised it last, `ended` that of its end.
+    """
+
+    def __init__(self, hold_s: float, release_s: float) -> None:
+        self._hold_s, self._release_s = hold_s, release_s
+        self.is_raised = False
+        self.began: Moment | None = None
+        self.ended: Moment | None = None
+        self._since: Moment | None = None
+
+    def step(self, now: Moment, is_bad: bool | None) -> Literal["raised", "cleared"] | None:
+        """Take the next verdict, None where there is none, and say what it changes; without verdicts nothing does."""
+        if is_bad is self.is_raised or is_bad is None:
+            self._since = None
+            return None
+        self._since = self._since or now
+        if now.stream_s - self._since.stream_s < (self._release_s if self.is_raised else self._hold_s):
+            return None
+        began, self._since = self._since, None
+        self.is_raised = not self.is_raised
+        if self.is_raised:
+            self.began, self.ended = began, None
+            return "raised"
+        self.ended = began
+        return "cleared"
+
+    def interrupt(self) -> None:
+        """Forget a change that was on its way: frames are missing."""
+        self._since = None

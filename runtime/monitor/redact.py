@@ -1,0 +1,36 @@
+"""Keeping credentials out of everything that is shown: names, logs, metrics, errors."""
+
+from __future__ import annotations
+
+import re
+
+HIDDEN = "***"
+
+# Secrecy before looks: all up to the last @ is taken for user and password, since a password may hold any character.
+_USER_INFO = re.compile(r"(?<=://)[^\s!]*(?=@)")
+# Some cameras take it as a part of the path (`/user=admin_password=x_channel=1`), some pipelines as a property.
+_SECRET = re.compile(
+    r"""(?ix) [\w-]* (?: user | login | pass | pwd | pw | secret | token | key | auth | sig | cred | session
+        | streamid ) [\w-]*? \s*=\s* ( "[^"]*" | '[^']*' | [^\s&;/?\#]* )"""
+)
+
+
+def redact(text: str) -> str:
+    """The text with users, passwords and the values of secret parameters in it replaced by `***`.
+
+    Known are `scheme://user:password@`, and `name=value` in a query, a path or a GStreamer pipeline where the name
+    speaks of a user, password, token, key, signature or session.
+    """
+    if "://" not in text and " ! " not in text:
+        return text  # a file, whose name may hold anything
+    # Both are looked for in the text as it came: a value may hold an @, a password a `token=`.
+    secrets = [
+        *(match.span() for match in _USER_INFO.finditer(text)),
+        *(match.span(1) for match in _SECRET.finditer(text)),
+    ]
+    shown, at = "", 0
+    for start, end in sorted(secrets):
+        if start > at:
+            shown += text[at:start] + HIDDEN
+        at = max(at, end)
+    return shown + text[at:]

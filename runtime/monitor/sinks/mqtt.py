@@ -1,0 +1,146 @@
+"""MQTT 3.1.1 and 5: readings as they come, states retained, `offline` as last will.
+
+Below the topic: `availability` (online, offline), and for each source `SOURCE/reading`, `SOURCE/status` and
+`SOURCE/event/KIND`, all JSON, the last two retained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import ssl
+import threading
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+
+from runtime.monitor.alarms import KINDS
+from runtime.monitor.types import IN_WORDS, Event, LiveReading, Message, Status, to_json
+
+from .home_assistant import discoveries
+from .queued import PartlyLost
+from .settings import MqttSettings
+
+log = logging.getLogger(__name__)
+
+_VERSIONS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
+_LONGEST_WAIT_S = 30
+_KEEP_ALIVE_S = 20
+_GOODBYE_S = 1.0
+
+
+class Mqtt:
+    """Publishes to one broker, and connects again whenever it comes back.
+
+    What is retained is remembered and published anew on every connection: the broker may have lost it, and what
+    happened meanwhile counts only by its outcome. Readings without a connection are lost.
+    """
+
+    name, linger_s = "mqtt", 0.0
+    accepts = IN_WORDS
+
+    def __init__(self, settings: MqttSettings) -> None:
+        self._settings, self._topic = settings, settings.topic
+        self._retained: dict[str, str] = {}
+        self._lock = threading.Lock()  # between the sink's thread and paho's
+        self._known: set[str] = set()
+        url = urlsplit(settings.url.get_secret_value())
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=_VERSIONS[settings.version])
+        if url.username is not None:
+            self._client.username_pw_set(unquote(url.username), unquote(url.password or ""))
+        if url.scheme == "mqtts":
+            self._client.tls_set_context(ssl.create_default_context())
+        self._client.will_set(f"{self._topic}/availability", "offline", qos=1, retain=True)
+        self._client.reconnect_delay_set(1, _LONGEST_WAIT_S)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.connect_async(
+            url.hostname or "", url.port or (8883 if url.scheme == "mqtts" else 1883), _KEEP_ALIVE_S
+        )
+        self._client.loop_start()
+
+    def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
+        """See Writer."""
+        lost = 0
+        for message in messages:
+            place = source_topic(message.source)
+            if message.source not in self._known:
+                self._known.add(message.source)
+                self._introduce(message.source, place)
+            if isinstance(message, Status) and message.state == "removed":
+                self._forget(message.source, place)
+                continue
+            payload = json.dumps(to_json(message), ensure_ascii=False)
+            if isinstance(message, LiveReading):
+                lost += not self._publish(f"{self._topic}/{place}/reading", payload)
+            else:
+                kind = f"event/{message.kind}" if isinstance(message, Event) else "status"
+                self._retain(f"{self._topic}/{place}/{kind}", payload)
+        if lost:
+            raise PartlyLost(lost, "no connection to the broker")
+
+    def close(self) -> None:
+        """See Writer."""
+        if self._client.is_connected():
+            self._client.publish(f"{self._topic}/availability", "offline", qos=1, retain=True).wait_for_publish(
+                _GOODBYE_S
+            )
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _introduce(self, source: str, place: str) -> None:
+        base = f"{self._topic}/{place}"
+        for kind in KINDS:  # a process before may have left one raised
+            state = {"type": "event", "source": source, "kind": kind, "state": "cleared"}
+            self._retain(f"{base}/event/{kind}", json.dumps(state))
+        if self._settings.home_assistant:
+            for topic, payload in discoveries(self._settings.discovery_topic, self._topic, place, source):
+                self._retain(topic, json.dumps(payload))
+
+    def _forget(self, source: str, place: str) -> None:
+        self._known.discard(source)
+        parts = (f"{self._topic}/{place}/", f"/dpiqa_{place}/")
+        for topic in [topic for topic in self._retained if any(part in topic for part in parts)]:
+            self._retain(topic, "")  # makes the broker forget it, now or when it is back
+
+    def _retain(self, topic: str, payload: str) -> None:
+        with self._lock:
+            self._retained[topic] = payload
+            self._publish(topic, payload, is_retained=True)
+
+    def _publish(self, topic: str, payload: str, is_retained: bool = False) -> bool:
+        if not self._client.is_connected():
+            return False
+        info = self._client.publish(topic, payload, qos=int(is_retained), retain=is_retained)
+        return info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _on_connect(self, client: paho.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            log.warning("mqtt: the broker refuses the connection (%s)", reason)
+            return
+        client.publish(f"{self._topic}/availability", "online", qos=1, retain=True)
+        with self._lock:
+            for topic, payload in self._retained.items():
+                self._publish(topic, payload, is_retained=True)
+
+    def _on_disconnect(self, client: paho.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            log.warning("mqtt: the connection is lost (%s)", reason)
+
+
+def source_topic(source: str) -> str:
+    """A source's name as one level of a topic: other characters than letters, digits, `-` and `_` become `_`.
+
+    A name that this changes gets a digest, so that different sources stay different.
+    """
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", source)
+    return (
+        safe
+        if safe == source
+        else f"{safe}_{hashlib.sha256(source.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+    )

@@ -1,0 +1,162 @@
+"""Metrics for Prometheus, served on `/metrics`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from runtime.errors import InputError
+from runtime.monitor.alarms import KINDS
+from runtime.monitor.types import IN_WORDS, Event, LiveReading, Message, Status
+
+from .queued import Counts
+from .settings import PrometheusSettings
+
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Prometheus:
+    """Keeps the metrics and serves them from a thread of its own.
+
+    `counts` tells what became of the messages of every sink, by its name. Raises InputError if the address cannot be
+    listened on.
+    """
+
+    name, linger_s = "prometheus", 0.0
+    accepts = IN_WORDS
+
+    def __init__(self, settings: PrometheusSettings, counts: Callable[[], Mapping[str, Counts]]) -> None:
+        self._metrics = _Metrics()
+        self._metrics.registry.register(_SinkCounts(counts))
+        try:
+            self._server, self._thread = start_http_server(settings.port, settings.host, self._metrics.registry)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise InputError(f"cannot serve metrics on {settings.host}:{settings.port}, {reason}") from None
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on: the one asked for, or any free one where that was 0."""
+        return self._server.server_port
+
+    def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
+        """See Writer."""
+        for message in messages:
+            if isinstance(message, LiveReading):
+                self._metrics.reading(message)
+            elif isinstance(message, Event):
+                self._metrics.event(message)
+            elif isinstance(message, Status):
+                self._metrics.status(message)
+
+    def close(self) -> None:
+        """See Writer."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@dataclass
+class _Metrics:
+    """The metrics of all sources, by its name in the label `source`."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        self._score = self._gauge("score", "Quality of the latest frame, 0 to 100")
+        self._baseline = self._gauge("score_baseline", "The score that is normal for the source")
+        self._cause = self._gauge("cause_ratio", "How strongly a cause lowers the quality, 0 to 1", "cause")
+        self._signal = self._gauge("signal_ratio", "A signal of the latest frame's luma", "signal")
+        self._last = self._gauge("last_frame_timestamp_seconds", "When the latest scored frame arrived, Unix time")
+        self._up = self._gauge("source_up", "1 while frames arrive")
+        self._rate = self._gauge("scored_frames_per_second", "Rate at which frames were scored lately")
+        self._active = self._gauge("event_active", "1 while an event lasts", "kind")
+        self._frames = self._counter("frames", "Frames by outcome: scored or dropped", "outcome")
+        self._reconnects = self._counter("source_reconnects", "How often the source was opened again")
+        self._events = self._counter("events", "Events raised", "kind")
+        self._stages = Histogram(
+            "dpiqa_stage_duration_seconds",
+            "Time that a frame spent in a stage",
+            ("source", "stage"),
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+        gauges = (
+            self._score,
+            self._baseline,
+            self._cause,
+            self._signal,
+            self._last,
+            self._up,
+            self._rate,
+            self._active,
+        )
+        self._all = (*gauges, self._frames, self._reconnects, self._events, self._stages)
+        self._counted: dict[tuple[str, str], int] = {}
+
+    def reading(self, reading: LiveReading) -> None:
+        source = reading.source
+        self._score.labels(source).set(reading.score)
+        self._last.labels(source).set(reading.wall_time)
+        if reading.baseline is not None:
+            self._baseline.labels(source).set(reading.baseline)
+        for name, share in reading.causes.items():
+            self._cause.labels(source, name).set(share)
+        for name, value in asdict(reading.signals).items():
+            if value is not None:
+                self._signal.labels(source, name).set(value)
+        for stage, latency_ms in reading.latency_ms.items():
+            self._stages.labels(source, stage).observe(latency_ms / 1000)
+
+    def event(self, event: Event) -> None:
+        is_raised = event.state == "raised"
+        self._active.labels(event.source, event.kind).set(is_raised)
+        if is_raised:
+            self._events.labels(event.source, event.kind).inc()
+
+    def status(self, status: Status) -> None:
+        source = status.source
+        if status.state == "removed":
+            for metric in self._all:
+                metric.remove_by_labels({"source": source})
+            self._counted = {key: total for key, total in self._counted.items() if key[0] != source}
+            return
+        self._up.labels(source).set(status.state == "up")
+        if status.fps is not None:
+            self._rate.labels(source).set(status.fps)
+        self._count(self._frames.labels(source, "scored"), (source, "scored"), status.scored)
+        self._count(self._frames.labels(source, "dropped"), (source, "dropped"), status.dropped)
+        self._count(self._reconnects.labels(source), (source, "reconnects"), status.reconnects)
+        for kind in KINDS:
+            self._active.labels(source, kind)  # there from the start, so that a rise can be seen
+
+    def _count(self, counter: Counter, key: tuple[str, str], total: int) -> None:
+        counter.inc(max(0, total - self._counted.get(key, 0)))
+        self._counted[key] = total
+
+    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        return Gauge(f"dpiqa_{name}", help_text, ("source", *labels), registry=self.registry)
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(f"dpiqa_{name}", help_text, ("source", *labels), registry=self.registry)
+
+
+class _SinkCounts(Collector):
+    def __init__(self, counts: Callable[[], Mapping[str, Counts]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(
+            "dpiqa_sink_messages",
+            "Messages by sink and outcome: written, dropped (its queue was full) or failed",
+            labels=("sink", "outcome"),
+        )
+        for name, counts in self._counts().items():
+            for outcome, value in asdict(counts).items():
+                family.add_metric((name, outcome), value)
+        return [family]

@@ -1,0 +1,86 @@
+"""Webhooks: messages posted as JSON, tried again while the server does not answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import threading
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_after_delay, wait_random_exponential
+from tenacity.stop import stop_any, stop_when_event_set
+
+from runtime.monitor.types import Event, LiveReading, Message, Status, to_json
+
+from .queued import PartlyLost
+from .settings import WebhookSettings
+
+_TYPES: dict[str, type] = {"reading": LiveReading, "event": Event, "status": Status}
+_TRY_AGAIN = {408, 425, 429}
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it tells every address, with the secrets in it
+
+
+class _Refused(Exception):
+    """The server does not take the message, and never will."""
+
+
+class _Unavailable(Exception):
+    """The server cannot be reached, or asks to come back later."""
+
+
+class Webhook:
+    """Posts messages to one address, in their order; `number` is its own among the webhooks."""
+
+    linger_s = 0.0
+
+    def __init__(self, settings: WebhookSettings, number: int) -> None:
+        self._settings, self.name = settings, f"webhook-{number}"
+        self.accepts = tuple(_TYPES[name] for name in settings.types)
+        self._host = urlsplit(settings.url.get_secret_value()).hostname
+        headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        self._client = httpx.Client(timeout=settings.timeout_s, headers=headers)
+
+    def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
+        """See Writer."""
+        lost, reason = 0, ""
+        for message in messages:
+            try:
+                self._deliver(message, closing)
+            except (_Refused, _Unavailable) as error:
+                lost, reason = lost + 1, str(error)
+        if lost:
+            raise PartlyLost(lost, reason)
+
+    def close(self) -> None:
+        """See Writer."""
+        self._client.close()
+
+    def _deliver(self, message: Message, closing: threading.Event) -> None:
+        body = to_json(message)
+        if self._settings.thumbnail and isinstance(message, Event) and message.thumbnail:
+            body["thumbnail"] = base64.b64encode(message.thumbnail).decode()
+        content = json.dumps(body).encode()
+        retrying = Retrying(
+            retry=retry_if_exception_type(_Unavailable),
+            wait=wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
+            stop=stop_any(stop_after_delay(self._settings.give_up_s), stop_when_event_set(closing)),
+            sleep=sleep_using_event(closing),
+            reraise=True,
+        )
+        retrying(self._post, content)
+
+    def _post(self, content: bytes) -> None:
+        url = self._settings.url.get_secret_value()
+        try:
+            status = self._client.post(url, content=content, headers={"content-type": "application/json"}).status_code
+        except httpx.HTTPError as error:
+            raise _Unavailable(f"{self._host} cannot be reached ({type(error).__name__})") from None
+        if status in _TRY_AGAIN or status >= 500:
+            raise _Unavailable(f"{self._host} answers {status}")
+        if status >= 300:
+            raise _Refused(f"{self._host} answers {status}")

@@ -1,0 +1,47 @@
+"""Small pictures of frames, for people who want to see what was scored."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .types import LiveReading, Snapshot
+
+_WIDTH = 320
+_JPEG_QUALITY = 75
+_INTERVAL_S = 1.0
+HOUR_S = 3600
+
+
+class Snapshots:
+    """Decides which frames of one source are shown: one a second, and the worst so far of every hour."""
+
+    def __init__(self) -> None:
+        self._due_s = 0.0
+        self._hour, self._lowest = 0, 0.0
+
+    def take(
+        self, reading: LiveReading, frame_bgr: NDArray[Any], quality_map: NDArray[np.float32] | None
+    ) -> Snapshot | None:
+        """The snapshot of a frame, uint8 `[h, w, 3]`, None where none is due. The map is float32 `[h, w]`, 0 to 100."""
+        now_s, hour = monotonic(), int(reading.wall_time // HOUR_S)
+        is_worst = hour != self._hour or reading.score < self._lowest
+        if not is_worst and now_s < self._due_s:
+            return None
+        if is_worst:
+            self._hour, self._lowest = hour, reading.score
+        self._due_s = now_s + _INTERVAL_S
+        return Snapshot(reading.source, reading.wall_time, reading.score, jpeg_thumbnail(frame_bgr), quality_map)
+
+
+def jpeg_thumbnail(frame_bgr: NDArray[Any]) -> bytes:
+    """A frame, BGR uint8 `[h, w, 3]`, as JPEG of at most 320 pixels across."""
+    height, width = frame_bgr.shape[:2]
+    scale = min(1.0, _WIDTH / width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(frame_bgr, size, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()

@@ -1,0 +1,124 @@
+"""Network streams, video files and standard input, through FFmpeg (PyAV)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any
+
+import av
+from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
+from av.error import ExitError, FFmpegError, ProtocolNotFoundError
+from av.error import PermissionError as NoDeviceError
+from av.packet import Packet
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from runtime.errors import InputError
+from runtime.monitor.config import CameraConfig
+from runtime.monitor.redact import redact
+
+from .grab import Grab
+from .pace import paced
+
+log = logging.getLogger(__name__)
+
+_ANALYZE_US = "1000000"  # else FFmpeg may look at five seconds of a stream before it gives the first frame
+
+
+def read_stream(camera: CameraConfig) -> Generator[Grab | None, None, None]:
+    """See open_source. What is not live has increasing presentation times, by the frame rate where it stores none."""
+    with _told(f"no answer within {camera.open_timeout_s:g} s"):
+        container = _open(camera)
+    with container, _told(f"no data for {camera.read_timeout_s:g} s"):
+        if not container.streams.video:
+            raise InputError("it has no video")
+        video = container.streams.video[0]
+        # A camera's reader is one thread; more would delay its frames by one each.
+        video.codec_context.thread_type = "NONE" if camera.is_live else "AUTO"
+        grabs = _decoded(container, video, camera)
+        if not camera.is_live:
+            grabs = _in_order(grabs, _interval_s(video))
+        # HLS comes in segments of some seconds, each at once.
+        yield from paced(grabs) if camera.paced or "hls" in container.format.name else grabs
+
+
+def _open(camera: CameraConfig) -> InputContainer:
+    options, name = {}, camera.source
+    if camera.kind == "network":
+        options = {"rtsp_transport": camera.transport, "overrun_nonfatal": "1"}
+        options |= {"analyzeduration": _ANALYZE_US} if camera.is_live else {}
+    elif camera.kind == "stdin":
+        name = "pipe:0"
+    else:
+        # An absolute path, because FFmpeg takes `name:` at the start of a relative one for a protocol; and a playlist
+        # must not make it read from the network.
+        name, options = str(Path(name).absolute()), {"protocol_whitelist": "file"}
+    timeouts = (camera.open_timeout_s, camera.read_timeout_s)
+    if camera.hwaccel:
+        try:
+            return av.open(name, options=options, timeout=timeouts, hwaccel=HWAccel(camera.hwaccel))
+        except NoDeviceError:  # what PyAV raises where there is no such device
+            log.warning("%s: no hardware here decodes with '%s', the CPU does", camera.label, camera.hwaccel)
+    return av.open(name, options=options, timeout=timeouts)
+
+
+def _decoded(container: InputContainer, video: VideoStream, camera: CameraConfig) -> Generator[Grab, None, None]:
+    reformatter = VideoReformatter()  # one for all: each new one starts threads of its own
+    shown, start_s = monotonic(), float((video.start_time or 0) * (video.time_base or 0))
+    for packet in container.demux(video):
+        if camera.is_live and not packet.size:
+            return  # what the decoder still holds when a stream was lost is no sign of life
+        began = perf_counter()
+        for frame in _frames(packet):
+            pts_s = None if frame.time is None else frame.time - start_s
+            yield Grab(partial(_pixels, reformatter, frame), pts_s, perf_counter() - began)
+            shown, began = monotonic(), perf_counter()
+        if monotonic() - shown > camera.read_timeout_s:
+            raise InputError(f"data arrives, but no frame of it could be decoded for {camera.read_timeout_s:g} s")
+
+
+def _frames(packet: Packet[VideoStream]) -> list[av.VideoFrame]:
+    try:
+        return packet.decode()
+    except FFmpegError:  # damaged; the decoder goes on with the next one
+        return []
+
+
+def _pixels(reformatter: VideoReformatter, frame: av.VideoFrame) -> NDArray[Any]:
+    with _told("a frame could not be converted"):
+        return reformatter.reformat(frame, format="bgr24").to_ndarray()
+
+
+def _in_order(grabs: Iterator[Grab], interval_s: float) -> Generator[Grab, None, None]:
+    before_s = -interval_s
+    for grab in grabs:
+        pts_s = grab.pts_s if grab.pts_s is not None and grab.pts_s > before_s else before_s + interval_s
+        before_s = pts_s
+        yield Grab(grab.pixels, pts_s, grab.decode_s)
+
+
+def _interval_s(video: VideoStream) -> float:
+    rate = float(video.average_rate or 0)
+    return 1 / rate if rate > 0 else 1 / 25
+
+
+@contextmanager
+def _told(on_timeout: str) -> Iterator[None]:
+    """FFmpeg's errors as InputErrors, without the address that PyAV puts into them."""
+    try:
+        yield
+    except ExitError:  # PyAV's timeout interrupted FFmpeg
+        raise InputError(on_timeout) from None
+    except ProtocolNotFoundError:  # SRT in the builds of PyPI
+        advice = "pipe it in, ffmpeg -i ADDRESS -c copy -f mpegts - | dpiqa monitor -"
+        raise InputError(f"protocol not found in this build of PyAV, {advice}") from None
+    except FFmpegError as error:
+        reason = redact(error.strerror or type(error).__name__)
+        raise InputError(reason[:1].lower() + reason[1:]) from None

@@ -1,0 +1,227 @@
+"""From readings to events: on the example clip, on made scenes, and on anything at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from messages import BEGAN, FRAME, noise_frame, reading, signals, status
+
+from runtime import Scorer
+from runtime.monitor.alarm_settings import AlarmSettings
+from runtime.monitor.alarms import KINDS, SourceAlarms
+from runtime.monitor.signals import OpenCvMeter, open_meter
+from runtime.monitor.types import Event, LiveReading, SourceState
+from runtime.video import Frame, read_video
+
+CLIP = Path(__file__).parents[3] / "examples" / "clip.mp4"
+FROZEN_AT_S, FROZEN_S = 10.4, 4.0
+
+
+class Told(NamedTuple):
+    kind: str
+    state: str
+    at_s: float
+
+
+def told(events: Iterable[Event], at_s: float) -> list[Told]:
+    return [Told(event.kind, event.state, at_s) for event in events]
+
+
+def play(alarms: SourceAlarms, frames: Iterable[tuple[float, float, np.ndarray]]) -> list[Told]:
+    """Play (seconds, score, frame), with the signals measured."""
+    meter, found = OpenCvMeter(), []
+    for at_s, score, frame in frames:
+        found += told(alarms.on_reading(reading(at_s, score, meter.measure(frame)), frame), at_s)
+    return found
+
+
+def still(
+    frame: np.ndarray, first_s: float, last_s: float, score: float = 80
+) -> Iterator[tuple[float, float, np.ndarray]]:
+    """A camera of 5 frames a second that looks at one thing, with the grain that every sensor has."""
+    rng = np.random.default_rng(0)
+    for step in range(round(first_s * 5), round(last_s * 5)):
+        grain = rng.normal(0, 2, frame.shape)
+        yield step / 5, 80, np.clip(frame + grain, 0, 255).astype(np.uint8)
+
+
+def clip_that_freezes() -> Iterator[tuple[Frame, float]]:
+    """The example clip at 5 frames a second, that stands still for a while; with the time of each frame."""
+    for frame in read_video(str(CLIP), 5):
+        assert frame.pts_s is not None
+        is_later = frame.pts_s > FROZEN_AT_S + 0.01
+        yield frame, frame.pts_s + FROZEN_S * is_later
+        if abs(frame.pts_s - FROZEN_AT_S) < 0.01:
+            yield from ((frame, frame.pts_s + step / 5) for step in range(1, round(FROZEN_S * 5) + 1))
+
+
+@pytest.mark.slow
+def test_the_example_clip_raises_its_events_and_no_others() -> None:
+    engine, meter = Scorer(CLIP.parents[1] / "models" / "dpiqa-lite0-int8.onnx").engine, open_meter()
+    alarms = SourceAlarms(AlarmSettings.model_validate({"frozen": {"hold_s": 1.5}}))
+    events: list[tuple[Event, float]] = []
+    score: dict[int, float] = {}
+    for frame, at_s in clip_that_freezes():
+        if frame.index not in score:
+            score = {frame.index: float(engine.score(frame.pixels).outputs.score[0])}
+        measured = reading(at_s, score[frame.index], meter.measure(frame.pixels))
+        events += [(event, at_s) for event in alarms.on_reading(measured, frame.pixels)]
+
+    stretches = {
+        ("QualityDrop", 2.5): 5.0,
+        ("ImageTooBlurry", 2.5): 5.0,
+        ("QualityDrop", 7.0): 9.5,
+        ("Frozen", FROZEN_AT_S): FROZEN_AT_S + FROZEN_S,
+        ("QualityDrop", 11.5 + FROZEN_S): 14.0 + FROZEN_S,
+        ("QualityDrop", 16.0 + FROZEN_S): 18.0 + FROZEN_S,
+        ("ImageTooDark", 16.0 + FROZEN_S): 18.0 + FROZEN_S,
+    }
+    raised = [(event, at_s) for event, at_s in events if event.state == "raised"]
+    cleared = {(event.kind, event.began): (event, at_s) for event, at_s in events if event.state == "cleared"}
+    assert [event.kind for event, _ in raised] == [kind for kind, _ in stretches]
+    for (event, raised_s), ((_, began_s), ended_s) in zip(raised, stretches.items(), strict=True):
+        assert event.began - BEGAN == pytest.approx(began_s, abs=0.3)
+        assert raised_s == pytest.approx(began_s, abs=2)
+        over, cleared_s = cleared[event.kind, event.began]
+        assert over.ended is not None
+        assert over.ended - BEGAN == pytest.approx(ended_s, abs=0.3)
+        assert cleared_s == pytest.approx(ended_s, abs=2)
+        assert event.evidence["pts_s"] == pytest.approx(event.began - BEGAN)
+        assert event.thumbnail is not None
+        thumbnail = cv2.imdecode(np.frombuffer(event.thumbnail, np.uint8), cv2.IMREAD_COLOR)
+        assert thumbnail is not None
+        assert thumbnail.shape == (180, 320, 3)
+    assert alarms.baseline == pytest.approx(86, abs=2)
+
+
+def test_another_scene_is_told_until_it_has_settled() -> None:
+    frames = [*still(noise_frame(1), 0, 15), *still(noise_frame(2), 15, 30)]
+    found = play(SourceAlarms(), frames)
+    assert [(kind, state) for kind, state, _ in found] == [
+        ("GlobalSceneChange", "raised"),
+        ("GlobalSceneChange", "cleared"),
+    ]
+    assert 15.9 <= found[0].at_s <= 16.3
+    assert 26 <= found[1].at_s <= 28
+
+
+def test_a_scene_that_comes_back_at_once_or_never_settles_is_no_change() -> None:
+    blink = [*still(noise_frame(1), 0, 15), *still(noise_frame(2), 15, 15.6), *still(noise_frame(1), 15.6, 20)]
+    assert play(SourceAlarms(), blink) == []
+    patrol = [frame for stop in range(6) for frame in still(noise_frame(stop % 3), stop * 5, stop * 5 + 5)]
+    assert play(SourceAlarms(), patrol) == []
+
+
+def test_a_covered_camera_is_obstructed_and_not_also_another_scene() -> None:
+    hand = cv2.GaussianBlur(noise_frame(5), (0, 0), 60)
+    found = play(SourceAlarms(), [*still(noise_frame(1), 0, 15), *still(hand, 15, 20), *still(noise_frame(1), 20, 25)])
+    assert [(kind, state) for kind, state, _ in found] == [("Obstructed", "raised"), ("Obstructed", "cleared")]
+    assert 15.9 <= found[0].at_s <= 16.3
+
+
+@pytest.mark.parametrize(
+    ("kind", "frame"),
+    [
+        ("Black", np.zeros_like(FRAME)),
+        ("ImageTooDark", (FRAME / 16 + 5).astype(np.uint8)),
+        ("ImageTooBright", np.clip(FRAME.astype(float) * 4, 0, 255).astype(np.uint8)),
+    ],
+)
+def test_light_that_is_wrong_is_told_by_one_name(kind: str, frame: np.ndarray) -> None:
+    found = play(SourceAlarms(), [*still(FRAME, 0, 5), *still(frame, 5, 8), *still(FRAME, 8, 12)])
+    assert [(told.kind, told.state) for told in found] == [(kind, "raised"), (kind, "cleared")]
+    assert found[0].at_s == pytest.approx(6, abs=0.3)
+    assert found[1].at_s == pytest.approx(9.5, abs=0.3)
+
+
+def drop(at_s: float, points: float) -> LiveReading:
+    return reading(at_s, 80 - points)
+
+
+def run(alarms: SourceAlarms, readings: Iterable[LiveReading]) -> list[Told]:
+    return [event for item in readings for event in told(alarms.on_reading(item, FRAME), item.pts_s or 0)]
+
+
+def seconds(first: float, last: float) -> list[float]:
+    return [step / 5 for step in range(round(first * 5), round(last * 5))]
+
+
+def test_sensitivity_scales_what_counts_as_a_drop() -> None:
+    for sensitivity, points, is_told in ((1, 11, False), (1, 13, True), (2, 7, True), (2, 5, False), (0.5, 20, False)):
+        alarms = SourceAlarms(AlarmSettings(sensitivity=sensitivity))
+        readings = [*map(reading, seconds(0, 5)), *(drop(at_s, points) for at_s in seconds(5, 8))]
+        assert bool(run(alarms, readings)) == is_told, (sensitivity, points)
+
+
+def test_a_lasting_drop_becomes_the_new_normal() -> None:
+    alarms = SourceAlarms(AlarmSettings.model_validate({"baseline": {"adapt_s": 20}}))
+    found = run(alarms, [*map(reading, seconds(0, 5)), *(drop(at_s, 30) for at_s in seconds(5, 60))])
+    assert [(kind, state) for kind, state, _ in found] == [("QualityDrop", "raised"), ("QualityDrop", "cleared")]
+    assert 25 <= found[1].at_s <= 31
+    assert alarms.baseline == 50
+
+
+def test_what_is_switched_off_is_not_told() -> None:
+    off = {kind: {"enabled": False} for kind in ("quality_drop", "frozen", "signal_loss")}
+    alarms = SourceAlarms(AlarmSettings.model_validate(off))
+    assert run(alarms, [*map(reading, seconds(0, 5)), *(drop(at_s, 60) for at_s in seconds(5, 9))]) == []
+    assert alarms.on_status(status("down")) == []
+
+
+def test_a_lost_signal_is_told_once_until_it_is_back() -> None:
+    alarms, found = SourceAlarms(), []
+    states: list[SourceState] = ["connecting", "up", "stalled", "down", "connecting", "down", "up", "up", "down"]
+    for number, state in enumerate(states):
+        found += told(alarms.on_status(status(state)), number)
+    assert found == [("SignalLoss", "raised", 2), ("SignalLoss", "cleared", 6), ("SignalLoss", "raised", 8)]
+
+
+anything = st.lists(
+    st.tuples(
+        st.floats(0.05, 2),  # seconds that pass
+        st.sampled_from([80.0, 81.0, 79.0, 74.0, 60.0, 20.0]),  # score
+        st.sampled_from([0.3, 0.29, 0.18, 0.05]),  # focus
+        st.sampled_from([0.5, 0.5, 0.08, 0.02]),  # brightness
+        st.sampled_from([0.0, 0.0, 0.95, 1.0]),  # black
+        st.sampled_from([0.02, 0.02, 0.0]),  # difference
+        st.sampled_from(["", "", "", "", "up", "down", "stalled"]),  # a change of state before it
+        st.floats(-1e7, 1e7),  # the wall clock
+    ),
+    max_size=60,
+)
+
+
+def replay(steps: list[tuple[Any, ...]], jumps: bool) -> list[Told]:
+    now_s, found = 0.0, []
+    alarms = SourceAlarms(AlarmSettings.model_validate({"frozen": {"hold_s": 2}}), lambda: now_s)
+    for step_s, score, focus, brightness, black, difference, state, jump_s in steps:
+        now_s += step_s
+        item = reading(now_s, score, signals(focus, brightness, black, 0.0, difference))
+        wall_time = BEGAN + (jump_s if jumps else now_s)
+        item = LiveReading(**{**vars(item), "wall_time": wall_time, "pts_s": None})
+        if state:
+            found += told(alarms.on_status(status(state)), now_s)
+        events = alarms.on_reading(item, FRAME)
+        assert all(event.ended is None or event.ended >= event.began for event in events)
+        found += told(events, now_s)
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(anything)
+def test_no_sequence_flaps_and_no_jump_of_the_wall_clock_matters(steps: list[tuple[Any, ...]]) -> None:
+    found = replay(steps, jumps=False)
+    assert replay(steps, jumps=True) == found
+    for kind in KINDS:
+        of_kind = [item for item in found if item.kind == kind]
+        assert [item.state for item in of_kind] == (["raised", "cleared"] * len(of_kind))[: len(of_kind)]
+        if kind != "SignalLoss":
+            assert all(later.at_s - earlier.at_s >= 1.0 for earlier, later in pairwise(of_kind))

@@ -1,0 +1,370 @@
+"""The dashboard over HTTP: what it answers, to whom, and what slow or strange clients cannot do."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from live import free_port
+from messages import event, reading, status, wait_for
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
+from past import DAY_S, make_history
+from pydantic import ValidationError
+
+from runtime.errors import InputError
+from runtime.monitor.sinks import SinkSettings
+from runtime.monitor.sinks.dashboard import Dashboard
+from runtime.monitor.sinks.history import History
+from runtime.monitor.sinks.settings import DashboardSettings, HistorySettings
+from runtime.monitor.snapshots import jpeg_thumbnail
+from runtime.monitor.types import Message, Snapshot, to_json
+
+NEVER = threading.Event()
+TOKEN = "a token for the tests only"
+MAP = np.array([[0, 100], [50, 100]], np.float32)
+
+
+def snapshot(source: str = "cam", quality_map: np.ndarray | None = MAP, score: float = 80.0) -> Snapshot:
+    picture = jpeg_thumbnail(np.full((360, 640, 3), 128, np.uint8))
+    return Snapshot(source, time.time(), score, picture, quality_map)
+
+
+@contextmanager
+def serving(history: Path, **settings: Any) -> Iterator[tuple[Dashboard, httpx.Client]]:
+    """A dashboard over a history, and a client of it."""
+    if not history.exists():
+        History(HistorySettings(path=history)).close()
+    dashboard = Dashboard(DashboardSettings.model_validate({"port": 0} | settings), history, dict)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{dashboard.port}", timeout=30) as client:
+            yield dashboard, client
+    finally:
+        dashboard.close()
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path) -> Iterator[tuple[Dashboard, httpx.Client]]:
+    with serving(tmp_path / "h.db") as found:
+        yield found
+
+
+Served = tuple[Dashboard, httpx.Client]
+
+
+def test_cameras_come_with_the_worst_first(dashboard: Served) -> None:
+    sink, client = dashboard
+    lost = [status("up", "lost"), reading(source="lost"), replace(status("down", "lost"), wall_time=1_700_000_009.0)]
+    wrong = [status(source="wrong"), reading(source="wrong"), event(source="wrong"), snapshot("wrong")]
+    poor = [status(source="poor"), reading(score=41, source="poor")]
+    good = [status(source="good"), reading(score=81, source="good")]
+    sink.write([*good, *poor, *wrong, *lost], NEVER)
+    found = client.get("/api/cameras").json()
+    assert [camera["source"] for camera in found] == ["lost", "wrong", "poor", "good"]
+    assert (found[0]["state"], found[0]["since"]) == ("down", 1_700_000_009.0)
+    assert [event["kind"] for event in found[1]["events"]] == ["Frozen"]
+    assert found[1]["has_map"] is True
+    assert found[2]["score"] == 41
+    assert found[2]["signals"]["brightness"] == 0.5
+    sink.write([event("cleared", source="wrong"), status("removed", "lost")], NEVER)
+    found = {camera["source"]: camera for camera in client.get("/api/cameras").json()}
+    assert found.keys() == {"wrong", "poor", "good"}
+    assert found["wrong"]["events"] == []
+
+
+def test_pictures_and_maps(dashboard: Served) -> None:
+    sink, client = dashboard
+    sink.write([status(), snapshot("rtsp://h/a b?x=1&y"), snapshot("plain", None)], NEVER)
+    asked = {"source": "rtsp://h/a b?x=1&y"}
+    jpeg = client.get("/api/thumbnail", params=asked)
+    assert jpeg.headers["content-type"] == "image/jpeg"
+    picture = cv2.imdecode(np.frombuffer(jpeg.content, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (180, 320, 3)
+    png = client.get("/api/map", params=asked)
+    overlay = cv2.imdecode(np.frombuffer(png.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert overlay is not None
+    assert overlay.shape == (180, 320, 4)
+    assert overlay[[0, 0, -1, -1], [0, -1, 0, -1], 3].tolist() == [200, 0, 100, 0]
+    assert client.get("/api/thumbnail", params={"source": "plain"}).status_code == 200
+    assert client.get("/api/map", params={"source": "plain"}).status_code == 404
+    assert client.get("/api/thumbnail", params={"source": "cam"}).status_code == 404
+
+
+def test_the_stream_gives_every_message_as_the_sinks_write_it(dashboard: Served) -> None:
+    sink, client = dashboard
+    sent: list[Message] = [status(), reading(), event(), snapshot()]
+    with client.stream("GET", "/api/stream") as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        lines = response.iter_lines()
+        assert "event: hello" in [next(lines) for _ in range(4)]
+        began = time.monotonic()
+        sink.write(sent, NEVER)
+        got = [next(lines) for _ in range(3 * len(sent))]
+        assert time.monotonic() - began < 1
+    assert [line for line in got if line.startswith("event")] == [f"event: {to_json(one)['type']}" for one in sent]
+    data = [json.loads(line.removeprefix("data: ")) for line in got if line.startswith("data")]
+    assert data == [to_json(message) for message in sent]
+
+
+def test_a_listener_that_does_not_read_holds_up_nobody(dashboard: Served) -> None:
+    sink, client = dashboard
+    with socket.create_connection(("127.0.0.1", sink.port)) as mute, client.stream("GET", "/api/stream") as other:
+        mute.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        mute.sendall(b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for(lambda: client.get("/api/health").json()["listeners"] == 2, "both listen")
+        read: list[str] = []
+        reader = threading.Thread(target=lambda: read.extend(_until(other, '"last"')))
+        reader.start()
+        large = replace(event(), evidence={"reason": "x" * 200_000})
+        slowest = 0.0
+        for _ in range(100):
+            began = time.monotonic()
+            sink.write([large], NEVER)
+            slowest = max(slowest, time.monotonic() - began)
+            time.sleep(0.01)
+        wait_for(lambda: (sink.write([event(kind="last")], NEVER), not reader.is_alive())[1], "the other got it all")
+        assert slowest < 1
+        assert client.get("/api/health").json()["lost"] >= 20
+
+
+def _until(response: httpx.Response, text: str) -> Iterator[str]:
+    for line in response.iter_lines():
+        yield line
+        if text in line:
+            return
+
+
+def test_closing_ends_open_streams_at_once_and_frees_the_port(tmp_path: Path) -> None:
+    before = threading.active_count()
+    with serving(tmp_path / "h.db") as (sink, client), client.stream("GET", "/api/stream") as response:
+        lines = response.iter_lines()
+        next(lines)
+        began = time.monotonic()
+        sink.close()
+        assert time.monotonic() - began < 1
+        list(lines)
+    wait_for(lambda: threading.active_count() <= before, "the server's threads are gone")
+    with socket.create_server(("127.0.0.1", sink.port)):
+        pass
+
+
+SAFE = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_every_answer_has_the_security_headers(tmp_path: Path, token: str | None) -> None:
+    with serving(tmp_path / "h.db", token=token) as (_, client):
+        paths = ["/", "/api/cameras", "/api/past", "/static/app.js", "/static/uPlot.js", "/nowhere", "/login"]
+        answers = [client.get(path) for path in paths]
+        assert [answer.status_code for answer in answers] == (
+            [200, 200, 422, 200, 200, 404, 303] if token is None else [401] * 6 + [200]
+        )
+    for answer in answers:
+        assert SAFE.items() <= dict(answer.headers).items(), answer.url
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert "server" not in answer.headers
+
+
+def test_without_the_token_there_is_only_the_login(tmp_path: Path) -> None:
+    with serving(tmp_path / "h.db", host="0.0.0.0", token=TOKEN) as (sink, client):
+        sink.write([status(), snapshot()], NEVER)
+        document = client.get("/openapi.json", headers={"authorization": f"Bearer {TOKEN}"}).json()
+        paths = [*document["paths"], "/", "/openapi.json", "/static/app.js", "/static/uPlot.js", "/docs", "/nowhere"]
+        wrong = [
+            {},
+            {"authorization": "Bearer no"},
+            {"authorization": TOKEN},
+            {"cookie": "dpiqa=no"},
+            {"cookie": "=;,"},
+        ]
+        for path in paths:
+            for headers in wrong:
+                answer = client.get(path, headers=headers, params={"source": "cam", "token": TOKEN})
+                assert (path, answer.status_code) == (path, 401)
+                assert "cam" not in answer.text.replace("camera", "")
+        page = client.get("/", headers={"accept": "text/html"})
+        assert page.status_code == 401
+        assert '<form method="post" action="/login">' in page.text
+        assert client.get("/login.css").status_code == 200
+
+
+def test_the_login_sets_a_cookie_that_is_not_the_token(tmp_path: Path) -> None:
+    with serving(tmp_path / "h.db", host="0.0.0.0", token=TOKEN) as (_, client):
+        refused = client.post("/login", data={"token": "not it"})
+        assert refused.status_code == 401
+        assert "set-cookie" not in refused.headers
+        assert client.post("/login", content=b"token=" + b"x" * 5000).status_code == 413
+        assert client.put("/login").status_code == 405
+        welcome = client.post("/login", data={"token": f" {TOKEN} "})
+        assert (welcome.status_code, welcome.headers["location"]) == (303, "/")
+        cookie = welcome.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert TOKEN not in cookie
+        assert client.get("/api/cameras").status_code == 200
+        kept = {"cookie": cookie.partition(";")[0]}
+        assert "Max-Age=0" in client.post("/logout").headers["set-cookie"]
+    with serving(tmp_path / "h.db", host="0.0.0.0", token=TOKEN) as (_, client):
+        assert client.get("/api/cameras", headers=kept).status_code == 200  # it outlives a restart
+    with serving(tmp_path / "h.db", host="0.0.0.0", token=TOKEN[::-1]) as (_, client):
+        assert client.get("/api/cameras", headers=kept).status_code == 401  # and ends with the token
+
+
+@pytest.mark.parametrize(
+    ("host", "wanted"),
+    [
+        ("localhost:1", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8080", 200),
+        ("cams.example", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example:80", 421),
+    ],
+)
+def test_a_name_rebound_to_this_machine_is_refused(tmp_path: Path, host: str, wanted: int) -> None:
+    with serving(tmp_path / "h.db", hosts=("cams.example",)) as (_, client):
+        assert client.get("/api/cameras", headers={"host": host}).status_code == wanted
+
+
+def test_the_openapi_document_is_valid_and_keeps_its_word(tmp_path: Path) -> None:
+    now = time.time()
+    (name,) = make_history(tmp_path / "h.db", 1, 0.5, now)
+    with serving(tmp_path / "h.db") as (sink, client):
+        sink.write([status(source=name), reading(source=name), event(source=name), snapshot(name)], NEVER)
+        document = client.get("/openapi.json").json()
+        validate(document)
+        seen = set()
+        for path, methods in document["paths"].items():
+            assert methods.keys() == {"get"}
+            if path == "/api/stream":
+                continue
+            answer = client.get(path.replace("{number}", "1"), params={"source": name, "since": now - DAY_S})
+            assert answer.status_code == 200, answer.text
+            ((kind, content),) = methods["get"]["responses"]["200"]["content"].items()
+            assert answer.headers["content-type"] == kind
+            if kind == "application/json":
+                OAS31Validator(content["schema"] | {"components": document["components"]}).validate(answer.json())
+                assert answer.json()
+            seen.add(path)
+        paths = "cameras thumbnail map health curves past events events/{number}/thumbnail"
+        assert seen == {f"/api/{path}" for path in paths.split()}
+        unknown = {method for methods in document["paths"].values() for method in methods} - {"get"}
+        assert not unknown
+        assert client.post("/api/cameras").status_code == 405
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"since": "yesterday"},
+        {"since": 5, "until": 4},
+        {"since": 0, "until": 1e9},
+        {"since": "nan"},
+        {"points": 0},
+        {"points": 10**9},
+        {"limit": -1},
+    ],
+)
+def test_a_strange_question_is_refused(dashboard: Served, asked: dict[str, str | float]) -> None:
+    _, client = dashboard
+    path = "/api/events" if "limit" in asked else "/api/curves"
+    answer = client.get(path, params=asked)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+
+
+def test_a_history_that_breaks_is_told_and_the_live_part_goes_on(dashboard: Served, tmp_path: Path) -> None:
+    sink, client = dashboard
+    (tmp_path / "h.db").write_bytes(b"no database" * 1000)
+    answer = client.get("/api/events")
+    assert answer.status_code == 503
+    assert "the history cannot be read" in answer.json()["detail"]
+    sink.write([status()], NEVER)
+    assert len(client.get("/api/cameras").json()) == 1
+
+
+def test_names_are_data_not_markup(dashboard: Served) -> None:
+    sink, client = dashboard
+    name = "<script>alert(1)</script>'\"\u2028\udcff"
+    sink.write([status(source=name), reading(source=name)], NEVER)
+    (camera,) = client.get("/api/cameras").json()
+    assert camera["source"] == "<script>alert(1)</script>'\"\u2028\\udcff"
+
+
+@pytest.mark.slow
+def test_sixteen_cameras_and_a_week_answer_quickly(tmp_path: Path) -> None:
+    now = time.time()
+    names = make_history(tmp_path / "h.db", 16, 7, now)
+    with serving(tmp_path / "h.db") as (sink, client):
+        sink.write([message for name in names for message in (status(source=name), reading(source=name))], NEVER)
+        took: dict[str, float] = {}
+        for days in (1 / 24, 1, 7):
+            period = {"since": now - days * DAY_S, "until": now}
+            for path in ("/api/curves", "/api/past", "/api/events", "/api/cameras"):
+                began = time.monotonic()
+                answer = client.get(path, params=period | {"source": names[7]})
+                took[f"{path} {days:.2g} days"] = time.monotonic() - began
+                assert answer.status_code == 200
+            assert len(client.get("/api/curves", params=period).json()) == 16
+        week = client.get("/api/past", params={"since": now - 7 * DAY_S, "source": names[7]}).json()
+    print({name: f"{seconds * 1000:.0f} ms" for name, seconds in took.items()})
+    assert 350 < len(week["curve"]["times"]) <= 401
+    assert 350 < len(week["details"]["times"]) <= 401
+    assert min(week["curve"]["score"]) < 55 < max(week["curve"]["score"])
+    assert max(took.values()) < 1.5, took  # a tenth of that where nothing else runs
+
+
+def test_an_address_for_others_demands_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(**section: object) -> DashboardSettings:
+        found = SinkSettings.model_validate({"dashboard": section}).dashboard
+        assert found is not None
+        return found
+
+    for host in ("0.0.0.0", "::", "192.0.2.1", "cams.example"):
+        with pytest.raises(ValidationError, match="can be reached from other machines: set a token"):
+            read(host=host)
+    with pytest.raises(ValidationError, match="at least 16"):
+        read(host="0.0.0.0", token="short")
+    for host in ("127.0.0.1", "::1", "localhost", "127.8.8.8"):
+        assert read(host=host).token is None
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    assert read(host="::", token_file=tmp_path / "token").token == read(token=TOKEN).token
+    with pytest.raises(ValidationError, match="gone: no such file"):
+        read(token_file="gone")
+    monkeypatch.setenv("DPIQA_DASHBOARD_TOKEN", TOKEN)
+    assert SinkSettings.model_validate({"dashboard": ":80"}).dashboard == read(host="0.0.0.0", port=80)
+    assert TOKEN not in repr(read())
+
+
+def test_an_address_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
+    History(HistorySettings(path=tmp_path / "h.db")).close()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            InputError, match=rf"cannot serve the dashboard on 127.0.0.1:{port}, address already in use"
+        ):
+            Dashboard(DashboardSettings(port=port), tmp_path / "h.db", dict)
+    settings = DashboardSettings.model_validate({"host": "no.such.host.invalid", "port": free_port(), "token": TOKEN})
+    with pytest.raises(InputError, match=r"cannot serve the dashboard on no\.such\.host\.invalid"):
+        Dashboard(settings, tmp_path / "h.db", dict)

@@ -1,0 +1,126 @@
+"""The configuration file: what it says, where it is wrong, and that it keeps secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from runtime.errors import InputError
+from runtime.monitor.config import CameraConfig
+from runtime.monitor.config_file import load_config
+from runtime.monitor.redact import redact
+
+GOOD = """\
+model: mine.onnx
+fps: 2
+cameras:
+  - name: door
+    source: rtsp://viewer:${DOOR_PASSWORD}@10.0.0.4/stream
+    fps: 10
+    alarms:
+      frozen: {hold_s: 20}
+  - source: rtsp://viewer:${file:%s}@10.0.0.5/stream?channel=2
+sinks:
+  jsonl: readings.jsonl
+  sqlite: null
+"""
+
+
+def _write(folder: Path, text: str) -> Path:
+    (folder / "cameras.yaml").write_text(text)
+    return folder / "cameras.yaml"
+
+
+def test_a_good_file_is_read_with_its_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOOR_PASSWORD", "hush")
+    (tmp_path / "secret").write_text("quiet\n")
+    config = load_config(_write(tmp_path, GOOD % (tmp_path / "secret")))
+    door, other = config.resolved()
+    assert (door.name, door.fps, door.source) == ("door", 10, "rtsp://viewer:hush@10.0.0.4/stream")
+    assert (other.name, other.fps) == ("rtsp://***@10.0.0.5/stream?channel=2", 2)
+    assert other.source == "rtsp://viewer:quiet@10.0.0.5/stream?channel=2"
+    assert door.alarms.frozen.hold_s == 20
+    assert config.sinks.sqlite is None
+    assert "hush" not in repr(config)
+    assert "quiet" not in repr(config)
+
+
+def test_the_example_is_a_good_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOOR_PASSWORD", "hush")
+    door, yard = load_config(Path(__file__).parents[3] / "examples" / "monitor" / "cameras.yaml").resolved()
+    assert (door.name, door.fps, yard.fps) == ("door", 5, 1)
+    assert not yard.alarms.frozen.enabled
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cameras:\n  - source: a.mp4\n    fps: -1\n", ":3: cameras.0.fps: Input should be greater than 0"),
+        ("cameras:\n  - source: a.mp4\n    frames: 3\n", ":3: cameras.0.frames: Extra inputs are not permitted"),
+        ("cameras:\n  - name: a\n", ":2: cameras.0.source: Field required"),
+        ("fps: 5\nfps: 6\n", ":2: not YAML: 'fps' is there twice"),
+        ("fps: [1\n", ":2: not YAML: "),
+        ("cameras:\n\t- a\n", ":2: not YAML: "),
+        ("- a\n", ": expected fields such as 'cameras:', found list"),
+        ("", ": expected fields such as 'cameras:', found NoneType"),
+        ("fps: .nan\n", ":1: fps: "),
+        ("cameras:\n  - source: a.mp4\n  - source: a.mp4\n", ":1: 2 cameras are called 'a.mp4'"),
+        ("cameras:\n  - source: a://${NO_SUCH}/\n", ":2: cameras.0.source: the environment has no variable NO_SUCH"),
+        ("model: ${file:/no/such}\n", ":1: model: /no/such: No such file or directory"),
+        ("fps: 1\nengine: 3\n", ":2: engine: Input should be a valid string"),
+        ("sinks:\n  mqtt: http://user:hush@h\n", ":2: sinks.mqtt.url: expected an address that begins with mqtt://"),
+        ("fps: &a [*a]\n", ": not YAML: "),
+        ("cameras:\n  - source: 'a\x01b'\n", ": not YAML: "),
+    ],
+)
+def test_a_bad_file_is_told_by_line_and_field(tmp_path: Path, text: str, words: str) -> None:
+    path = _write(tmp_path, text)
+    with pytest.raises(InputError) as told:
+        load_config(path)
+    assert str(told.value).startswith(f"{path}{words}")
+    assert "\n" not in str(told.value)
+    assert "hush" not in str(told.value)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file or directory"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"model: \xe9\n")
+    with pytest.raises(InputError, match="not a text in UTF-8"):
+        load_config(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("rtsp://10.0.0.4:554/a?channel=1&subtype=0", "rtsp://10.0.0.4:554/a?channel=1&subtype=0"),
+        ("rtsp://u:p@ss/w@h/x", "rtsp://***@h/x"),
+        ("http://h/x.m3u8?token=abc&k=1", "http://h/x.m3u8?token=***&k=1"),
+        ("rtsp://h/user=admin_password=x_1_channel=1.sdp", "rtsp://h/user=***"),
+        ("srt://h:9?passphrase=hush&mode=caller", "srt://h:9?passphrase=***&mode=caller"),
+        (
+            "rtspsrc location=rtsp://a:b@h/x user-id=me user-pw='a b' ! fakesink",
+            "rtspsrc location=rtsp://***@h/x user-id=*** user-pw=*** ! fakesink",
+        ),
+        ("http://h/x?password=@1234567&b=2", "http://***&b=2"),
+        ("rtsp://u:p@h/x?token=&b=2", "rtsp://***@h/x?token=***&b=2"),
+        ("clips/user=1.mp4", "clips/user=1.mp4"),
+    ],
+)
+def test_what_a_source_is_called_tells_no_secret(source: str, shown: str) -> None:
+    assert CameraConfig(source=source).label == redact(source) == shown
+
+
+@example(password="@0000000", key="password")
+@given(
+    password=st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=8, max_size=30),
+    key=st.sampled_from(["password", "token", "api_key", "Pwd", "X-Amz-Signature"]),
+)
+def test_no_password_is_ever_shown(password: str, key: str) -> None:
+    if not password.isspace() and " " not in password and "!" not in password and not any(map(str.isspace, password)):
+        assert password not in redact(f"rtsp://viewer:{password}@10.0.0.4/stream")
+    if not any(character in password for character in "&;/?#'\"") and not any(map(str.isspace, password)):
+        assert password not in redact(f"http://h/x?a=1&{key}={password}&b=2")

@@ -1,0 +1,102 @@
+"""Every degradation keeps the picture's form, repeats by seed, and does more the higher its level."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from runtime.errors import InputError
+from runtime.video import read_video
+from train.degradations import CAUSES, DEGRADATIONS, LEVELS
+from train.degrade import at_reference_size
+
+CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"
+
+
+@pytest.fixture(scope="module")
+def photographs() -> list[np.ndarray]:
+    """Three parts of a photograph, 256 pixels high."""
+    whole = next(read_video(str(CLIP))).pixels
+    return [at_reference_size(whole[:, left : left + 1080], 256) for left in (0, 420, 840)]
+
+
+def test_there_are_enough_of_them_and_every_cause_has_one() -> None:
+    assert len(DEGRADATIONS) >= 24
+    assert {fault.cause for fault in DEGRADATIONS.values()} == set(CAUSES)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_a_stronger_level_departs_more_from_the_original(photographs: list[np.ndarray], name: str) -> None:
+    for number, photograph in enumerate(photographs):
+        before, kept = 0.0, photograph.copy()
+        for level in LEVELS:
+            made = DEGRADATIONS[name].apply(photograph, level, np.random.default_rng(number))
+            away = float(np.abs(made.astype(float) - photograph).mean())
+            assert away > before, f"level {level} of {name} on photograph {number}"
+            before = away
+        assert np.array_equal(photograph, kept), "the caller's picture was changed"
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_the_same_seed_gives_the_same_picture(photographs: list[np.ndarray], name: str) -> None:
+    first, again = (DEGRADATIONS[name].apply(photographs[0], 3, np.random.default_rng(5)) for _ in range(2))
+    assert np.array_equal(first, again)
+
+
+@pytest.mark.parametrize("shape", [(33, 47), (1, 1), (5, 200), (64, 65)], ids=str)
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_odd_and_tiny_pictures_keep_their_form(name: str, shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    for level in (LEVELS[0], LEVELS[-1]):
+        made = DEGRADATIONS[name].apply(image, level, np.random.default_rng(1))
+        assert (made.shape, made.dtype) == (image.shape, np.uint8)
+        assert not np.shares_memory(made, image)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_other_levels_and_other_arrays_are_refused(name: str) -> None:
+    fault, rng = DEGRADATIONS[name], np.random.default_rng(0)
+    for level in (0, 6):
+        with pytest.raises(InputError, match=f"{name}: level must be 1 to 5, found {level}"):
+            fault.apply(np.zeros((32, 32, 3), np.uint8), level, rng)
+    for wrong in (np.zeros((32, 32, 3), np.float32), np.zeros((32, 32), np.uint8), np.zeros((0, 3, 3), np.uint8)):
+        with pytest.raises(InputError, match="expected uint8"):
+            fault.apply(wrong, 1, rng)
+
+
+def _sheet(picture: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "train.degrade", "--picture", str(picture), "--out", str(out), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_contact_sheet_has_a_row_a_degradation(photographs: list[np.ndarray], tmp_path: Path) -> None:
+    picture, out = tmp_path / "photograph.png", tmp_path / "sheet.png"
+    cv2.imwrite(str(picture), photographs[0])
+    done = _sheet(picture, out, "--name", "jpeg", "--name", "defocus", "--tile", "64")
+    assert done.returncode == 0, done.stderr
+    sheet = cv2.imread(str(out))
+    assert sheet is not None
+    assert sheet.shape == (2 * (22 + 64), 6 * 64, 3)
+    original, worst = sheet[22:86, :64].astype(float), sheet[22:86, -64:].astype(float)
+    assert np.abs(original - worst).mean() > 2
+
+
+@pytest.mark.parametrize(
+    ("picture", "out", "options", "told"),
+    [
+        ("absent.png", "sheet.png", (), "absent.png: no such file"),
+        ("absent.png", "sheet.jpg", (), "only PNG can be written"),
+        ("absent.png", "sheet.png", ("--name", "rust"), "--name rust: no such degradation, known: "),
+    ],
+)
+def test_a_bad_command_is_one_line(tmp_path: Path, picture: str, out: str, options: tuple[str, ...], told: str) -> None:
+    done = _sheet(tmp_path / picture, tmp_path / out, *options)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,162 @@
+"""Fit a model's scores to the ratings of one's own pictures: `python -m train.calibrate --model FILE --data csv=TABLE`.
+
+The fitted map is monotone, so the order of pictures stays; it becomes nodes of the graph, so every runtime obeys it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import onnx
+import typer
+from onnx import helper, numpy_helper
+from scipy.optimize import lsq_linear
+
+from runtime.command import run
+from runtime.errors import GateError, InputError
+from runtime.spec import ModelSpec, ScoreSpec, TrainedOn
+
+from .contract import load_model, read_contract, save_model
+from .datasets import TERMS, load, parse_source
+from .evaluate import score_samples
+from .metrics import srcc
+
+MIN_PICTURES = 50
+MIN_SRCC = 0.3
+MIN_SPREAD = 1.0
+SPLIT = "calibration"
+_QUANTILES = (0.1, 0.37, 0.63, 0.9)
+_MIN_SLOPE = 0.05
+_STIFFNESS = 0.1
+_FOLDS = 5
+_WORTH_IT = 0.95
+
+
+@dataclass(frozen=True)
+class ScoreMap:
+    """A map of scores, straight between knots: `x` from 0 to 100, `y` strictly increasing, clipped to 0-100."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __call__(self, score: np.ndarray) -> np.ndarray:
+        """Map scores, float `[N]`."""
+        return np.clip(np.interp(score, self.x, self.y), 0, 100)
+
+
+def fit_map(score: np.ndarray, mos: np.ndarray) -> ScoreMap:
+    """The monotone map of scores to MOS, float `[N]` each in 0 to 100, with the least squared error.
+
+    Knots lie at 0, 100 and four quantiles of the scores. A spring between neighbouring slopes keeps the map straight
+    where there are few pictures, and no slope is below 0.05, so that no two scores become one.
+    """
+    x = np.unique(np.concatenate([[0.0], np.quantile(score, _QUANTILES), [100.0]]))
+    widths = np.diff(x)
+    covered = np.clip(score[:, None] - x[:-1], 0, widths)  # [N, K]: how far a score reaches into each piece
+    design = np.column_stack([np.ones_like(score), covered])
+    bend = np.zeros((len(widths) - 1, len(widths) + 1))
+    for row in range(len(bend)):
+        bend[row, row + 1 : row + 3] = 1, -1
+    stiff = _STIFFNESS * np.sqrt(len(score)) * score.std()
+    lower = np.concatenate([[-np.inf], np.full(len(widths), _MIN_SLOPE)])
+    start, *slopes = lsq_linear(
+        np.vstack([design, stiff * bend]), np.concatenate([mos, np.zeros(len(bend))]), (lower, np.inf)
+    ).x
+    return ScoreMap(x, start + np.concatenate([[0.0], np.cumsum(slopes * widths)]))
+
+
+def held_out_error(score: np.ndarray, mos: np.ndarray) -> float:
+    """RMSE in points of maps fitted to four fifths of the pictures on the fifth, over all five."""
+    fold = np.random.default_rng(0).permutation(len(score)) % _FOLDS
+    errors = [fit_map(score[fold != k], mos[fold != k])(score[fold == k]) - mos[fold == k] for k in range(_FOLDS)]
+    return float(np.sqrt(np.mean(np.concatenate(errors) ** 2)))
+
+
+def with_map(model: onnx.ModelProto, mapped: ScoreMap) -> onnx.ModelProto:
+    """A copy whose outputs `score` and, where there is one, `map` go through the map: a sum of ramps, then a clip."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    slopes = np.diff(mapped.y) / np.diff(mapped.x)
+    constants = {
+        "knots": mapped.x[:-1].astype(np.float32),
+        "bends": np.diff(slopes, prepend=0).astype(np.float32),
+        "start": np.array(mapped.y[0], np.float32),
+        "last": np.array([-1], np.int64),
+        "lowest": np.array(0, np.float32),
+        "highest": np.array(100, np.float32),
+    }
+    for name, constant in constants.items():
+        copy.graph.initializer.append(numpy_helper.from_array(constant, f"calibration_{name}"))
+    steps = (("Unsqueeze", "last"), ("Sub", "knots"), ("Relu",), ("Mul", "bends"), ("ReduceSum", "last"),
+             ("Add", "start"), ("Clip", "lowest", "highest"))  # fmt: skip
+    for output in [value.name for value in copy.graph.output if value.name in ("score", "map")]:
+        value = f"{output}_uncalibrated"
+        for node in copy.graph.node:
+            node.output[:] = [value if name == output else name for name in node.output]
+            node.input[:] = [value if name == output else name for name in node.input]
+        for kind, *operands in steps:
+            result = output if kind == "Clip" else f"{output}_calibration_{kind}"
+            node = helper.make_node(kind, [value, *(f"calibration_{name}" for name in operands)], [result], name=result)
+            if kind == "ReduceSum":
+                node.attribute.append(helper.make_attribute("keepdims", 0))
+            copy.graph.node.append(node)
+            value = result
+    return copy
+
+
+def check(score: np.ndarray, mos: np.ndarray) -> None:
+    """Refuse, as InputError, ratings that no monotone map can follow."""
+    for what, values in (("the model's scores", score), ("the ratings", mos)):
+        if values.std() < MIN_SPREAD:
+            raise InputError(f"{what} are almost the same for all pictures, rate good and bad ones")
+    agreement = srcc(score, mos)
+    if agreement < MIN_SRCC:
+        raise InputError(
+            f"the ratings do not rise with the model's scores (SRCC {agreement:.2f}, at least {MIN_SRCC} is needed): "
+            "no monotone map mends that; are low ratings bad pictures?"
+        )
+
+
+def calibrated_spec(spec: ModelSpec, names: list[str], images: int) -> ModelSpec:
+    """The contract of a calibrated model: on whose scale it scores now, without figures on the old scale."""
+    scale = "; ".join(TERMS[name].scale for name in names) + f", through a monotone map fitted to {images} pictures"
+    licence = "; ".join(TERMS[name].licence for name in names)
+    fitted = TrainedOn(name="; ".join(names), split=SPLIT, images=images, licence=licence)
+    changed = {"score": ScoreSpec(scale=scale), "trained_on": (*spec.trained_on, fitted), "evaluated_on": ()}
+    return spec.model_copy(update=changed)
+
+
+def main(
+    model: Annotated[Path, typer.Option(help="The model file (.onnx) to calibrate.")],
+    data: Annotated[list[str], typer.Option(help="NAME=PATH of rated pictures, csv=TABLE for your own.")],
+    out: Annotated[Path, typer.Option(help="The model file to write.")],
+) -> None:
+    """Write a copy of a model whose scores lie on the scale of your own ratings, 50 or more."""
+    graph = load_model(model)
+    spec = read_contract(graph, model)
+    if any(entry.split == SPLIT for entry in spec.trained_on):
+        raise InputError(f"{model}: is calibrated already, take the model that it was made from")
+    sources = [parse_source(text) for text in data]
+    samples = [sample for name, path in sources for sample in load(name, path)]
+    mos = np.array([sample.mos for sample in samples])
+    if len(samples) < MIN_PICTURES:
+        raise InputError(f"{', '.join(data)}: {len(samples)} rated pictures, at least {MIN_PICTURES} are needed")
+    score = score_samples(model, samples, progress=True)
+    check(score, mos)
+    before, after = float(np.sqrt(np.mean((score - mos) ** 2))), held_out_error(score, mos)
+    if after > _WORTH_IT * before:
+        raise GateError(
+            f"{out}: not written, on pictures held out the map would be {after:.2f} points off (RMSE), "
+            f"the model without it is {before:.2f}"
+        )
+    mapped = fit_map(score, mos)
+    save_model(with_map(graph, mapped), calibrated_spec(spec, [name for name, _ in sources], len(samples)), out)
+    knots = ", ".join(f"{x:.0f} to {y:.0f}" for x, y in zip(mapped.x, mapped(mapped.x), strict=True))
+    typer.echo(f"{out}: {before:.1f} points off before, {after:.1f} on held-out pictures after (RMSE); {knots}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,81 @@
+"""The options of a training with made faults, and what they make of data, loss and validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from torch import Tensor, nn
+
+from runtime.errors import InputError
+from runtime.spec import InputSpec
+
+from .datasets import Sample
+from .degradations import CAUSES
+from .fault_check import fault_figures
+from .fault_losses import FaultWeights, MixedLoss
+from .faults import Ladder, Pristine, WithFaults, collect_pristine
+from .frames import RatedFrames
+
+LEAST_MOS = 70.0
+
+Share = Annotated[
+    float, typer.Option("--faults", min=0, max=0.9, help="Share of every batch that is made faults; 0 leaves them out.")
+]
+Folders = Annotated[
+    list[Path] | None, typer.Option("--pristine", help="Folder of good photographs to degrade; several times.")
+]
+LeastMos = Annotated[
+    float, typer.Option("--pristine-mos", min=0, help="Rated training pictures from this MOS on are degraded, too.")
+]
+OrderWeight = Annotated[float, typer.Option(min=0, help="Of: a stronger fault scores lower.")]
+CauseWeight = Annotated[float, typer.Option(min=0, help="Of the causes of faults; 0 trains a student without.")]
+MapWeight = Annotated[float, typer.Option(min=0, help="Of the quality map; 0 trains a student without.")]
+
+
+@dataclass(frozen=True)
+class FaultPlan:
+    """What a student learns from made faults: on which pictures, how much, and with which outputs."""
+
+    share: float
+    weights: FaultWeights
+    pristine: Pristine
+
+    @property
+    def heads(self) -> dict[str, Any]:
+        """The arguments of a Student that has the outputs to learn."""
+        return {"causes": CAUSES if self.weights.causes else (), "map": self.weights.map > 0}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint tells of it."""
+        return {"faults": {"share": self.share, "weights": asdict(self.weights), "pristine": self.pristine.about}}
+
+    def lessons(self, base: RatedFrames) -> WithFaults:
+        """The rated crops with faults beside them."""
+        return WithFaults(base, self.pristine.train, self.share)
+
+    def loss(self, names: tuple[str, ...], rated: Callable[..., Tensor]) -> MixedLoss:
+        """See MixedLoss."""
+        return MixedLoss(names, rated, self.weights)
+
+    def check(self, names: tuple[str, ...], spec: InputSpec) -> Callable[[nn.Module], dict[str, float]]:
+        """What adds the figures on held-out pictures to an epoch's row."""
+        return partial(fault_figures, names=names, ladder=Ladder(self.pristine.val, spec))
+
+
+def plan_faults(
+    share: float, folders: list[Path] | None, least_mos: float, weights: FaultWeights, rated: list[Sample], seed: int
+) -> FaultPlan | None:
+    """The plan that options ask for, None without faults; InputError for options that contradict each other."""
+    if not share:
+        if folders:
+            raise InputError("--pristine: no faults are made without a share of them, add for instance --faults 0.3")
+        return None
+    if weights == FaultWeights(0, 0, 0):
+        raise InputError("every weight of the faults is 0, leave --faults out")
+    return FaultPlan(share, weights, collect_pristine(folders or [], rated, least_mos, seed))

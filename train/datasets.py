@@ -21,6 +21,7 @@ from scipy.io.matlab import MatReadError
 
 from runtime.errors import InputError
 from runtime.pictures import read_picture
+from runtime.sources import expand, is_video
 
 Part = Literal["train", "val", "test"]
 _NAMED = 5
@@ -58,6 +59,16 @@ def load(name: str, root: Path) -> list[Sample]:
     _refuse_bad_scores(name, samples)
     _refuse(name, "absent", [sample.path for sample in samples if not sample.path.is_file()], len(samples))
     return samples
+
+
+def load_unlabelled(folder: Path, option: str = "--unlabelled") -> list[Sample]:
+    """Every picture in a folder (of `option`) and below it, with NaN for MOS; InputError if there is none."""
+    if not folder.is_dir():
+        raise InputError(f"{option} {folder}: no such folder")
+    files = [Path(file) for file in expand(folder) if not is_video(file)]
+    if not files:
+        raise InputError(f"{option} {folder}: no picture in this folder")
+    return [Sample(file, math.nan, str(file)) for file in files]
 
 
 def parse_source(text: str) -> tuple[str, Path]:

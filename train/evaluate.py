@@ -6,9 +6,10 @@ import json
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+import torch
 import typer
 from rich.console import Console
 from rich.progress import track
@@ -21,24 +22,57 @@ from runtime.pictures import read_picture
 from runtime.preprocess import to_input
 from runtime.spec import InputSpec
 
+from .checkpoint import load_checkpoint
 from .datasets import Sample, load, parse_source
 from .frames import RatedFrames
-from .loop import predict
-from .metrics import agreement, bootstrap
+from .loop import answers, predict
+from .metrics import agreement, bootstrap, plcc, srcc
 from .plots import plot_scatter
 from .splits import split as divide
-from .student import load_student
+from .student import Student, load_student
+from .teacher import load_teacher
+
+
+class Judged(NamedTuple):
+    """What a model says of N pictures: score float64 `[N]`; where it gives them, causes by name `[N]` and map means."""
+
+    score: np.ndarray
+    causes: dict[str, np.ndarray]
+    map_mean: np.ndarray | None
 
 
 def score_samples(model: Path, samples: list[Sample], progress: bool = False) -> np.ndarray:
     """Score pictures with a checkpoint (`.pt`) or a model file: float64 `[N]` in 0 to 100."""
+    return judge_samples(model, samples, progress).score
+
+
+def judge_samples(model: Path, samples: list[Sample], progress: bool = False) -> Judged:
+    """Ask a checkpoint (`.pt`) or a model file about pictures."""
     if model.suffix == ".pt":
-        student, about = load_student(model)
-        return predict(student, RatedFrames(samples, InputSpec(**about["input"])))[0]
+        return _ask_checkpoint(model, samples)
     engine = open_engine(model, "onnxruntime")
     pictures = track(samples, f"scoring with {model.name}", disable=not progress)
-    rows = [engine.infer(to_input(read_picture(sample.path), engine.spec.input)[None]).score[0] for sample in pictures]
-    return np.asarray(rows, np.float64)
+    said = [engine.infer(to_input(read_picture(sample.path), engine.spec.input)[None]) for sample in pictures]
+    causes = [one.causes[0] for one in said if one.causes is not None]
+    means = [one.map.mean() for one in said if one.map is not None]
+    return Judged(
+        np.array([one.score[0] for one in said], np.float64),
+        dict(zip(engine.spec.causes, np.transpose(causes), strict=True)) if causes else {},
+        np.array(means, np.float64) if means else None,
+    )
+
+
+def _ask_checkpoint(model: Path, samples: list[Sample]) -> Judged:
+    is_teacher = "teacher" in load_checkpoint(model)[0]
+    trained, about = (load_teacher if is_teacher else load_student)(model)
+    trained.to("cuda" if torch.cuda.is_available() else "cpu")
+    frames = RatedFrames(samples, InputSpec(**about["input"]))
+    if not isinstance(trained, Student):
+        return Judged(predict(trained, frames)[0], {}, None)
+    found = [dict(zip(trained.outputs, outputs, strict=True)) for outputs, _ in answers(trained, frames)]
+    columns = {name: torch.cat([one[name] for one in found]).double().numpy() for name in trained.outputs}
+    causes = dict(zip(trained.causes, columns["causes"].T, strict=True)) if "causes" in columns else {}
+    return Judged(columns["score"], causes, columns["map"].mean((1, 2)) if "map" in columns else None)
 
 
 def tested_part(samples: list[Sample], split: str) -> list[Sample]:
@@ -63,11 +97,24 @@ def subsets(tested: list[Sample], everything: list[Sample]) -> dict[str, list[in
     return {name: positions for name, positions in sorted(named.items()) if 1 < len(positions) < len(tested)}
 
 
-def evaluate(score: np.ndarray, samples: list[Sample], everything: list[Sample]) -> dict[str, Any]:
-    """Agreement with MOS over the tested samples, its 95 % intervals, and the agreement within each subset."""
+def evaluate(judged: Judged, samples: list[Sample], everything: list[Sample]) -> dict[str, Any]:
+    """Agreement with MOS over the tested samples, its 95 % intervals, and the agreement within each subset.
+
+    Of a model that gives more also `causes` (of how many pictures each is the strongest, and their mean MOS) and `map`
+    (agreement of its mean with MOS).
+    """
+    score = judged.score
     mos = np.array([sample.mos for sample in samples])
     result: dict[str, Any] = asdict(agreement(score, mos))
     result["interval_95"] = bootstrap(score, mos)
+    if judged.causes:
+        strongest = np.stack(list(judged.causes.values())).argmax(0)
+        result["causes"] = {
+            name: {"images": int(mine.sum()), "mean_mos": float(mos[mine].mean()) if mine.any() else None}
+            for name, mine in ((name, strongest == place) for place, name in enumerate(judged.causes))
+        }
+    if judged.map_mean is not None:
+        result["map"] = {"srcc": srcc(judged.map_mean, mos), "plcc": plcc(judged.map_mean, mos)}
     parts = subsets(samples, everything)
     return result | {"subsets": {name: asdict(agreement(score[rows], mos[rows])) for name, rows in parts.items()}}
 
@@ -90,11 +137,11 @@ def main(
         samples = tested_part(everything, split)
         if len(samples) < 2:
             raise InputError(f"{name}: {len(samples)} pictures to evaluate, at least two are needed")
-        score = score_samples(model, samples, progress=not as_json)
-        results["data"][name] = evaluate(score, samples, everything)
+        judged = judge_samples(model, samples, progress=not as_json)
+        results["data"][name] = evaluate(judged, samples, everything)
         plots.mkdir(parents=True, exist_ok=True)
         title = f"{model.stem} on {name}, {len(samples)} pictures"
-        plot_scatter(score, np.array([s.mos for s in samples]), title, plots / f"{model.stem}_{name}.png")
+        plot_scatter(judged.score, np.array([s.mos for s in samples]), title, plots / f"{model.stem}_{name}.png")
     if as_json:
         typer.echo(json.dumps(results, indent=2))
     else:
@@ -114,6 +161,11 @@ def _print_tables(results: dict[str, Any]) -> None:
             f"{key.upper()} {low:.3f} to {high:.3f}" for key, (low, high) in interval.items()
         )
         Console().print(table)
+        for cause, found in whole.get("causes", {}).items():
+            if found["images"]:
+                Console().print(f"{cause}: strongest cause of {found['images']}, mean MOS {found['mean_mos']:.1f}")
+        if "map" in whole:
+            Console().print(f"mean of the map against MOS: SRCC {whole['map']['srcc']:.3f}")
 
 
 if __name__ == "__main__":

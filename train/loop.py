@@ -1,4 +1,4 @@
-"""The training loop: one recipe, one function, a checkpoint from which it goes on exactly where it was killed."""
+"""The training loop of student and teacher: one recipe, one function, any number of processes and devices."""
 
 from __future__ import annotations
 
@@ -6,177 +6,253 @@ import ctypes
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from runtime.errors import InputError
 from runtime.files import atomic_write
 
-from .frames import RatedFrames
+from . import processes
+from .checkpoint import Part, Recipe, State
 from .losses import quality_loss
 from .metrics import plcc, srcc
 from .plots import plot_history
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """All numbers that a training run depends on; a resumed run must use the same ones.
+class Frames(Protocol):
+    """A data set of `(frames, *targets)`: uint8 `[H, W, 3]` frames and float targets; `epoch` may change its draws.
 
-    `trunk_lr` is the share of `lr` at which the pretrained trunk learns.
+    `batches(batch, rng)` gives the indices `[steps, batch]` of an epoch.
     """
 
-    epochs: int = 2
-    batch: int = 32
-    crop: int = 256
-    lr: float = 1e-3
-    trunk_lr: float = 0.2
-    weight_decay: float = 1e-2
-    warmup: float = 0.05
-    ema: float = 0.998
-    clip: float = 5.0
-    seed: int = 0
-    bf16: bool = False
+    epoch: int
+
+    def __len__(self) -> int: ...
+    def batches(self, batch: int, rng: np.random.Generator, /) -> np.ndarray: ...  # noqa: D102
+    def __getitem__(self, index: int, /) -> tuple[Tensor, ...]: ...
 
 
+@contextmanager
+def memory_advice(
+    advice: str = "use a smaller --batch or, for a teacher, --accumulate, --gradient-checkpointing or --ema 0",
+) -> Iterator[None]:
+    """Turn running out of memory, on a GPU or not, into an InputError that says what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)):
+            raise
+        raise InputError(f"out of memory: {advice}") from None
+
+
+@memory_advice()
 def fit(
     model: nn.Module,
-    train: RatedFrames,
-    val: RatedFrames,
+    train: Frames,
+    val: Frames,
     recipe: Recipe,
     out: Path,
     about: dict[str, Any],
     save_every: int = 50,
-    loss: Callable[[Tensor, Tensor], Tensor] = quality_loss,
+    loss: Callable[..., Tensor] = quality_loss,
+    check: Callable[[nn.Module], dict[str, float]] = lambda _: {},
 ) -> Path:
     """Train `model`, keep the epoch with the best validation SRCC + PLCC, and return its checkpoint `out/best.pt`.
 
+    `model(frames)` gives a tensor or a tuple of tensors for uint8 frames `[N, H, W, 3]`, and `loss(outputs, *targets)`
+    judges them; validation compares the first output with the first target, as scores `[N]` with MOS, and `check` may
+    add figures of its own to an epoch's row. `model.trunk` learns at its own rate. Over several processes each takes
+    its part of every batch, but the loss sees the outputs of all, since ranking and correlation look at the whole
+    batch: it is the same whatever their number. (With `recipe.accumulate` it looks at one part after the other.)
+
     Goes on from `out/last.pt` when it is there. `about` (the model's configuration and what it is trained on) travels
-    in every checkpoint; `loss` takes float `[N]` scores and MOS. Writes `log.csv`, `history.png` and both checkpoints
-    to `out`, each atomically.
+    in every checkpoint. The main process writes `log.csv`, `history.png` and both checkpoints, each atomically.
     """
     _keep_freed_memory()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device).to(memory_format=torch.channels_last)
-    ema = deepcopy(model).eval().requires_grad_(False)
-    trunk, head = (model.get_submodule(name).parameters() for name in ("trunk", "head"))
-    groups = [{"params": trunk, "share": recipe.trunk_lr}, {"params": head, "share": 1.0}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
-    steps = len(train) // recipe.batch
+    if recipe.precision == "fp16" and not torch.cuda.is_available():
+        raise InputError("half precision (fp16) trains on a GPU only, use bf16 or fp32")
+    accelerator = processes.accelerator(recipe.precision)
+    step = _Step(accelerator, recipe, loss)
+    model.to(accelerator.device).to(memory_format=torch.channels_last)
+    ema = deepcopy(model).eval().requires_grad_(False) if recipe.ema else model
+    optimizer = _optimizer(model, recipe)
+    steps = len(train.batches(recipe.batch, np.random.default_rng(recipe.seed)))
     if steps == 0:
         raise InputError(
             f"{len(train)} training pictures do not fill one batch of {recipe.batch}, use a smaller --batch"
         )
-    state = _State(model, ema, optimizer, recipe, about)
+    parts: dict[str, Part] = {"model": model, "ema": ema, "optimizer": optimizer}
+    if accelerator.scaler:
+        parts["scaler"] = accelerator.scaler
+    state = State(parts, recipe, about)
     if (out / "last.pt").exists():
-        state.load(out / "last.pt", device)
+        state.load(out / "last.pt")
+    parallel, optimizer = accelerator.prepare(model, optimizer)
 
-    with _progress() as progress:
+    with _progress(disable=not accelerator.is_main_process) as progress:
         bar = progress.add_task(
             "training", total=recipe.epochs * steps, completed=state.epoch * steps + state.step, note=""
         )
         while state.epoch < recipe.epochs:
-            order = np.random.default_rng((recipe.seed, state.epoch)).permutation(len(train))
-            batches = order[: steps * recipe.batch].reshape(steps, recipe.batch)[state.step :].tolist()
+            batches = train.batches(recipe.batch, np.random.default_rng((recipe.seed, state.epoch)))[state.step :]
             train.epoch = state.epoch
             model.train()
-            for frames, mos in _loader(train, batch_sampler=batches, prefetch_factor=4):
+            loader = iter(_loader(train, batch_sampler=step.own_parts(batches), prefetch_factor=4))
+            for _ in batches:
                 began = time.perf_counter()
                 done = state.epoch * steps + state.step
-                torch.manual_seed(hash((recipe.seed, done)))
+                torch.manual_seed(hash((recipe.seed, done)) + accelerator.process_index)
                 for group in optimizer.param_groups:
-                    rate = recipe.lr * _schedule(done / (recipe.epochs * steps), recipe.warmup)
-                    group["lr"] = rate * group["share"]
-                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
-                    found = loss(model(frames.to(device)), mos.to(device))
-                if not found.isfinite():
-                    raise InputError(f"the loss is {found:g} in epoch {state.epoch + 1}, train with a smaller --lr")
-                optimizer.zero_grad()
-                found.backward()
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-                optimizer.step()
-                _update(ema, model, min(recipe.ema, (1 + done) / (10 + done)))
+                    group["lr"] = recipe.lr * _schedule(done, steps, recipe) * group["share"]
+                found = step(parallel, optimizer, loader)
+                _require_finite("loss", found, state.epoch, out)
+                if recipe.ema:
+                    _update(ema, model, min(recipe.ema, (1 + done) / (10 + done)))
                 state.step += 1
-                state.loss_sum += found.item()
+                state.loss_sum += found
                 state.seconds += time.perf_counter() - began
-                progress.update(bar, advance=1, note=f"epoch {state.epoch + 1}/{recipe.epochs} loss {found.item():.3f}")
-                if state.step % save_every == 0:
+                progress.update(bar, advance=1, note=f"epoch {state.epoch + 1}/{recipe.epochs} loss {found:.3f}")
+                if state.step % save_every == 0 and accelerator.is_main_process:
                     state.save(out / "last.pt")
-            score, mos = predict(ema, val, recipe.batch)
+            score, mos = _validate(ema, val, step.share, accelerator)
+            _require_finite("sum of validation scores", score.sum(), state.epoch, out)
             row = {"epoch": state.epoch + 1, "loss": state.loss_sum / steps, "val_srcc": srcc(score, mos),
-                   "val_plcc": plcc(score, mos), "train_seconds": round(state.seconds, 1)}  # fmt: skip
-            progress.console.print("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+                   "val_plcc": plcc(score, mos)} | check(ema) | {"train_seconds": round(state.seconds, 1)}  # fmt: skip
             state.end_epoch(row)
+            if not accelerator.is_main_process:
+                continue
+            progress.console.print("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
             with atomic_write(out / "log.csv") as file:
                 pd.DataFrame(state.history).to_csv(file, index=False)
             plot_history(state.history, out / "history.png")
             if max(state.history, key=_selection) is row:
                 state.save(out / "best.pt")
             state.save(out / "last.pt")
+    accelerator.wait_for_everyone()
     return out / "best.pt"
 
 
-@torch.inference_mode()
-def predict(model: nn.Module, frames: RatedFrames, batch: int = 16) -> tuple[np.ndarray, np.ndarray]:
+def predict(model: nn.Module, frames: Frames | Dataset[Any], batch: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """Score whole frames: float `[N]` scores and float `[N]` MOS, in the data set's order."""
+    scores, targets = [np.empty(0)], [np.empty(0)]
+    for (score, *_), (mos, *_) in answers(model, frames, batch):
+        scores.append(score.double().numpy())
+        targets.append(mos.double().numpy())
+    return np.concatenate(scores), np.concatenate(targets)
+
+
+@torch.inference_mode()
+def answers(
+    model: nn.Module, frames: Frames | Dataset[Any], batch: int = 16
+) -> Iterator[tuple[tuple[Tensor, ...], list[Tensor]]]:
+    """All outputs of a model for whole frames, on the CPU, and all targets, batch by batch in the data set's order."""
     model.eval()
     device = next(model.parameters()).device
-    parts = [(model(x.to(device)).cpu(), mos) for x, mos in _loader(frames, batch_size=batch)]
-    score, mos = (torch.cat(column).double().numpy() for column in zip(*parts, strict=True))
+    for pictures, *targets in _loader(frames, batch_size=batch):
+        outputs = model(pictures.to(device))
+        yield tuple(output.cpu() for output in (outputs if isinstance(outputs, tuple) else (outputs,))), targets
+
+
+@dataclass
+class _Step:
+    """One step of the optimizer on one batch, in parts and over all processes."""
+
+    accelerator: Accelerator
+    recipe: Recipe
+    loss: Callable[..., Tensor]
+
+    def __post_init__(self) -> None:
+        self.parts, self.processes = self.recipe.accumulate, self.accelerator.num_processes
+        self.share, rest = divmod(self.recipe.batch, self.parts * self.processes)
+        if rest or self.share * self.processes < 2:
+            raise InputError(
+                f"--batch {self.recipe.batch} does not divide into {self.parts} parts (--accumulate) of at least two "
+                f"pictures over {self.processes} processes"
+            )
+
+    def own_parts(self, batches: np.ndarray) -> list[list[int]]:
+        """Which of the pictures `[steps, batch]` this process takes, part by part."""
+        shares = batches.reshape(-1, self.processes, self.share)
+        return shares[:, self.accelerator.process_index].tolist()
+
+    def __call__(self, model: nn.Module, optimizer: torch.optim.Optimizer, loader: Iterator[list[Tensor]]) -> float:
+        """Learn from the next batch and return its loss; where that or the gradient is not finite, learn nothing."""
+        device, total = self.accelerator.device, 0.0
+        optimizer.zero_grad()
+        for part in range(1, self.parts + 1):
+            frames, *targets = (tensor.to(device) for tensor in next(loader))
+            with nullcontext() if part == self.parts else self.accelerator.no_sync(model):
+                outputs = model(frames)
+                with self.accelerator.autocast():
+                    found = self.loss(self._whole(outputs), *map(self._whole, targets))
+                total += found.item() / self.parts
+                if not math.isfinite(total):
+                    return total
+                # Several processes average their gradients, each of which holds its own pictures' share of the loss.
+                self.accelerator.backward(found * (self.processes / self.parts))
+        norm = self.accelerator.clip_grad_norm_(model.parameters(), self.recipe.clip)
+        if not self.accelerator.scaler and not (norm is None or norm.isfinite()):
+            return math.nan
+        optimizer.step()
+        return total
+
+    def _whole(self, own: Any) -> Any:
+        """The rows of all processes; gradient flows into the own ones."""
+        if self.processes == 1:
+            return own
+        if isinstance(own, tuple):
+            return tuple(map(self._whole, own))
+        rows = list(self.accelerator.gather(own.detach().contiguous()).split(len(own)))  # type: ignore[union-attr]
+        rows[self.accelerator.process_index] = own
+        return torch.cat(rows)
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    trunk = list(model.trunk.parameters())  # type: ignore[union-attr]
+    known = {id(weight) for weight in trunk}
+    others = [weight for weight in model.parameters() if id(weight) not in known]
+    groups = [{"params": trunk, "share": recipe.trunk_lr}, {"params": others, "share": 1.0}]
+    fused = next(model.parameters()).is_cuda  # spares a copy of all weights
+    return torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+
+
+def _validate(model: nn.Module, val: Frames, batch: int, accelerator: Accelerator) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and MOS of all processes' parts of the validation pictures."""
+    own = range(accelerator.process_index, len(val), accelerator.num_processes)
+    found = gather_object([predict(model, Subset(cast("Dataset[Any]", val), own), batch)])
+    score, mos = (np.concatenate(column) for column in zip(*found, strict=True))
     return score, mos
 
 
-class _State:
-    """Everything that must survive a SIGKILL for the rest of the run to be the same."""
-
-    def __init__(
-        self, model: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, about: dict
-    ) -> None:
-        self.parts = {"model": model, "ema": ema, "optimizer": optimizer}
-        self.recipe, self.about = asdict(recipe), about
-        self.epoch = self.step = 0
-        self.loss_sum = self.seconds = 0.0
-        self.history: list[dict[str, float]] = []
-
-    def end_epoch(self, row: dict[str, float]) -> None:
-        self.history.append(row)
-        self.epoch, self.step, self.loss_sum, self.seconds = self.epoch + 1, 0, 0.0, 0.0
-
-    def save(self, path: Path) -> None:
-        whole = {name: part.state_dict() for name, part in self.parts.items()}
-        whole |= {name: value for name, value in vars(self).items() if name != "parts"}
-        temporary = path.with_suffix(".tmp")
-        torch.save(whole, temporary)
-        os.replace(temporary, path)
-
-    def load(self, path: Path, device: torch.device) -> None:
-        whole = torch.load(path, map_location=device, weights_only=True)
-        for name in ("recipe", "about"):
-            if whole[name] != getattr(self, name):
-                raise InputError(
-                    f"{path} was written with another recipe, model or data; choose another --out to start anew"
-                )
-        for name, part in self.parts.items():
-            part.load_state_dict(whole[name])
-        for name in ("epoch", "step", "loss_sum", "seconds", "history"):
-            setattr(self, name, whole[name])
+def _require_finite(what: str, value: float, epoch: int, out: Path) -> None:
+    """Stop a run that diverged before it writes another checkpoint."""
+    if not math.isfinite(value):
+        kept = next((f" ({out / name} is from before)" for name in ("best.pt", "last.pt") if (out / name).exists()), "")
+        raise InputError(f"the {what} is {value:g} in epoch {epoch + 1}{kept}, train with a smaller --lr")
 
 
 def _selection(row: dict[str, float]) -> float:
     return row["val_srcc"] + row["val_plcc"]
 
 
-def _schedule(done: float, warmup: float) -> float:
-    """Linear warm-up, then a half cosine to zero; both `done` and the result are shares of one."""
+def _schedule(step: int, steps: int, recipe: Recipe) -> float:
+    """The share of the learning rate at a step, counted from 0, of a run with so many steps an epoch."""
+    if recipe.milestones:
+        return recipe.decay ** sum(step >= milestone * steps for milestone in recipe.milestones)
+    done, warmup = step / (recipe.epochs * steps), recipe.warmup
     return done / warmup if done < warmup else 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
 
@@ -189,7 +265,7 @@ def _update(ema: nn.Module, model: nn.Module, decay: float) -> None:
             kept.copy_(new)
 
 
-def _loader(frames: RatedFrames, **options: Any) -> DataLoader:
+def _loader(frames: Any, **options: Any) -> DataLoader[Any]:
     return DataLoader(frames, num_workers=min(4, max(1, (os.cpu_count() or 1) // 2)), **options)
 
 
@@ -204,11 +280,15 @@ def _keep_freed_memory() -> None:
     libc.mallopt(mmap_max, 0)
 
 
-def _progress() -> Progress:
+def _progress(disable: bool) -> Progress:
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                    TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
+                    TimeRemainingColumn(), TextColumn("{task.fields[note]}"), disable=disable)  # fmt: skip
 
 
-def bf16_helps() -> bool:
-    """Whether this machine multiplies bfloat16 in hardware; elsewhere PyTorch emulates it, slower than fp32."""
-    return torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+def pick_precision(bf16: bool | None) -> str:
+    """Mixed precision as asked for or, with None, where the machine multiplies bfloat16 in hardware.
+
+    Elsewhere PyTorch emulates it, slower than fp32.
+    """
+    helps = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if (helps if bf16 is None else bf16) else "fp32"

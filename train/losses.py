@@ -32,3 +32,8 @@ def ranking_loss(score: Tensor, mos: Tensor) -> Tensor:
 def quality_loss(score: Tensor, mos: Tensor) -> Tensor:
     """What the student minimises: regression + correlation + ranking, each of the order of one at the start."""
     return regression_loss(score, mos) + correlation_loss(score, mos) + ranking_loss(score, mos)
+
+
+def paper_loss(score: Tensor, mos: Tensor) -> Tensor:
+    """What the teacher with a diffusion prior minimises: regression and margin ranking (DP-IQA, section 3.4)."""
+    return regression_loss(score, mos) + ranking_loss(score, mos)

@@ -1,31 +1,35 @@
 """Fine-tune a student for INT8: `python -m train.qat --checkpoint BEST.pt --data NAME=PATH --out DIR`.
 
-The student with fake quantizers learns to give the scores that it gave before, so that its scores drift as little as
-can be; opinion scores take no part. `python -m export.qat` turns the result into an INT8 model file and judges it.
+The student with fake quantizers learns to give the scores, causes and maps that it gave before, and to see the pooled
+features that it saw before, so that they drift as little as can be; opinion scores take no part. `python -m export.qat`
+turns the result into an INT8 model file and judges it.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from runtime.command import run
 from runtime.errors import InputError
 from runtime.files import atomic_write
 from runtime.spec import InputSpec
 
+from .checkpoint import Recipe
 from .datasets import Sample, check_pictures, load, parse_source
 from .frames import RatedFrames
-from .loop import Recipe, bf16_helps, fit, predict
+from .loop import answers, fit, pick_precision, predict
 from .losses import regression_loss
-from .quantizers import add_quantizers, fold_batch_norms
+from .quantizers import add_quantizers, clip_ranges, fold_batch_norms
 from .splits import merge
 from .splits import split as divide
 from .student import Student, load_student
@@ -33,10 +37,39 @@ from .student import Student, load_student
 MIN_CALIBRATION = 256
 
 
-def scored_by(student: Student, samples: list[Sample], spec: InputSpec) -> list[Sample]:
-    """The same pictures with the student's scores in place of MOS."""
-    scores, _ = predict(student, RatedFrames(samples, spec))
-    return [replace(sample, mos=float(score)) for sample, score in zip(samples, scores, strict=True)]
+class Imitator(Student):
+    """A student that shows its pooled features too: hundreds of numbers a picture to learn from instead of one."""
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """The student's outputs for uint8 RGB frames `[N, H, W, 3]`, and its pooled features `[N, F]`."""
+        levels = self.look(frames)
+        return *self.judge(levels), torch.cat([level.mean((2, 3)) for level in levels], dim=1).float()
+
+
+class ImitatedFrames(RatedFrames):
+    """Whole frames, uint8 RGB `[H, W, 3]`, with what a student answered to them as targets."""
+
+    def __init__(self, samples: list[Sample], spec: InputSpec, imitated: Imitator) -> None:
+        super().__init__(samples, spec)
+        found = [outputs for outputs, _ in answers(imitated, RatedFrames(samples, spec))]
+        self.answers = [torch.cat(column).clone() for column in zip(*found, strict=True)]
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        frame, _ = self.show(index, index)
+        return (frame, *(answer[index] for answer in self.answers))
+
+
+def imitation_loss(outputs: tuple[Tensor, ...], *wanted: Tensor, spread: Tensor, weight: float) -> Tensor:
+    """How far an Imitator's outputs are from those wanted.
+
+    Smooth L1 of the scores; the mean error of causes (0 to 1) and map (0 to 100), each on a scale of ten; `weight`
+    times the squared error of the features in units of their spread `[F]`.
+    """
+    (score, *others, features), (score_wanted, *others_wanted, features_wanted) = outputs, wanted
+    total = regression_loss(score, score_wanted)
+    for found, answer in zip(others, others_wanted, strict=True):
+        total = total + (found - answer).abs().mean() * (10 if answer.ndim == 2 else 0.1)
+    return total + weight * functional.mse_loss(features / spread, features_wanted / spread)
 
 
 def main(
@@ -46,10 +79,14 @@ def main(
     split: Annotated[str, typer.Option(help="official, grouped, ratio:K (K from 0 to 9), leave:SUBSET.")] = "official",
     images: Annotated[int, typer.Option(min=1, help="How many pictures of the training part to learn on.")] = 1000,
     calibrate: Annotated[int, typer.Option(min=1, help="How many of them the first ranges are taken from.")] = 300,
+    percentile: Annotated[
+        float, typer.Option(min=50, max=100, help="Where ranges end; 100 takes the largest value.")
+    ] = 99.9,
     allow_few: Annotated[bool, typer.Option(help="Calibrate on however few pictures.")] = False,
     epochs: Annotated[int, typer.Option(min=1)] = 1,
     batch: Annotated[int, typer.Option(min=2)] = 16,
     lr: Annotated[float, typer.Option(min=0)] = 1e-5,
+    feature_weight: Annotated[float, typer.Option(min=0, help="Of the pooled features beside the scores.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Draws the pictures.")] = Recipe.seed,
     bf16: Annotated[bool | None, typer.Option(help="Mixed precision; by default where the hardware has it.")] = None,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50,
@@ -71,22 +108,29 @@ def main(
     val = random.Random(seed).sample(whole.val, min(images // 10 + 4, len(whole.val)))
     check_pictures("training part", drawn + val, progress=True)
     torch.manual_seed(seed)
-    train_set, val_set = (scored_by(reference, samples, spec) for samples in (drawn, val))
+    imitated = Imitator(**reference.config).eval()
+    imitated.load_state_dict(reference.state_dict())
+    train_set, val_set = (ImitatedFrames(samples, spec, imitated) for samples in (drawn, val))
 
     def show(model: nn.Module) -> None:
-        predict(model, RatedFrames(train_set[:calibrate], spec))
+        predict(model, RatedFrames(drawn[:calibrate], spec))
 
-    student = add_quantizers(fold_batch_norms(reference), show)
-    student.head[0] = nn.Identity()  # no dropout: it would move the scores that are to stay
-    mixed = bf16_helps() if bf16 is None else bf16
-    side = min(spec.height, spec.width)
-    recipe = Recipe(epochs=epochs, batch=batch, crop=side, lr=lr, trunk_lr=1.0, weight_decay=0.0, seed=seed, bf16=mixed)
-    quantized = {"calibrated_on": min(calibrate, len(drawn)), "images": len(drawn), "seed": seed}
+    student = add_quantizers(fold_batch_norms(imitated), show)
+    if percentile < 100:
+        clip_ranges(student, show, percentile)
+    for dropout in (module for module in student.modules() if isinstance(module, nn.Dropout)):
+        dropout.p = 0.0  # it would move the outputs that are to stay
+    recipe = Recipe(epochs=epochs, batch=batch, crop=min(spec.height, spec.width), lr=lr, trunk_lr=1.0,
+                    weight_decay=0.0, seed=seed, precision=pick_precision(bf16))  # fmt: skip
+    learned = sorted(sample.path.name for sample in drawn + val)
+    quantized = {"calibrated_on": min(calibrate, len(drawn)), "percentile": percentile, "images": len(drawn)}
+    quantized |= {"feature_weight": feature_weight, "seed": seed, "learned": learned}
     trained_on = about["trained_on"] + [entry for entry in seen if entry["name"] not in _names(about)]
     about |= {"quantized": quantized, "trained_on": trained_on}
     out.mkdir(parents=True, exist_ok=True)
-    best = fit(student, RatedFrames(train_set, spec), RatedFrames(val_set, spec), recipe, out, about, save_every,
-               loss=regression_loss)  # fmt: skip
+    spread = train_set.answers[-1].std(0).clamp_min(1e-3)
+    loss = partial(imitation_loss, spread=spread, weight=feature_weight)
+    best = fit(student, train_set, val_set, recipe, out, about, save_every, loss)
     with atomic_write(out / "run.json") as file:
         file.write(json.dumps(about | {"start": str(checkpoint), "recipe": asdict(recipe)}, indent=2).encode() + b"\n")
     typer.echo(f"best epoch: {best}; python -m export.qat makes the INT8 model of it")

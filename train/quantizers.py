@@ -18,10 +18,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from runtime.errors import InputError
 
-from .student import Student, load_checkpoint
+from .checkpoint import load_checkpoint
+from .student import Student
 
-# The gates of squeeze-and-excitation and the head do next to no work, and their errors scale whole channels or scores.
-_LEFT_IN_FP32 = ("*.se.*", "head.*")
+# The gates of squeeze-and-excitation and the heads do next to no work; their errors scale whole channels or outputs.
+_LEFT_IN_FP32 = ("*.se.*", "head.*", "cause_head.*", "map_levels.*", "map_head.*")
+_BINS = 4096
 
 
 @torch.no_grad()
@@ -81,12 +83,37 @@ def add_quantizers(student: Student, calibrate: Callable[[nn.Module], None] | No
     return student
 
 
+@torch.no_grad()
+def clip_ranges(student: Student, show: Callable[[nn.Module], None], percentile: float) -> None:
+    """End the ranges of activations, calibrated by the largest value, at a percentile (above 50, up to 100) instead.
+
+    It is that of the magnitudes which every quantized tensor takes on the frames that `show` shows: a network with SiLU
+    has rare values many times as large as all others, which would leave these a few of the 255 steps.
+    """
+    inputs: list[Any] = [module for name, module in student.named_modules() if name.endswith("input_quantizer")]
+    ranges = {quantizer: float(quantizer.amax) for quantizer in inputs if quantizer.amax is not None}
+    counts = {quantizer: torch.zeros(_BINS) for quantizer in ranges}
+
+    def count(quantizer: Any, values: tuple[Tensor]) -> None:
+        magnitudes = values[0].float().abs().clamp(max=ranges[quantizer])
+        counts[quantizer] += torch.histc(magnitudes, _BINS, 0, ranges[quantizer]).cpu()
+
+    hooks = [quantizer.register_forward_pre_hook(count) for quantizer in ranges]
+    show(student)
+    for hook in hooks:
+        hook.remove()
+    for quantizer, largest in ranges.items():
+        shares = counts[quantizer].cumsum(0) / counts[quantizer].sum()
+        place = int(torch.searchsorted(shares, percentile / 100))
+        quantizer.amax = torch.tensor(largest * min(place + 1, _BINS) / _BINS)
+
+
 def load_quantized(checkpoint: Path) -> tuple[Student, dict[str, Any]]:
     """Read a checkpoint of train.qat: the student with its quantizers, ready to score, and what is written about it.
 
     Raises InputError for a file that is not one.
     """
-    about, state = load_checkpoint(checkpoint)
+    about, state = load_checkpoint(checkpoint, "student")
     if "quantized" not in about:
         raise InputError(f"{checkpoint}: not a checkpoint of train.qat; export.onnx and export.int8 take such students")
     student = add_quantizers(fold_batch_norms(Student(**about["student"])))

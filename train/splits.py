@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from runtime.errors import InputError
 
-from .datasets import Sample
+from .datasets import Sample, check_pictures, load, parse_source
 
 VAL_SHARE = 0.1
 
@@ -21,6 +22,30 @@ class Split:
     val: list[Sample] = field(default_factory=list)
     test: list[Sample] = field(default_factory=list)
     dropped: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"train {len(self.train)}  val {len(self.val)}  held out {len(self.test)}  "
+            f"dropped as near-duplicates {self.dropped}"
+        )
+
+
+def load_parts(data: list[str], how: str, seed: int) -> tuple[Split, list[dict[str, Any]]]:
+    """Read, divide and join the data sets `NAME=PATH`; also what a checkpoint tells of them (`trained_on`).
+
+    Every picture of training and validation is decoded once. Raises InputError for broken pictures and for parts of
+    less than four.
+    """
+    parts, trained_on = [], []
+    for name, path in [parse_source(text) for text in data]:
+        part = split(load(name, path), how, seed)
+        check_pictures(name, part.train + part.val, progress=True)
+        parts.append(part)
+        trained_on.append({"name": name, "split": how, "images": len(part.train)})
+    whole = merge(parts)
+    if min(len(whole.train), len(whole.val)) < 4:
+        raise InputError(f"too few pictures: training and validation need at least four each, here {whole}")
+    return whole, trained_on
 
 
 def split(samples: list[Sample], how: str, seed: int = 0) -> Split:

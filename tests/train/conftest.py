@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -35,3 +36,32 @@ def write_rated_set(folder: Path, count: int, side: int = 96) -> Path:
 def rated_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The table of 80 small rated pictures."""
     return write_rated_set(tmp_path_factory.mktemp("rated"), 80)
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The table of 48 smaller pictures: 34 to train, 4 to validate and 10 to test on in `ratio:0`."""
+    return write_rated_set(tmp_path_factory.mktemp("fewer"), 48, side=72)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's cache folder that is empty at first."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Stable Diffusion, in a folder like SD 1.5's."""
+    from tiny_release import write_release  # slow to import
+
+    return write_release(tmp_path_factory.mktemp("release") / "sd15")
+
+
+@pytest.fixture(scope="module")
+def kept_prompts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A user's cache folder for all tests of a module, so that prompts are embedded once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

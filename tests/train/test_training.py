@@ -68,15 +68,15 @@ def test_it_learns_and_leaves_its_log_and_curves(trained: Path) -> None:
 def test_killed_run_goes_on_to_the_same_weights(rated_set: Path, trained: Path, tmp_path: Path) -> None:
     command = [*_command(rated_set, tmp_path, "--epochs", "3"), "--save-every", "2"]
     for kills in range(2):
-        victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         seen = (tmp_path / "last.pt").stat().st_mtime_ns if kills else 0
         deadline = time.monotonic() + 120
         while not (tmp_path / "last.pt").exists() or (tmp_path / "last.pt").stat().st_mtime_ns == seen:
-            assert victim.poll() is None, "finished before it could be killed"
+            assert victim.poll() is None, victim.communicate()[1]
             assert time.monotonic() < deadline
             time.sleep(0.02)
         os.kill(victim.pid, signal.SIGKILL)
-        victim.wait()
+        victim.communicate()
         saved = torch.load(tmp_path / "last.pt", weights_only=True)
         assert saved["epoch"] < 3
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -1,0 +1,93 @@
+"""Fill the tables of docs/results.md from the CSV files beside this script: `python benchmarks/results.py`.
+
+A table stands between `<!-- table FILE.csv -->` and `<!-- end -->`; what is written around it stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from runtime.command import run
+from runtime.errors import InputError
+from runtime.files import atomic_write
+
+_HERE = Path(__file__).parent
+_BLOCK = re.compile(r"(<!-- table (\S+\.csv) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MEASURES = ["biq2021_srcc", "biq2021_plcc", "clive_srcc", "clive_plcc"]
+
+
+def main(
+    page: Annotated[Path, typer.Option(help="The page to fill.")] = _HERE.parent / "docs" / "results.md",
+    folder: Annotated[Path, typer.Option(help="Where the CSV files lie.")] = _HERE,
+) -> None:
+    """Write the page with its tables as the CSV files have them now."""
+    text = page.read_text()
+    if not _BLOCK.search(text):
+        raise InputError(f"{page}: has no table to fill, expected <!-- table FILE.csv --> and <!-- end -->")
+    filled = _BLOCK.sub(lambda block: block[1] + _table(folder / block[2]) + block[3], text)
+    with atomic_write(page) as file:
+        file.write(filled.encode())
+
+
+def distillation(rows: pd.DataFrame) -> list[str]:
+    """What benchmarks/distillation.py measured, a table for each setting of it."""
+    settings = rows.groupby(["student", "steps", "batch", "size", "crop", "teacher"], sort=False)
+    return [line for _, setting in settings for line in [*_comparison(setting), ""]][:-1]
+
+
+def _comparison(rows: pd.DataFrame) -> list[str]:
+    """Means over the seeds, and the gain over labels alone seed by seed."""
+    lines = [
+        "| | seeds | BIQ2021 SRCC / PLCC | gain | CLIVE SRCC / PLCC | gain |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    base = rows[rows["condition"] == "labels"].set_index("seed")
+    for condition, group in rows.groupby("condition", sort=False):
+        mean, trained = group[_MEASURES].mean(), group["train_seconds"].notna().all()
+        cells = [str(condition), str(len(group)) if trained else ""]
+        for data in ("biq2021", "clive"):
+            gain = (group.set_index("seed")[f"{data}_srcc"] - base[f"{data}_srcc"]).dropna()
+            cells.append(f"{mean[f'{data}_srcc']:.3f} / {mean[f'{data}_plcc']:.3f}")
+            compared = trained and condition != "labels" and len(gain)
+            cells.append(f"{gain.mean():+.3f} ({gain.min():+.3f} to {gain.max():+.3f})" if compared else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    first, minutes = rows.iloc[0], rows["train_seconds"].mean() / 60
+    return [*lines, "", f"Student {first['student']}, {first['steps']} steps of {first['batch']} pictures, input "
+            f"{first['size']}, crops {first['crop']} pixels; {minutes:.1f} minutes a run on {first['hardware']}. Gain: "
+            "of SRCC over labels alone with the same seed, its mean and range."]  # fmt: skip
+
+
+def protocol(rows: pd.DataFrame) -> list[str]:
+    """What train.protocol measured: medians over the divisions."""
+    lines = ["| | divisions | median SRCC | range | median PLCC | range |", "| --- | --- | --- | --- | --- | --- |"]
+    for model, group in rows.groupby("model", sort=False):
+        cells = [str(model), str(len(group))]
+        for measure in ("srcc", "plcc"):
+            low, middle, high = group[measure].quantile([0, 0.5, 1])
+            cells += [f"{middle:.3f}", f"{low:.3f} to {high:.3f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    first = rows.iloc[0]
+    return [*lines, "", f"Options `{first['options']}`, on {first['hardware']}."]
+
+
+_FORMATS: dict[str, Callable[[pd.DataFrame], list[str]]] = {"condition": distillation, "division": protocol}
+
+
+def _table(file: Path) -> str:
+    if not file.exists():
+        return f"Not run yet: there is no {file.name}.\n"
+    rows = pd.read_csv(file)
+    known = next((form for column, form in _FORMATS.items() if column in rows), None)
+    if known is None:
+        raise InputError(f"{file}: a table of no known kind, expected a column {' or '.join(_FORMATS)}")
+    return "\n".join(known(rows)) + "\n"
+
+
+if __name__ == "__main__":
+    run(main)

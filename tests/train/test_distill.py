@@ -1,0 +1,347 @@
+"""From a teacher to its cache to a student: real models of a few thousand parameters, real files, real processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from export.onnx import export_student, parity_error
+from runtime.errors import InputError
+from runtime.spec import InputSpec
+from train import distill, protocol, student, teacher, teacher_cache
+from train.cache import TeacherCache
+from train.datasets import load
+from train.degradations import DEGRADATIONS
+from train.distill import Weights, distillation_loss
+from train.frames import View
+from train.lessons import Lessons, collect, region
+from train.losses import quality_loss
+from train.student import PRESETS, Student, load_student
+
+SPLIT = "ratio:0"
+
+
+@pytest.fixture(scope="module")
+def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a tiny teacher that knows nothing, but says something else of every picture."""
+    torch.manual_seed(0)
+    tiny = teacher.build_teacher("test_efficientnet", 96, 8)
+    for weight in tiny.decoder.parameters():
+        (nn.init.kaiming_normal_ if weight.ndim > 1 else nn.init.zeros_)(weight)
+    tiny.decoder.get_parameter("to_score.4.weight").data *= 10
+    about = {"teacher": tiny.config, "input": tiny.input.model_dump(),
+             "trained_on": [{"name": "csv", "split": SPLIT, "images": 57}]}  # fmt: skip
+    file = tmp_path_factory.mktemp("teacher") / "best.pt"
+    torch.save({"about": about, "ema": tiny.state_dict()}, file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory, rated_set: Path) -> Path:
+    """A folder `more` of 20 pictures and copies of all rated ones, test pictures among them."""
+    folder = shutil.copytree(rated_set.parent, tmp_path_factory.mktemp("unlabelled") / "more")
+    _write_pictures(folder / "new", 20)
+    return folder
+
+
+def _write_pictures(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(9)
+    for number in range(count):
+        cv2.imwrite(str(folder / f"{number}.png"), rng.integers(0, 256, (40, 50, 3), np.uint8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(teacher_file: Path, rated_set: Path, unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cached") / "cache"
+    teacher_cache.main(teacher_file, [f"csv={rated_set}"], out, [unlabelled], SPLIT, batch=8)
+    return out
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny_preset() -> None:
+    PRESETS["tiny"] = ("test_efficientnet", 96)
+
+
+def _distill(cache: Path, table: Path, out: Path, unlabelled: Path | None, **options: object) -> Path:
+    small = {"preset": "tiny", "crop": 64, "batch": 8, "pretrained": False, "bf16": False, "epochs": 1} | options
+    distill.main(cache, [f"csv={table}"], out, [unlabelled] if unlabelled else None, **small)  # type: ignore[arg-type]
+    return out / "best.pt"
+
+
+def test_no_test_picture_gets_into_the_cache(cache: Path, rated_set: Path) -> None:
+    index = TeacherCache(cache).index
+    held_out = {sample.path.name for sample in teacher_cache.divide(load("csv", rated_set), SPLIT).test}
+    assert len(held_out) == 16
+    assert not held_out & set(index["image"][index["source"] == "csv"])
+    assert index["part"].value_counts().to_dict() == {"train": 57, "unlabelled": 20, "val": 7}
+    assert index["sha256"].is_unique
+
+
+def test_a_killed_cache_goes_on_with_nothing_lost_or_doubled(
+    cache: Path, teacher_file: Path, rated_set: Path, unlabelled: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "cache"
+    command = [sys.executable, "-m", "train.teacher_cache", "--teacher", str(teacher_file), "--data",
+               f"csv={rated_set}", "--unlabelled", str(unlabelled), "--split", SPLIT, "--batch", "1"]  # fmt: skip
+    victim = subprocess.Popen([*command, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not out.exists() or len(TeacherCache(out).missing()) == 84:
+        assert victim.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.wait()
+    half = TeacherCache(out)
+    done = np.flatnonzero(np.isfinite(half.scores))
+    assert 0 < len(done) < 84
+    teacher_cache.main(teacher_file, [f"csv={rated_set}"], out, [unlabelled], SPLIT, batch=8)
+    whole, straight = TeacherCache(out), TeacherCache(cache)
+    assert len(whole.missing()) == 0
+    assert np.array_equal(whole.scores[done], half.scores[done])
+    assert np.allclose(whole.scores, straight.scores, atol=1e-2)
+    assert all(np.allclose(whole.map(row), straight.map(row), rtol=1e-2, atol=1e-3) for row in range(84))
+    assert whole.index.equals(straight.index)
+
+
+def test_the_cache_holds_what_the_teacher_says(cache: Path, teacher_file: Path, rated_set: Path) -> None:
+    cached, (model, _) = TeacherCache(cache), teacher.load_teacher(teacher_file)
+    row = 5
+    picture = rated_set.parent / cached.index["image"][row]
+    sample = next(sample for sample in load("csv", rated_set) if sample.path == picture)
+    frame, _ = teacher_cache.RatedFrames([sample], model.input)[0]
+    with torch.inference_mode():
+        score, quality = model(frame[None])
+    assert abs(float(score[0]) - cached.scores[row]) < 1e-2
+    assert cached.scores.std() > 1
+    assert np.allclose(quality[0], cached.map(row), rtol=1e-3, atol=1e-4)
+
+
+def test_another_teacher_and_other_data_do_not_go_on_with_a_cache(
+    cache: Path, teacher_file: Path, rated_set: Path, unlabelled: Path, tmp_path: Path
+) -> None:
+    whole = torch.load(teacher_file, weights_only=True)
+    whole["ema"]["decoder.to_score.0.bias"] += 1
+    torch.save(whole, tmp_path / "other.pt")
+    data = [f"csv={rated_set}"]
+    with pytest.raises(InputError, match="a cache of another teacher"):
+        teacher_cache.main(tmp_path / "other.pt", data, cache, [unlabelled], SPLIT)
+    with pytest.raises(InputError, match="a cache of another data"):
+        teacher_cache.main(teacher_file, data, cache, None, SPLIT)
+    with pytest.raises(InputError, match="learned on csv with --split ratio:0, give the same here"):
+        teacher_cache.main(teacher_file, data, cache, None, "ratio:1")
+
+
+def test_sources_that_could_not_be_told_apart_or_add_nothing_are_refused(
+    teacher_file: Path, rated_set: Path, tmp_path: Path
+) -> None:
+    data = f"csv={rated_set}"
+    with pytest.raises(InputError, match="two sources are called 'csv'"):
+        teacher_cache.main(teacher_file, [data, data], tmp_path / "cache", None, SPLIT)
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    shutil.copy(rated_set.parent / "3.png", copies)
+    with pytest.raises(InputError, match="every picture in it is one of the rated data sets'"):
+        teacher_cache.main(teacher_file, [data], tmp_path / "cache", [copies], SPLIT)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_student_learns_from_labels_and_teacher_and_is_a_plain_student(
+    cache: Path, rated_set: Path, unlabelled: Path, tmp_path: Path
+) -> None:
+    best = _distill(cache, rated_set, tmp_path / "run", unlabelled, epochs=3)
+    losses = [float(line.split(",")[1]) for line in (best.parent / "log.csv").read_text().splitlines()[1:]]
+    assert losses[-1] < 0.9 * losses[0]
+    found, about = load_student(best)
+    assert set(found.state_dict()) == set(Student("test_efficientnet").state_dict())
+    assert about["trained_on"] == [{"name": "csv", "split": SPLIT, "images": 57}]
+    assert about["distilled_from"]["unlabelled"] == 20
+    export_student(found, InputSpec(**about["input"]), tmp_path / "student.onnx")
+    frames = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    assert parity_error(found, tmp_path / "student.onnx", frames) < 0.05
+
+
+def test_a_student_learns_faults_from_the_same_lessons(
+    cache: Path, rated_set: Path, unlabelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in set(DEGRADATIONS) - {"defocus", "colour_cast"}:
+        monkeypatch.delitem(DEGRADATIONS, name)
+    best = _distill(cache, rated_set, tmp_path / "run", unlabelled, faults=0.4, pristine_mos=50, batch=16, steps=2)
+    found, about = load_student(best)
+    assert found.outputs == ("score", "causes", "map")
+    assert about["faults"]["pristine"][0]["name"] == "best rated"
+    header, row = (line.split(",") for line in (best.parent / "log.csv").read_text().splitlines())
+    assert np.isfinite(float(row[header.index("loss")]))
+    assert {"val_order", "val_cause", "val_map"} < set(header)
+
+
+def test_a_run_does_not_go_on_with_other_weights(cache: Path, rated_set: Path, tmp_path: Path) -> None:
+    _distill(cache, rated_set, tmp_path, None, steps=1)
+    with pytest.raises(InputError, match="another recipe, model or data"):
+        _distill(cache, rated_set, tmp_path, None, steps=1, map_weight=0.5)
+
+
+def test_bad_requests_are_one_line_and_write_nothing(
+    cache: Path, rated_set: Path, unlabelled: Path, tmp_path: Path
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    with pytest.raises(InputError, match="unknown preset 'lite9', known: paper, lite0"):
+        _distill(cache, rated_set, run, None, preset="lite9")
+    with pytest.raises(InputError, match="--crop 128 is larger than --size 96"):
+        _distill(cache, rated_set, run, None, crop=128)
+    with pytest.raises(InputError, match="nothing to learn"):
+        _distill(cache, rated_set, run, None, score_weight=0, teacher_weight=0, map_weight=0, ranking_weight=0)
+    with pytest.raises(InputError, match="holds no pictures of 'other', its sources: csv, more"):
+        _distill(cache, rated_set, run, _write_pictures(other, 3))
+    half = shutil.copytree(cache, tmp_path / "half")
+    scores = np.load(half / "scores.npy")
+    scores[5:] = np.nan
+    np.save(half / "scores.npy", scores)
+    with pytest.raises(InputError, match=r"79 of 84 pictures have no score yet, run train\.teacher_cache again"):
+        _distill(half, rated_set, run, None)
+    assert not run.exists()
+
+
+def test_a_cache_of_other_pictures_is_refused_by_name(cache: Path, rated_set: Path, tmp_path: Path) -> None:
+    shutil.copytree(rated_set.parent, tmp_path / "rated")
+    table, names = tmp_path / "rated" / "scores.csv", TeacherCache(cache).index["image"].tolist()
+    shutil.copy(tmp_path / "rated" / names[1], tmp_path / "rated" / names[0])
+    with pytest.raises(InputError, match=f"other data, 1 pictures of csv changed since: {names[0]}"):
+        _distill(cache, table, tmp_path / "run", None)
+    table.write_text(
+        "".join(line for line in table.read_text().splitlines(True) if not line.startswith(names[2] + ","))
+    )
+    with pytest.raises(InputError, match=f"other data, 1 of its 64 pictures of csv .*: {names[2]}"):
+        _distill(cache, table, tmp_path / "run", None)
+
+
+def test_every_picture_is_drawn_as_often_as_the_others(cache: Path, rated_set: Path, unlabelled: Path) -> None:
+    opened = TeacherCache(cache)
+    samples, rows, val = collect(opened, [("csv", rated_set)], [unlabelled])
+    assert (len(samples), len(val)) == (77, 7)
+    assert sum(np.isnan([sample.mos for sample in samples])) == 20
+    lessons = Lessons(samples, rows, opened, InputSpec(height=96, width=96), crop=64, length=100)
+    taught = []
+    for lessons.epoch in range(3):
+        taught += [round(float(lessons[index][2]), 5) for index in range(100)]
+    each = {round(float(score), 5) for score in opened.scores[rows]}
+    counts = [taught.count(score) for score in each]
+    assert len(each) == 77
+    assert set(counts) == {3, 4}
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_crop_is_taught_the_map_where_it_lies(mirrored: bool) -> None:
+    y, x = torch.meshgrid((torch.arange(64) + 0.5) / 64, (torch.arange(64) + 0.5) / 64, indexing="ij")
+    spec = InputSpec(height=96, width=128)
+    shown = region(torch.stack([y, x]), View(24, 32, mirrored), 48, spec)
+    assert shown.shape == (2, 32, 24)
+    down = (24 + 48 * (torch.arange(32) + 0.5) / 32) / 96
+    across = (32 + 48 * (torch.arange(24) + 0.5) / 24) / 128
+    assert torch.allclose(shown[0], down[:, None].expand(32, 24), atol=1e-5)
+    assert torch.allclose(shown[1], (across.flip(0) if mirrored else across).expand(32, 24), atol=1e-5)
+
+
+def test_with_labels_alone_the_loss_is_the_one_of_training_on_mos() -> None:
+    torch.manual_seed(0)
+    score, mos, taught = (100 * torch.rand(8) for _ in range(3))
+    maps = torch.randn(8, 8, 5, 5)
+    drawn = torch.randn(8, 8, 10, 10)
+    found = distillation_loss((score, drawn), mos, taught, maps, Weights(teacher=0, map=0))
+    assert torch.isclose(found, quality_loss(score, mos))
+
+
+def test_pictures_without_mos_are_taught_by_the_teacher_alone() -> None:
+    torch.manual_seed(0)
+    mos, taught = 100 * torch.rand(6), 100 * torch.rand(6)
+    mos[3:] = torch.nan
+    score = (100 * torch.rand(6)).requires_grad_()
+    drawn, maps = torch.randn(6, 8, 4, 4, requires_grad=True), torch.randn(6, 8, 4, 4)
+    distillation_loss((score, drawn), mos, taught, maps, Weights(teacher=0, map=0, ranking=0)).backward()
+    assert score.grad is not None
+    assert (score.grad[:3] != 0).all()
+    assert (score.grad[3:] == 0).all()
+    found = distillation_loss((score, drawn), mos * torch.nan, taught, maps, Weights(ranking=0))
+    assert torch.isclose(found, distill._score_loss(score, taught) + functional.smooth_l1_loss(drawn, maps))
+    ranked = distillation_loss((taught, maps), mos * torch.nan, taught, maps, Weights())
+    assert ranked < 0.25 * distillation_loss((taught.flip(0), maps), mos * torch.nan, taught, maps, Weights())
+
+
+def test_imagenet_weights_that_only_a_hub_has_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="no ImageNet weights for mobilenetv4_conv_small: timm's hub cannot"):
+        Student(PRESETS["mobilenetv4"][0]).load_imagenet()
+
+
+@pytest.fixture(scope="module")
+def student_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a tiny student of another data set."""
+    torch.manual_seed(0)
+    tiny = Student("test_efficientnet")
+    about = {"student": tiny.config, "input": InputSpec(height=96, width=96).model_dump(),
+             "trained_on": [{"name": "biq2021", "split": "official", "images": 9}]}  # fmt: skip
+    file = tmp_path_factory.mktemp("student") / "best.pt"
+    torch.save({"about": about, "ema": tiny.state_dict()}, file)
+    return file
+
+
+def test_training_starts_from_a_student_that_is_there(student_file: Path, rated_set: Path, tmp_path: Path) -> None:
+    options = {"start": student_file, "crop": 64, "batch": 16, "epochs": 1, "lr": 0.0, "bf16": False}
+    student.main([f"csv={rated_set}"], tmp_path / "run", SPLIT, **options)  # type: ignore[arg-type]
+    begun, _ = load_student(student_file)
+    ended, about = load_student(tmp_path / "run" / "best.pt")
+    assert [entry["name"] for entry in about["trained_on"]] == ["biq2021", "csv"]
+    assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), ended.parameters(), strict=True))
+    with pytest.raises(InputError, match="a student with test_efficientnet, not --arch resnet18"):
+        student.main([f"csv={rated_set}"], tmp_path / "run", SPLIT, arch="resnet18", start=student_file)
+
+
+def test_training_starts_from_a_teacher_that_is_there(teacher_file: Path, rated_set: Path, tmp_path: Path) -> None:
+    options = {"start": teacher_file, "batch": 16, "epochs": 1, "lr": 0.0, "precision": "fp32"}
+    teacher.main([f"csv={rated_set}"], tmp_path, split=SPLIT, **options)  # type: ignore[arg-type]
+    begun, ended = (teacher.load_teacher(file)[0] for file in (teacher_file, tmp_path / "best.pt"))
+    assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), ended.parameters(), strict=True))
+    with pytest.raises(InputError, match="--prior or --start"):
+        teacher.main([f"csv={rated_set}"], tmp_path)
+    with pytest.raises(InputError, match="brings its own --prior"):
+        teacher.main([f"csv={rated_set}"], tmp_path, prior="vit-s", start=teacher_file)
+
+
+@pytest.mark.slow
+def test_the_protocol_fine_tunes_and_tests_every_division(
+    student_file: Path,
+    rated_set: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(protocol, "DIVISIONS", 2)
+    options = ["--epochs", "1", "--crop", "64", "--batch", "16", "--no-bf16"]
+    data = f"csv={rated_set}"
+    protocol.main(student_file, data, tmp_path, options)
+    rows = (tmp_path / "protocol.csv").read_text().splitlines()
+    assert len(rows) == 3
+    first, second = (float(row.split(",")[2]) for row in rows[1:])
+    assert "median of 2 divisions of csv: SRCC" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "ratio-0")  # a division that is in the table is not run again
+    protocol.main(student_file, data, tmp_path, options)
+    assert f"SRCC {(first + second) / 2:.3f}" in capsys.readouterr().out
+    assert not (tmp_path / "ratio-0").exists()
+    with pytest.raises(InputError, match="with other options; choose another --out"):
+        protocol.main(student_file, data, tmp_path, ["--epochs", "2"])
+    with pytest.raises(InputError, match="has learned on biq2021 already"):
+        protocol.main(student_file, "biq2021=/nowhere", tmp_path / "other", options)

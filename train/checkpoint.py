@@ -1,0 +1,110 @@
+"""What a training run keeps on disk: enough to go on exactly where it was killed, and to rebuild the trained model."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from runtime.errors import InputError
+
+
+class Part(Protocol):
+    """A model, an optimizer or a gradient scaler."""
+
+    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+    def load_state_dict(self, state_dict: Any) -> Any: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All numbers that a training run depends on; a resumed run must use the same ones.
+
+    `batch` counts the pictures of one step over all processes and all `accumulate` parts of it. `trunk_lr` is the share
+    of `lr` at which the pretrained trunk learns. With `milestones` (epochs) the rate is multiplied by `decay` at each;
+    without, it warms up and falls along a cosine. `ema` 0 keeps no averaged weights. `precision`: fp32, bf16 or fp16.
+    """
+
+    epochs: int = 2
+    batch: int = 32
+    crop: int = 256
+    lr: float = 1e-3
+    trunk_lr: float = 0.2
+    weight_decay: float = 1e-2
+    warmup: float = 0.05
+    ema: float = 0.998
+    clip: float = 5.0
+    seed: int = 0
+    precision: str = "fp32"
+    accumulate: int = 1
+    milestones: tuple[int, ...] = ()
+    decay: float = 0.1
+
+
+class State:
+    """Everything that must survive a SIGKILL for the rest of the run to be the same."""
+
+    def __init__(self, parts: dict[str, Part], recipe: Recipe, about: dict[str, Any]) -> None:
+        self.parts = parts
+        self.recipe, self.about = asdict(recipe), about
+        self.epoch = self.step = 0
+        self.loss_sum = self.seconds = 0.0
+        self.history: list[dict[str, float]] = []
+
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """Enter an epoch's figures and begin the next one."""
+        self.history.append(row)
+        self.epoch, self.step, self.loss_sum, self.seconds = self.epoch + 1, 0, 0.0, 0.0
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        whole = {name: part.state_dict() for name, part in self.parts.items()}
+        whole |= {name: value for name, value in vars(self).items() if name != "parts"}
+        temporary = path.with_suffix(".tmp")
+        torch.save(whole, temporary)
+        os.replace(temporary, path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint; InputError where another recipe, model or data wrote it."""
+        whole = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        for name in ("recipe", "about"):
+            if whole[name] != getattr(self, name):
+                raise InputError(
+                    f"{path} was written with another recipe, model or data; choose another --out to start anew"
+                )
+        for name, part in self.parts.items():
+            part.load_state_dict(whole[name])
+        for name in ("epoch", "step", "loss_sum", "seconds", "history"):
+            setattr(self, name, whole[name])
+
+
+def load_checkpoint(checkpoint: Path, kind: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What is written about a trained model, and its averaged weights.
+
+    Raises InputError for other files and, with `kind` (student, teacher), for other models.
+    """
+    try:
+        whole = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        about, weights = whole["about"], whole["ema"]
+    except FileNotFoundError:
+        raise InputError(f"{checkpoint}: no such file") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError):
+        raise InputError(f"{checkpoint}: not a checkpoint of a training run") from None
+    if kind and kind not in about:
+        raise InputError(f"{checkpoint}: not a checkpoint of train.{kind}")
+    return about, weights
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 of a model's weights by name, whatever file they came from."""
+    whole = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        whole.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()

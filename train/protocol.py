@@ -1,0 +1,70 @@
+"""The field's protocol for small sets: `python -m train.protocol --start CHECKPOINT --data clive=PATH --out DIR`.
+
+Fine-tunes a student or a teacher on each of ten seeded 80/20 divisions, tests every one on its fifth, and tells the
+medians (DP-IQA, section 4.1). Options after `--` go to train.student or train.teacher: `-- --epochs 10 --lr 1e-4`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+
+from runtime.command import run
+from runtime.errors import InputError
+from runtime.files import atomic_write
+
+from .cache import digests
+from .checkpoint import load_checkpoint
+from .datasets import load, parse_source
+from .evaluate import score_samples
+from .metrics import agreement
+from .record import hardware
+from .splits import split as divide
+
+DIVISIONS = 10
+
+
+def main(
+    start: Annotated[Path, typer.Option(help="best.pt of a student or a teacher that has not seen this data set.")],
+    data: Annotated[str, typer.Option(help="NAME=PATH of a rated data set.")],
+    out: Annotated[Path, typer.Option(help="Folder for the runs and for protocol.csv; what is done there is kept.")],
+    options: Annotated[list[str] | None, typer.Argument(help="Options of the training command, after `--`.")] = None,
+) -> None:
+    """Fine-tune and test ten times, and print the median SRCC and PLCC."""
+    about, _ = load_checkpoint(start)
+    name, path = parse_source(data)
+    if name in {entry["name"] for entry in about["trained_on"]}:
+        raise InputError(f"{start}: has learned on {name} already, its test pictures are not new to it")
+    samples = load(name, path)
+    command = [sys.executable, "-m", "train.teacher" if "teacher" in about else "train.student", "--start", str(start),
+               "--data", data, *(options or [])]  # fmt: skip
+    model = f"teacher, {about['teacher']['prior']}" if "teacher" in about else f"student, {about['student']['arch']}"
+    run_of = {"model": model, "start": digests([start])[0][:12], "options": " ".join(options or [])}
+    table = out / "protocol.csv"
+    rows = pd.read_csv(table, keep_default_na=False, dtype={"start": str}).to_dict("records") if table.exists() else []
+    if any(row[key] != value for row in rows for key, value in run_of.items()):
+        raise InputError(f"{table}: of another checkpoint or with other options; choose another --out")
+    for number in range(len(rows), DIVISIONS):
+        division, folder = f"ratio:{number}", out / f"ratio-{number}"
+        done = subprocess.run([*command, "--split", division, "--out", str(folder)], check=False)
+        if done.returncode:
+            raise InputError(f"{division}: the training ended with status {done.returncode}, see above")
+        tested = divide(samples, division).test
+        found = agreement(score_samples(folder / "best.pt", tested), np.array([sample.mos for sample in tested]))
+        figures = {"division": number, "images": len(tested), "srcc": found.srcc, "plcc": found.plcc}
+        rows.append(figures | run_of | {"hardware": hardware()})
+        with atomic_write(table) as file:
+            pd.DataFrame(rows).round(4).to_csv(file, index=False)
+        typer.echo(f"{division}: SRCC {found.srcc:.3f}, PLCC {found.plcc:.3f} on {len(tested)} pictures")
+    median = pd.DataFrame(rows)[["srcc", "plcc"]].median()
+    typer.echo(f"median of {DIVISIONS} divisions of {name}: SRCC {median['srcc']:.3f}, PLCC {median['plcc']:.3f}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,29 @@
+"""What a finished run leaves written about itself, beside its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from runtime.files import atomic_write
+from runtime.machine import processor
+
+from .processes import processes
+
+
+def record_run(out: Path, about: dict[str, Any], **facts: Any) -> None:
+    """Write `out/run.json` (from the main process alone): `about`, the facts given, and the hardware."""
+    if processes().is_main_process:
+        with atomic_write(out / "run.json") as file:
+            file.write(json.dumps(about | facts | {"hardware": hardware()}, indent=2).encode() + b"\n")
+
+
+def hardware() -> str:
+    """What trains here: the GPU or the processor, how many processes, and PyTorch's version."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+    words = f"{device} ({torch.backends.cpu.get_cpu_capability()}), PyTorch {torch.__version__.partition('+')[0]}"
+    count = processes().num_processes
+    return words if count == 1 else f"{count} x {words}"

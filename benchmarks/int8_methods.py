@@ -1,8 +1,9 @@
 """One table: a model quantized plainly, repaired and fine-tuned, each against its FP32 on the same unseen pictures.
 
-    python benchmarks/int8_methods.py --fp32 FILE --qat BEST.pt --calibration DIR --choose DIR --judge DIR --out CSV
+    python benchmarks/int8_methods.py --fp32 FILE --qat BEST.pt --pictures NAME=PATH --out CSV
 
-The three sources of pictures must not overlap, nor contain what train.qat learned on.
+What train.qat learned on is left out; of the rest, 300 pictures give the ranges, 500 choose the repair and 500 others
+give the figures.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ import onnx
 import pandas as pd
 import typer
 
-from export.calibration import MIN_CALIBRATION, SOURCES, enough, read_pictures
-from export.contract import load_model, read_contract, save_model
-from export.int8 import quantize_onnx
+from export.calibration import SOURCES, read_pictures
+from export.int8 import divide, quantize_onnx
 from export.qat import export_quantized
 from export.repair import Candidates, repair
 from export.sensitivity import int8_share, sensitivity
@@ -25,49 +25,54 @@ from export.verify import MIN_PICTURES, Budget, broken, compare
 from runtime.command import run
 from runtime.errors import GateError
 from runtime.files import atomic_write
+from train.contract import load_model, read_contract, save_model
 from train.quantizers import load_quantized
 
+_CALIBRATION = 300
+_PERCENTILE = 99.9
 _FOR_SENSITIVITY = 16
 
 
 def main(
     fp32: Annotated[Path, typer.Option(help="The FP32 model file.")],
     qat: Annotated[Path, typer.Option(help="best.pt of train.qat, started from the same student.")],
-    calibration: Annotated[str, typer.Option(help=f"For the ranges: {SOURCES}.")],
-    choose: Annotated[str, typer.Option(help="For choosing the repair.")],
-    judge: Annotated[str, typer.Option(help="For the figures of the table.")],
+    pictures: Annotated[str, typer.Option(help=f"{SOURCES}.")],
     out: Annotated[Path, typer.Option(help="The CSV to write.")],
+    min_int8: Annotated[float, typer.Option(min=0, max=1, help="Of the convolutions' work, after the repair.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Draws the pictures.")] = 0,
 ) -> None:
     """Write one row for each way to INT8."""
     original = load_model(fp32)
     spec = read_contract(original, fp32)
-    calibrating = enough(read_pictures(calibration, spec.input, 300, seed), calibration, MIN_CALIBRATION)
-    choosing, judging = (read_pictures(text, spec.input, MIN_PICTURES, seed) for text in (choose, judge))
+    student, about = load_quantized(qat)
+    learned = frozenset(about["quantized"]["learned"])
+    drawn = read_pictures(pictures, spec.input, _CALIBRATION + 2 * MIN_PICTURES, seed, without=learned)
+    calibrating, choosing, judging = divide(drawn, _CALIBRATION, choosing=True, few=False, text=pictures)
     rows = []
 
     def add(method: str, model: onnx.ModelProto, in_fp32: int = 0) -> None:
         candidate = Path(folder, "candidate.onnx")
         save_model(model, spec.model_copy(update={"precision": "int8", "evaluated_on": ()}), candidate)
         found = compare(fp32, candidate, judging.frames, judging.names, mos=judging.mos)
-        rows.append({"model": spec.name, "method": method, "int8_share": int8_share(model), "layers_in_fp32": in_fp32}
+        rows.append({"model": fp32.stem, "method": method, "int8_share": int8_share(model), "layers_in_fp32": in_fp32}
                     | found.figures() | {"broken": "; ".join(broken(found, Budget()))})  # fmt: skip
         typer.echo(f"{method}: {found}; {rows[-1]['broken'] or 'keeps the budget'}")
         with atomic_write(out) as file:
             pd.DataFrame(rows).round(4).to_csv(file, index=False)
 
     with TemporaryDirectory() as folder:
-        student, _ = load_quantized(qat)
         add("train.qat", export_quantized(student, spec.input))
-        plain = quantize_onnx(fp32, calibrating.frames, "max")
-        add("plain max", plain)
+        add("plain, max", quantize_onnx(fp32, calibrating.frames, "max"))
+        plain = quantize_onnx(fp32, calibrating.frames, "percentile", _PERCENTILE)
+        add(f"plain, percentile {_PERCENTILE}", plain)
         ranked = list(sensitivity(plain, original, calibrating.frames[:_FOR_SENSITIVITY]))
         try:
-            kept = repair(Candidates(plain, original, ranked), choosing, Budget(), 0.95, typer.echo)
+            kept = repair(Candidates(plain, original, ranked), choosing, Budget(), min_int8, typer.echo)
         except GateError as error:
             typer.echo(str(error))
         else:
-            add("repaired max", Candidates(plain, original, ranked).keeping(kept), len(kept))
+            repaired = Candidates(plain, original, ranked).keeping(kept)
+            add(f"repaired, percentile {_PERCENTILE}", repaired, len(kept))
 
 
 if __name__ == "__main__":

@@ -43,19 +43,20 @@ class Pictures:
         return hashlib.sha256(np.ascontiguousarray(self.frames).data).hexdigest()
 
 
-def read_pictures(text: str, spec: InputSpec, count: int, seed: int) -> Pictures:
+def read_pictures(text: str, spec: InputSpec, count: int, seed: int, without: frozenset[str] = frozenset()) -> Pictures:
     """Draw up to `count` pictures from what `text` names (see SOURCES), in an order that depends on `seed` alone.
 
-    A video gives frames at even distances. Raises InputError that names the file for whatever cannot be read.
+    A video gives frames at even distances. Files whose name is in `without` are left out, in a rated data set with
+    their whole group. Raises InputError that names the file for whatever cannot be read.
     """
     if "=" in text and not Path(text).exists():
-        return _rated(text, spec, count, seed)
+        return _rated(text, spec, count, seed, without)
     path = Path(text)
     if path.suffix.lower() == ".npy":
         return _array(path, spec, count, seed)
     if path.is_file() and (path.suffix.lower() in VIDEO_SUFFIXES or is_video(text)):
         return _video(text, spec, count, seed)
-    files = [file for file in expand(text) if not is_video(file)]
+    files = [file for file in expand(text) if not is_video(file) and Path(file).name not in without]
     random.Random(seed).shuffle(files)
     return Pictures(_read(files[:count], spec), tuple(files[:count]))
 
@@ -74,9 +75,11 @@ def enough(pictures: Pictures, text: str, minimum: int) -> Pictures:
     return pictures
 
 
-def _rated(text: str, spec: InputSpec, count: int, seed: int) -> Pictures:
+def _rated(text: str, spec: InputSpec, count: int, seed: int, without: frozenset[str]) -> Pictures:
     name, path = parse_source(text)
     samples = split(load(name, path), "official").train
+    left_out = {sample.group for sample in samples if sample.path.name in without}
+    samples = [sample for sample in samples if sample.group not in left_out]
     random.Random(seed).shuffle(samples)
     files = [str(sample.path) for sample in samples[:count]]
     return Pictures(_read(files, spec), tuple(files), np.array([sample.mos for sample in samples[:count]]))

@@ -7,6 +7,7 @@ the notes on use are written by hand.
 from __future__ import annotations
 
 import json
+import math
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -19,9 +20,9 @@ from runtime.command import run
 from runtime.errors import InputError
 from runtime.files import atomic_write
 from runtime.spec import EvaluatedOn, ModelSpec
+from train.contract import load_model, read_contract, save_model
 from train.datasets import TERMS
-
-from .contract import load_model, read_contract, save_model
+from train.order import ALL
 
 
 def load_results(files: list[Path]) -> list[dict[str, Any]]:
@@ -102,12 +103,49 @@ def targets_table(models: list[str], results: list[dict[str, Any]], targets: pd.
     return "\n".join(lines)
 
 
+_MEASURES = {
+    "order": "adjacent levels in order, {}",
+    "cause": "strongest cause right, {}",
+    "stability": "largest deviation in points, {}",
+}
+
+
+def faults_table(orders: list[pd.DataFrame]) -> str:
+    """What train.order found, a column for each model: order of scores, causes named right, stability."""
+    columns = [_measured(found) for found in orders]
+    if any(column.keys() != columns[0].keys() for column in columns):
+        raise InputError("the tables of train.order do not hold the same measures, make them anew")
+    models = [str(found["model"].iloc[0]) for found in orders]
+    lines = [f"| | {' | '.join(models)} |", "| --- " * (len(models) + 1) + "|"]
+    lines += [f"| {label} | {' | '.join(column[label] for column in columns)} |" for label in columns[0]]
+    pictures = orders[0]["pictures"].iloc[0]
+    return "\n".join([*lines, "", f"`train.order`: every fault at five levels on {pictures} photographs held out."])
+
+
+def _measured(found: pd.DataFrame) -> dict[str, str]:
+    shown = {}
+    for row in found.to_dict("records"):
+        if row["measure"] == "order" and row["name"] != ALL:
+            continue
+        figure = f"{row['value']:.1f}" if row["measure"] == "stability" else f"{row['value']:.1%}"
+        shown[_MEASURES[row["measure"]].format(row["name"].replace("_", " "))] = figure
+        if (right := float(row.get("cause_right", math.nan))) >= 0:  # NaN where it is not measured
+            shown[_MEASURES["cause"].format("all faults")] = f"{right:.1%}"
+    return shown
+
+
 def _met(met: bool) -> str:
     return "met" if met else "**missed**"
 
 
 def card(
-    spec: ModelSpec, files: list[Path], results: list[dict[str, Any]], run_folder: Path, targets: str, notes: str
+    spec: ModelSpec,
+    files: list[Path],
+    results: list[dict[str, Any]],
+    run_folder: Path,
+    targets: str,
+    notes: str,
+    faults: str = "",
 ) -> str:
     """The model card in Markdown: contract, figures with intervals, targets, data and terms, recipe, notes on use."""
     recipe = json.loads((run_folder / "run.json").read_text())
@@ -135,7 +173,7 @@ Files: {sizes}. Licence of code and weights: {spec.licence}.
 | --- | --- |
 | network | {recipe["student"]["arch"]}, {recipe["parameters"] / 1e6:.2f}M parameters |
 | input `frames` | uint8 [N, {spec.input.height}, {spec.input.width}, 3], RGB, resize rule `{spec.input.resize}` |
-| output `score` | float32 [N], {spec.score.minimum:g} to {spec.score.maximum:g} |
+| output `score` | float32 [N], {spec.score.minimum:g} to {spec.score.maximum:g} |{_causes_row(spec)}
 
 ## Figures
 
@@ -144,7 +182,7 @@ Files: {sizes}. Licence of code and weights: {spec.licence}.
 In brackets: 95 % bootstrap intervals (1,000 resamples of the pictures). `no near-duplicate` leaves out test pictures of
 which the authors' training part holds a near-duplicate. Scored with ONNX Runtime, one picture at a time.
 
-## Targets
+{faults}## Targets
 
 {targets}
 
@@ -161,7 +199,7 @@ Tested on:
 
 ## Recipe
 
-`python -m train.student`, starting from {recipe["start"]}: {numbers}.
+`python -m train.student`, starting from {recipe["start"]}: {numbers}.{_lessons(recipe)}
 Trained on {recipe["hardware"]}. The epoch with the best validation SRCC + PLCC was exported; test
 sets took no part in that choice.
 
@@ -175,6 +213,21 @@ Made by `python -m export.card` with {packages} on Python {platform.python_versi
 """
 
 
+def _lessons(recipe: dict[str, Any]) -> str:
+    """What a run tells of the faults that it learned from; nothing where there were none."""
+    if "faults" not in recipe:
+        return ""
+    faults = recipe["faults"]
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in faults["weights"].items())
+    seen = ", ".join(f"{entry['name']} ({entry['images']})" for entry in faults["pristine"])
+    return f"\nMade faults (`train.faults`) were {faults['share']:.0%} of every batch, on {seen}; weights: {weights}."
+
+
+def _causes_row(spec: ModelSpec) -> str:
+    count = len(spec.causes)
+    return f"\n| output `causes` | float32 [N, {count}], 0 to 1: {', '.join(spec.causes)} |" if count else ""
+
+
 def main(
     model: Annotated[list[Path], typer.Option(help="A model file; FP32 first, then those made from it.")],
     evaluation: Annotated[list[Path], typer.Option(help="JSON of train.evaluate; may be given several times.")],
@@ -182,6 +235,9 @@ def main(
     targets: Annotated[Path, typer.Option(help="CSV: data,srcc_at_least,int8_loses_at_most,source.")],
     notes: Annotated[Path, typer.Option(help="Markdown on what the model is not good for.")],
     out: Annotated[Path, typer.Option(help="The card to write.")],
+    order: Annotated[
+        list[Path] | None, typer.Option(help="CSV of train.order on one of the models; may be given several times.")
+    ] = None,
 ) -> None:
     """Write each model's own figures into its contract, and one card for all of them."""
     results = load_results(evaluation)
@@ -194,8 +250,9 @@ def main(
         save_model(graph, spec.model_copy(update={"evaluated_on": figures}), file)
     spec = read_contract(load_model(model[0]), model[0])
     aims = targets_table([file.name for file in model], results, pd.read_csv(targets))
+    faults = f"## Faults\n\n{faults_table([pd.read_csv(file) for file in order])}\n\n" if order else ""
     with atomic_write(out) as target:
-        target.write(card(spec, model, results, run_folder, aims, notes.read_text()).encode())
+        target.write(card(spec, model, results, run_folder, aims, notes.read_text(), faults).encode())
     typer.echo(str(out))
 
 

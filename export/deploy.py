@@ -10,8 +10,7 @@ import onnx
 
 from runtime.errors import ContractError, InputError
 from runtime.spec import ModelSpec
-
-from .contract import load_model, read_contract
+from train.contract import load_model, read_contract
 
 
 class Tensor(NamedTuple):

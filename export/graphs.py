@@ -53,6 +53,9 @@ def resized(model: onnx.ModelProto, spec: ModelSpec, height: int, width: int) ->
     frames = next(value for value in copy.graph.input if value.name == "frames")
     for place, length in ((1, height), (2, width)):
         frames.type.tensor_type.shape.dim[place].dim_value = length
+    for drawn in (output for output in copy.graph.output if output.name == "map"):
+        for side in drawn.type.tensor_type.shape.dim[1:]:
+            side.Clear()  # follows from the size of the frames
     del copy.graph.value_info[:]
     try:
         copy = onnx.shape_inference.infer_shapes(copy, check_type=True, strict_mode=True, data_prop=True)

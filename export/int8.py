@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import logging
-import shutil
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -18,16 +17,14 @@ import onnx
 import typer
 
 from runtime.command import run
-from runtime.errors import GateError, InputError
-from runtime.files import atomic_write
+from runtime.errors import InputError
+from train.contract import load_model, read_contract, save_model
 
 from .calibration import MIN_CALIBRATION, SOURCES, Pictures, enough, read_pictures
-from .contract import load_model, read_contract, save_model
 from .ranges import clip_ranges
 from .repair import Candidates, repair
-from .report import Report, write_report
 from .sensitivity import int8_share, sensitivity
-from .verify import MIN_PICTURES, Budget, compare, gate
+from .verify import MIN_PICTURES, Budget, compare, deliver
 
 Method = Literal["max", "entropy", "percentile"]
 _FOR_SENSITIVITY = 32
@@ -146,16 +143,8 @@ def main(
             pair = compare(Path(folder, "plain.onnx"), candidate, unseen.frames[:_FOR_LATENCY], unseen.names)
             manifest["repair_latency_ms"] = {"before": pair.reference_latency_ms, "after": pair.candidate_latency_ms}
             typer.echo(f"the repair costs {pair.candidate_latency_ms - pair.reference_latency_ms:+.1f} ms a picture")
-        page = report or out.with_suffix(".html")
-        write_report(Report(f"{out.name}: INT8 against FP32", found, drifts or None, manifest, budget=budget), page)
-        typer.echo(f"INT8 against FP32 {found}; {page}")
-        try:
-            gate(found, budget)
-        except GateError as error:
-            raise GateError(f"{out}: not written, {error}") from None
-        with candidate.open("rb") as whole, atomic_write(out) as file:
-            shutil.copyfileobj(whole, file)
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+        title = f"{out.name}: INT8 against FP32"
+        deliver(candidate, out, found, budget, report, title=title, sensitivity=drifts or None, manifest=manifest)
 
 
 if __name__ == "__main__":

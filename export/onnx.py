@@ -6,7 +6,7 @@ import logging
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import onnx
@@ -17,10 +17,11 @@ import typer
 from runtime.command import run
 from runtime.errors import GateError
 from runtime.spec import InputSpec, ModelSpec, ScoreSpec, TrainedOn
+from train.contract import load_model, save_model
 from train.datasets import TERMS
+from train.faults import BEST_RATED
 from train.student import Student, load_student
 
-from .contract import load_model, save_model
 from .probes import probe_frames
 
 OPSET = 18
@@ -28,7 +29,7 @@ MAX_PARITY_ERROR = 0.05
 
 
 def export_student(student: Student, input_spec: InputSpec, file: Path) -> None:
-    """Write the bare graph: uint8 `frames` `[N, H, W, 3]` in, float32 `score` `[N]` out, everything else inside."""
+    """Write the bare graph: uint8 `frames` `[N, H, W, 3]` in, the student's outputs out, everything else inside."""
     example = torch.zeros(2, input_spec.height, input_spec.width, 3, dtype=torch.uint8)
     batch = torch.export.Dim("N", min=1, max=4096)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -41,7 +42,7 @@ def export_student(student: Student, input_spec: InputSpec, file: Path) -> None:
             dynamo=True,
             opset_version=OPSET,
             input_names=["frames"],
-            output_names=["score"],
+            output_names=list(student.outputs),
             dynamic_shapes={"frames": {0: batch}},
             external_data=False,
             verbose=False,
@@ -51,12 +52,14 @@ def export_student(student: Student, input_spec: InputSpec, file: Path) -> None:
 
 
 def parity_error(student: Student, file: Path, frames: np.ndarray) -> float:
-    """Largest score difference in points between PyTorch and ONNX Runtime on uint8 frames `[N, H, W, 3]`."""
+    """Largest difference in points of 100, over all outputs, between PyTorch and ONNX Runtime on uint8 frames."""
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (exported,) = session.run(["score"], {"frames": frames})
     with torch.inference_mode():
-        expected = student(torch.from_numpy(frames)).numpy()
-    return float(np.abs(np.asarray(exported) - expected).max())
+        expected = student.answer(torch.from_numpy(frames))
+    found = dict(zip(expected, session.run(list(expected), {"frames": frames}), strict=True))
+    away = {name: np.abs(np.asarray(found[name]) - values.numpy()).max() for name, values in expected.items()}
+    away["causes"] = 100 * away.get("causes", 0.0)
+    return float(np.max(list(away.values())))  # NaN, if there is one
 
 
 def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -70,6 +73,15 @@ def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def sources(about: dict[str, Any]) -> tuple[TrainedOn, ...]:
+    """What a checkpoint was trained on, as its contract tells it: rated data sets, then photographs for made faults."""
+    rated = (TrainedOn(**entry, licence=TERMS[entry["name"]].licence) for entry in about["trained_on"])
+    known = {entry["name"] for entry in about["trained_on"]}
+    pristine = about.get("faults", {}).get("pristine", ())
+    folders = (entry for entry in pristine if entry["name"] not in known | {BEST_RATED})
+    return (*rated, *(TrainedOn(**entry, split="pristine", licence="as its publishers state") for entry in folders))
+
+
 def main(
     checkpoint: Annotated[Path, typer.Option(help="best.pt of a training run.")],
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")],
@@ -78,13 +90,13 @@ def main(
 ) -> None:
     """Export a checkpoint and prove that ONNX Runtime gives PyTorch's scores."""
     student, about = load_student(checkpoint)
-    trained_on = tuple(TrainedOn(**entry, licence=TERMS[entry["name"]].licence) for entry in about["trained_on"])
     spec = ModelSpec(
         name=name,
         version=version,
         input=InputSpec(**about["input"]),
-        score=ScoreSpec(scale="; ".join(TERMS[entry.name].scale for entry in trained_on)),
-        trained_on=trained_on,
+        score=ScoreSpec(scale="; ".join(TERMS[entry["name"]].scale for entry in about["trained_on"])),
+        causes=student.causes,
+        trained_on=sources(about),
         weights_sha256="0" * 64,
         licence="Apache-2.0",
     )

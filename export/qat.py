@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import shutil
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,19 +19,16 @@ import torch
 import typer
 
 from runtime.command import run
-from runtime.errors import GateError, InputError
-from runtime.files import atomic_write
-from runtime.spec import InputSpec, TrainedOn
-from train.datasets import TERMS
+from runtime.errors import InputError
+from runtime.spec import InputSpec
+from train.contract import load_model, read_contract, save_model
 from train.quantizers import load_quantized
 from train.student import Student
 
 from .calibration import SOURCES, read_pictures
-from .contract import load_model, read_contract, save_model
-from .onnx import OPSET, without_traces
-from .report import Report, write_report
+from .onnx import OPSET, sources, without_traces
 from .sensitivity import int8_share
-from .verify import MIN_PICTURES, Budget, compare, gate
+from .verify import MIN_PICTURES, Budget, compare, deliver
 
 
 def export_quantized(student: Student, spec: InputSpec) -> onnx.ModelProto:
@@ -57,8 +53,8 @@ def export_quantized(student: Student, spec: InputSpec) -> onnx.ModelProto:
             dynamo=False,
             opset_version=OPSET,
             input_names=["frames"],
-            output_names=["score"],
-            dynamic_axes={"frames": {0: "N"}, "score": {0: "N"}},
+            output_names=list(student.outputs),
+            dynamic_axes={name: {0: "N"} for name in ("frames", *student.outputs)},
         )
         logging.getLogger("modelopt").setLevel(logging.ERROR)
         # Makes timm's padding part of the convolutions. Tied weights, ONNX Runtime cannot load once they are folded.
@@ -73,7 +69,7 @@ def export_quantized(student: Student, spec: InputSpec) -> onnx.ModelProto:
 def main(
     checkpoint: Annotated[Path, typer.Option(help="best.pt of train.qat.")],
     reference: Annotated[Path, typer.Option(help="The FP32 model file of the student before train.qat.")],
-    images: Annotated[str, typer.Option(help=f"{SOURCES}; not those that the student learned on.")],
+    images: Annotated[str, typer.Option(help=f"{SOURCES}; what the student learned on is left out.")],
     out: Annotated[Path, typer.Option(help="The INT8 model file to write.")],
     allow_few: Annotated[bool, typer.Option(help=f"Judge on fewer than {MIN_PICTURES} pictures.")] = False,
     max_srcc_drop: Annotated[float, typer.Option(min=0)] = Budget.srcc_drop,
@@ -87,28 +83,26 @@ def main(
     student, about = load_quantized(checkpoint)
     if InputSpec(**about["input"]) != spec.input:
         raise InputError(f"{checkpoint}: takes another input than {reference}, they are not of the same student")
+    if student.causes != spec.causes:
+        raise InputError(f"{checkpoint}: names other causes than {reference}, they are not of the same student")
     budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)
-    pictures = read_pictures(images, spec.input, MIN_PICTURES, seed)
-    trained_on = tuple(TrainedOn(**entry, licence=TERMS[entry["name"]].licence) for entry in about["trained_on"])
-    changed = {"precision": "int8", "evaluated_on": (), "trained_on": trained_on}
+    pictures = read_pictures(images, spec.input, MIN_PICTURES, seed, without=frozenset(about["quantized"]["learned"]))
+    if len(pictures) < budget.pictures:
+        raise InputError(
+            f"{images}: {len(pictures)} pictures that the student did not learn on, "
+            f"the gate needs at least {budget.pictures}"
+        )
+    changed = {"precision": "int8", "evaluated_on": (), "trained_on": sources(about)}
     with TemporaryDirectory() as folder:
         candidate = Path(folder, out.name)
         model = export_quantized(student, spec.input)
         save_model(model, spec.model_copy(update=changed), candidate)
         typer.echo(f"INT8: {int8_share(model):.1%} of the convolutions' work")
         found = compare(reference, candidate, pictures.frames, pictures.names, progress=True, mos=pictures.mos)
-        page = report or out.with_suffix(".html")
-        manifest = {"qat": about["quantized"], "int8_share_of_convolutions": int8_share(model)}
-        write_report(Report(f"{out.name}: INT8 after fine-tuning, against FP32", found, None, manifest, budget=budget),
-                     page)  # fmt: skip
-        typer.echo(f"INT8 against FP32 {found}; {page}")
-        try:
-            gate(found, budget)
-        except GateError as error:
-            raise GateError(f"{out}: not written, {error}") from None
-        with candidate.open("rb") as whole, atomic_write(out) as file:
-            shutil.copyfileobj(whole, file)
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+        learned = about["quantized"] | {"learned": len(about["quantized"]["learned"])}
+        manifest = {"qat": learned, "int8_share_of_convolutions": int8_share(model)}
+        title = f"{out.name}: INT8 after fine-tuning, against FP32"
+        deliver(candidate, out, found, budget, report, title=title, manifest=manifest)
 
 
 if __name__ == "__main__":

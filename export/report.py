@@ -112,6 +112,10 @@ def _verdict(found: Comparison, budget: Budget | None) -> str:
         ("reference, ms a picture", f"{found.reference_latency_ms:.1f}", None),
         (f"candidate ({found.engine}), ms a picture", f"{found.candidate_latency_ms:.1f}", None),
     ]
+    if found.cause_agreement is not None:
+        rows.append(("pictures with the same strongest cause", f"{found.cause_agreement:.1%}", None))
+    if found.map_drift is not None:
+        rows.append(("mean drift of the map, points", f"{found.map_drift:.2f}", None))
     told = [(name, text, "" if not pair else f"at most {pair[1]:g}: {'kept' if pair[0] <= pair[1] else 'BROKEN'}")
             for name, text, pair in rows]  # fmt: skip
     table = _table(("", "found", "budget"), told).replace("BROKEN", "<span class=broken>broken</span>")

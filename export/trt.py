@@ -21,9 +21,9 @@ from runtime.errors import GateError, InputError, ToolError, unreadable
 from runtime.files import atomic_write
 from runtime.models import DEFAULT_MODEL, shipped_model
 from runtime.spec import ModelSpec
+from train.contract import load_model, read_contract, save_model
 
 from .calibration import SOURCES
-from .contract import load_model, read_contract, save_model
 from .engine_builder import BuildOptions, Engine, build
 from .graphs import for_tensorrt, half, resized
 from .manifest import BatchProfile, Manifest, is_built, manifest_path, sha256

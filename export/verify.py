@@ -6,6 +6,7 @@ without MOS, 1 minus the SRCC of the candidate with the reference's scores.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from rich.console import Console
 from rich.progress import track
 
 from runtime.command import run
-from runtime.engines import open_engine
+from runtime.engines import Outputs, open_engine
 from runtime.errors import ContractError, GateError, InputError
+from runtime.files import atomic_write
 from runtime.reading import BANDS, Band, band
 from train.metrics import plcc, srcc
 
@@ -45,7 +47,11 @@ class Budget:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Scores of both models on the same pictures, float64 `[N]` in 0 to 100, and the median latency of each."""
+    """Scores of both models on the same pictures, float64 `[N]` in 0 to 100, and the median latency of each.
+
+    Where both name causes, `cause_agreement` is the share of pictures with the same strongest cause; where both draw a
+    map, `map_drift` is the mean absolute difference of its cells in points.
+    """
 
     names: tuple[str, ...]
     reference: Scores
@@ -54,6 +60,8 @@ class Comparison:
     candidate_latency_ms: float
     engine: str
     mos: Scores | None = None
+    cause_agreement: float | None = None
+    map_drift: float | None = None
 
     @property
     def drift(self) -> Scores:
@@ -115,13 +123,19 @@ class Comparison:
             "largest_drift": self.largest_drift,
             "reference_latency_ms": self.reference_latency_ms,
             "candidate_latency_ms": self.candidate_latency_ms,
-        }
+        } | self._beside()
+
+    def _beside(self) -> dict[str, float]:
+        """The figures of what models give beside scores."""
+        beside = {"cause_agreement": self.cause_agreement, "map_drift": self.map_drift}
+        return {name: figure for name, figure in beside.items() if figure is not None}
 
     def __str__(self) -> str:
+        beside = "".join(f"  {name.replace('_', ' ')} {figure:.3g}" for name, figure in self._beside().items())
         return (
             f"on {len(self.names)} pictures: SRCC {self.srcc:.4f}  PLCC {self.plcc:.4f}  SRCC drop {self.srcc_drop:.4f}"
             f"  mean drift {self.mean_drift:.2f}  largest {self.largest_drift:.2f} points"
-            f"  latency {self.reference_latency_ms:.0f} -> {self.candidate_latency_ms:.0f} ms"
+            f"{beside}  latency {self.reference_latency_ms:.0f} -> {self.candidate_latency_ms:.0f} ms"
         )
 
 
@@ -143,14 +157,23 @@ def compare(
     if engines[0].spec.input != engines[1].spec.input:
         raise ContractError(f"{candidate}: takes another input than {reference}, they cannot be compared")
     scores, latency_ms = np.empty((2, len(frames))), np.empty((2, len(frames)))
+    same_cause, map_drift = list[bool](), list[float]()
     console = Console(stderr=True)
     for place in track(range(len(frames)), "comparing", console=console, transient=True, disable=not progress):
+        said: list[Outputs] = []
         for row, one in enumerate(engines):
             began = time.perf_counter()
-            scores[row, place] = one.infer(frames[place, None]).score[0]
+            said.append(one.infer(frames[place, None]))
             latency_ms[row, place] = 1000 * (time.perf_counter() - began)
-    medians = np.median(latency_ms, axis=1).tolist() if len(frames) else [0.0, 0.0]
-    return Comparison(tuple(names), scores[0], scores[1], *medians, engine=engine, mos=mos)
+            scores[row, place] = said[row].score[0]
+        ours, theirs = said
+        if ours.causes is not None and theirs.causes is not None:
+            same_cause.append(bool(ours.causes.argmax() == theirs.causes.argmax()))
+        if ours.map is not None and theirs.map is not None:
+            map_drift.append(float(np.abs(ours.map - theirs.map).mean()))
+    ours_ms, theirs_ms = np.median(latency_ms, axis=1).tolist() if len(frames) else (0.0, 0.0)
+    agreement, drift = (float(np.mean(found)) if found else None for found in (same_cause, map_drift))
+    return Comparison(tuple(names), scores[0], scores[1], ours_ms, theirs_ms, engine, mos, agreement, drift)
 
 
 def broken(comparison: Comparison, budget: Budget) -> list[str]:
@@ -176,6 +199,23 @@ def gate(comparison: Comparison, budget: Budget) -> None:
     if faults := broken(comparison, budget):
         named = ", ".join(f"{name} ({old:.1f} to {new:.1f})" for name, old, new in comparison.worst())
         raise GateError(f"budget broken on {count} pictures: {'; '.join(faults)}; worst: {named}")
+
+
+def deliver(candidate: Path, out: Path, found: Comparison, budget: Budget, page: Path | None, **told: Any) -> None:
+    """Write the report (by default beside `out`), and the candidate to `out` if it keeps the budget.
+
+    `told` are Report's other fields. Raises GateError, and writes no model, when the budget is broken.
+    """
+    page = page or out.with_suffix(".html")
+    write_report(Report(comparison=found, budget=budget, **told), page)
+    typer.echo(f"INT8 against FP32 {found}; {page}")
+    try:
+        gate(found, budget)
+    except GateError as error:
+        raise GateError(f"{out}: not written, {error}") from None
+    with candidate.open("rb") as whole, atomic_write(out) as file:
+        shutil.copyfileobj(whole, file)
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
 def main(

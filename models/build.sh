@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # From fetched data to the files in this folder:
 #
-#   bash models/build.sh BIQ2021 CLIVE [RUN]
+#   bash models/build.sh BIQ2021 CLIVE PRISTINE HELD_OUT [RUN]
 #
 # BIQ2021  folder with Images/ and the two CSV files
 # CLIVE    ChallengeDB_release (LIVE in the Wild), used for testing only
+# PRISTINE folder of good photographs to make faults on, beside the best-rated training pictures (CLIC 2025)
+# HELD_OUT folder of other good photographs, to test order and causes on (CID22's originals, or gb82's)
 # RUN      where checkpoints, logs and curves go; an unfinished run there goes on (default runs/dpiqa-lite0)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-biq=$1 clive=$2 run=${3:-runs/dpiqa-lite0}
+biq=$1 clive=$2 pristine=$3 held_out=$4 run=${5:-runs/dpiqa-lite0}
 fp32=models/dpiqa-lite0.onnx int8=models/dpiqa-lite0-int8.onnx
 
-python -m train.student --data "biq2021=$biq" --split official --out "$run"
+python -m train.student --data "biq2021=$biq" --split official --faults 0.3 --pristine "$pristine" --out "$run"
 python -m export.onnx --checkpoint "$run/best.pt" --out "$fp32"
 python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --auto-repair --report "$run/int8.html" --out "$int8"
 mkdir -p models/results
@@ -23,6 +25,9 @@ for model in "$fp32" "$int8"; do
     > "models/results/$name-biq2021.json"
   python -m train.evaluate --json --model "$model" --data "clive=$clive" --split all --plots models/results \
     > "models/results/$name-clive.json"
+  python -m train.order --model "$model" --pictures "$held_out" --engine onnxruntime \
+    --out "models/results/$name-order.csv"
+  results+=(--order "models/results/$name-order.csv")
   results+=(--evaluation "models/results/$name-biq2021.json" --evaluation "models/results/$name-clive.json")
 done
 python -m export.card --model "$fp32" --model "$int8" "${results[@]}" --run models/results \

@@ -17,7 +17,7 @@ from .output import FORMATS, Csv, JsonLines, Output, Table, Writable
 from .pooling import Pool
 from .progress import Waiting
 from .reading import Band
-from .scorer import Scorer
+from .scorer import Explanation, Scorer
 from .sources import expand, is_video
 from .video import announced_duration_s
 
@@ -30,7 +30,8 @@ class Batch:
 
     `complain` gets one line for each name or file that cannot be scored. After `run`, `scored` and `failed` count them;
     with `keep`, `videos` and `pictures` (name to score) hold what a plot needs. `written` names files about to be
-    replaced: the whole batch is refused if one of them is to be scored.
+    replaced: the whole batch is refused if one of them is to be scored. `explain`, where it is set, gets every picture,
+    and of every video the frame that scored lowest.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Batch:
     ) -> None:
         self._scorer, self._fps, self._complain, self._keep = scorer, fps, complain, keep
         self._written = {path.resolve() for path in written}
+        self.explain: Callable[[Explanation], None] = lambda _: None
         self.scored = self.failed = 0
         self.videos: list[Pool] = []
         self.pictures: dict[str, float] = {}
@@ -77,19 +79,25 @@ class Batch:
         waiting.clear()
 
     def _picture(self, file: str, output: Output) -> None:
-        reading = self._scorer.score(file)
-        output.reading(reading)
+        found = self._scorer.explain(file)
+        output.reading(found.reading)
+        self.explain(found)
         if self._keep:
-            self.pictures[file] = reading.score
+            self.pictures[file] = found.reading.score
 
     def _video(self, file: str, output: Output, waiting: Waiting, done: int) -> None:
         pool, duration_s = Pool(file), announced_duration_s(file)
-        for reading in self._scorer.stream(file, self._fps):
+        worst: Explanation | None = None
+        for found in self._scorer.explain_stream(file, self._fps):
+            reading = found.reading
+            worst = found if worst is None or reading.score < worst.reading.score else worst
             output.reading(reading)
             pool.add(reading)
             share = (reading.pts_s or 0.0) / duration_s if duration_s else 0.0
             waiting.update(done + min(share, 1.0), file)
         output.video(pool)
+        if worst is not None:
+            self.explain(worst)
         if self._keep:
             self.videos.append(pool)
 

@@ -121,7 +121,7 @@ def _infer_ms(engine: Engine) -> float:
         began = perf_counter()
         engine.infer(frame)
         times.append((perf_counter() - began) * 1000)
-    return round(median(times), 1)
+    return round(median(times), 3)
 
 
 def _why_no_tensorrt(model: Path, driver: Driver) -> str | None:

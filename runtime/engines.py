@@ -129,6 +129,9 @@ class OnnxRuntimeEngine:
         self._check_output("score", [])
         if self.spec.causes:
             self._check_output("causes", [len(self.spec.causes)])
+        for output in self._session.get_outputs():
+            if output.name == "map" and [type(size) for size in output.shape[1:]] != [int, int]:
+                raise ContractError(f"{self._path}: output 'map' must be float32 [N, h, w], found {output.shape}")
 
     def _check_output(self, name: str, rest: Sequence[int]) -> None:
         wanted = f"float32 [N{''.join(f', {size}' for size in rest)}]"

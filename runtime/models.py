@@ -7,6 +7,7 @@ from pathlib import Path
 from .errors import EngineError
 
 DEFAULT_MODEL = "dpiqa-lite0"
+INT8_MODEL = f"{DEFAULT_MODEL}-int8"
 # Beside this package: `models` in a clone, `dpiqa_models` where pip installed it (see pyproject.toml).
 _FOLDERS = [Path(__file__).resolve().parents[1] / name for name in ("dpiqa_models", "models")]
 

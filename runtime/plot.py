@@ -16,7 +16,7 @@ from .reading import BANDS, Band, band, printable
 
 WIDTH = 1200
 MAX_BARS = 40
-_BAND_BGR: dict[Band, tuple[int, int, int]] = {
+BAND_BGR: dict[Band, tuple[int, int, int]] = {
     "bad": (39, 48, 215),
     "poor": (89, 141, 252),
     "fair": (120, 210, 250),
@@ -79,7 +79,7 @@ def _curves(videos: Sequence[Pool]) -> np.ndarray:
     axes = _Axes(480, 60, end, 100, top=30 + 20 * min(len(videos), len(_LINES_BGR)))
     start = 0.0
     for top, name in BANDS:
-        axes.fill(0, start, end or 1, top, _BAND_BGR[name], tint=0.25)
+        axes.fill(0, start, end or 1, top, BAND_BGR[name], tint=0.25)
         axes.text(name, (WIDTH - 100, axes.at(0, (start + top) / 2)[1]))
         axes.text(f"{top:g}", (50, axes.at(0, top)[1]), 1)
         start = top
@@ -97,7 +97,7 @@ def _curves(videos: Sequence[Pool]) -> np.ndarray:
 def _bars(pictures: Mapping[str, float]) -> np.ndarray:
     axes = _Axes(110 + 24 * len(pictures), 480, 100, len(pictures))
     for row, (name, score) in enumerate(reversed(list(pictures.items()))):
-        axes.fill(0, row + 0.15, score, row + 0.85, _BAND_BGR[band(score)])
+        axes.fill(0, row + 0.15, score, row + 0.85, BAND_BGR[band(score)])
         middle = axes.at(0, row + 0.5)[1]
         axes.text(_label(name), (470, middle), 1)
         axes.text(f"{score:.1f}", (axes.at(score, 0)[0] + 6, middle))
@@ -110,7 +110,7 @@ def _histogram(pictures: Mapping[str, float]) -> np.ndarray:
     axes = _Axes(420, 60, 100, float(counts.max()))
     for count, left in zip(counts, edges, strict=False):
         if count:
-            axes.fill(left, 0, left + 1.7, float(count), _BAND_BGR[band(float(left))])
+            axes.fill(left, 0, left + 1.7, float(count), BAND_BGR[band(float(left))])
     axes.text(f"{counts.max()}", (50, axes.at(0, float(counts.max()))[1]), 1)
     axes.text(f"{len(pictures)} pictures", (60, 18))
     axes.x_ticks(range(0, 101, 20), "score")

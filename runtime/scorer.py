@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from time import perf_counter
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .engines import open_engine
 from .errors import InputError
@@ -19,6 +21,17 @@ from .spec import ModelSpec
 from .video import Frame, read_video
 
 PathLike = str | os.PathLike[str]
+
+
+class Explanation(NamedTuple):
+    """A reading with what it is about: pixels uint8 `[h, w, 3]` in BGR, and where the quality is good or bad in them.
+
+    `map` is float32 `[h, w]` of the model's own size, 0 to 100, None where the model draws none.
+    """
+
+    reading: Reading
+    pixels: NDArray[np.uint8]
+    map: NDArray[np.float32] | None
 
 
 class Scorer:
@@ -41,20 +54,28 @@ class Scorer:
 
         `source` is what the reading calls it (default: the path, or "array"). Raises InputError.
         """
+        return self.explain(picture, source).reading
+
+    def explain(self, picture: PathLike | np.ndarray, source: str | None = None) -> Explanation:
+        """Score one picture as `score` does, and keep its pixels and its quality map. Raises InputError."""
         began = perf_counter()
         if isinstance(picture, np.ndarray):
-            return self._read(Frame(_to_bgr(picture), source or "array"))
+            return self._explain(Frame(_to_bgr(picture), source or "array"))
         path = os.fspath(picture)
         if is_video(path):
             raise InputError(f"{path}: not a picture; a video is scored with stream")
-        return self._read(Frame(read_picture(path), source or path), began)
+        return self._explain(Frame(read_picture(path), source or path), began)
 
     def stream(self, path: PathLike, fps: float | None = None) -> Iterator[Reading]:
         """Score a video lazily, `fps` frames per second of its time (None for every frame). Raises InputError."""
+        return (explanation.reading for explanation in self.explain_stream(path, fps))
+
+    def explain_stream(self, path: PathLike, fps: float | None = None) -> Iterator[Explanation]:
+        """Score a video as `stream` does, with the pixels and the quality map of each frame. Raises InputError."""
         began = perf_counter()
         for frame in read_video(os.fspath(path), fps):
             check_size(frame.pixels, frame.source)
-            yield self._read(frame, began)
+            yield self._explain(frame, began)
             began = perf_counter()
 
     def score_many(self, items: Iterable[PathLike | np.ndarray], fps: float | None = None) -> Iterator[Reading]:
@@ -69,14 +90,14 @@ class Scorer:
                 else:
                     yield self.score(path)
 
-    def _read(self, frame: Frame, began: float | None = None) -> Reading:
+    def _explain(self, frame: Frame, began: float | None = None) -> Explanation:
         start = perf_counter()
         outputs, preprocess_s, infer_s = self.engine.score(frame.pixels)
         end = perf_counter()
         stages = {} if began is None else {"decode": start - began}
         stages |= {"preprocess": preprocess_s, "infer": infer_s, "total": end - (start if began is None else began)}
         score = float(outputs.score[0])
-        return Reading(
+        reading = Reading(
             source=frame.source,
             index=frame.index,
             pts_s=frame.pts_s,
@@ -87,6 +108,7 @@ class Scorer:
             else dict(zip(self.spec.causes, outputs.causes[0].tolist(), strict=True)),
             latency_ms={stage: seconds * 1000 for stage, seconds in stages.items()},
         )
+        return Explanation(reading, frame.pixels, None if outputs.map is None else outputs.map[0])
 
 
 def _to_bgr(array: np.ndarray) -> np.ndarray:

@@ -12,12 +12,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from export.contract import load_model, read_contract, weights_sha256
 from runtime import Reading, Scorer
 from runtime.engines import open_engine
 from runtime.models import shipped_model
 from runtime.preprocess import to_input
 from runtime.video import read_video
+from train.contract import load_model, read_contract, weights_sha256
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"

@@ -56,6 +56,18 @@ def test_rated_pictures_come_from_the_training_part_with_their_mos(folder: Path)
     assert part.tolist() == drawn.mos[1:3].tolist()
 
 
+def test_pictures_to_leave_out_take_their_group_with_them(folder: Path) -> None:
+    table = folder / "grouped.csv"
+    rows = [f"{number}.png,{10 * number},{'test' if number < 2 else 'train'},{number // 2}" for number in range(10)]
+    table.write_text("\n".join(["image,mos,split,group", *rows]) + "\n")
+    without = frozenset({"4.png", "9.png"})
+    rated = read_pictures(f"csv={table}", SPEC, 100, seed=0, without=without)
+    assert rated.names
+    assert {Path(name).name for name in rated.names} < {"2.png", "3.png", "6.png", "7.png"}  # the rest: validation
+    plain = read_pictures(str(folder), SPEC, 100, seed=0, without=without)
+    assert {Path(name).name for name in plain.names} == {f"{number}.png" for number in (0, 1, 2, 3, 5, 6, 7, 8)}
+
+
 def test_array_gives_the_frames_that_it_holds(tmp_path: Path) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (5, 96, 64, 3)).astype(np.uint8)
     np.save(tmp_path / "frames.npy", frames)

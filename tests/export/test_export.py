@@ -13,12 +13,12 @@ import onnx
 import pytest
 import torch
 
-from export.contract import load_model, read_contract, save_model, weights_sha256
 from export.sensitivity import int8_share, quantized_layers
 from runtime import Scorer
 from runtime.engines import open_engine
 from runtime.errors import ContractError, InputError
 from runtime.models import shipped_model
+from train.contract import load_model, read_contract, save_model, weights_sha256
 from train.student import load_student
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

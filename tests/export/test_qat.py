@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,28 +15,40 @@ import onnx
 import pytest
 import torch
 
-from export.contract import read_contract
 from export.sensitivity import int8_share
 from runtime.engines import open_engine
-from train.quantizers import fold_batch_norms, load_quantized
+from runtime.spec import InputSpec
+from train.contract import read_contract
+from train.datasets import load
+from train.qat import ImitatedFrames, Imitator, imitation_loss
+from train.quantizers import add_quantizers, clip_ranges, fold_batch_norms, load_quantized
 from train.student import Student
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The table of 48 small pictures, more and more blurred."""
-    folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
+def _write_pictures(folder: Path, count: int, seed: int) -> Path:
+    """Small pictures, more and more blurred, and their table."""
+    rng = np.random.default_rng(seed)
     rows = ["image,mos"]
-    for number in range(48):
+    for number in range(count):
         grain = rng.integers(0, 256, (96, 64, 3)).astype(np.uint8)
-        cv2.imwrite(str(folder / f"{number}.png"), cv2.GaussianBlur(grain, (0, 0), 0.5 + number / 12))
-        rows.append(f"{number}.png,{95 - number}")
+        name = f"{seed}-{number}.png"
+        cv2.imwrite(str(folder / name), cv2.GaussianBlur(grain, (0, 0), 0.5 + 4 * number / count))
+        rows.append(f"{name},{95 - number}")
     table = folder / "scores.csv"
     table.write_text("\n".join(rows) + "\n")
     return table
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _write_pictures(tmp_path_factory.mktemp("pictures"), 48, seed=0)
+
+
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _write_pictures(tmp_path_factory.mktemp("unseen"), 24, seed=1).parent
 
 
 def _tune(run: Run, checkpoint: Path, pictures: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -65,12 +79,47 @@ def test_folding_keeps_the_scores_and_leaves_no_batch_norm(arch: str) -> None:
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
 
 
+def test_clipped_ranges_end_at_the_percentile_of_what_was_shown() -> None:
+    torch.manual_seed(0)
+    frames = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    frames[0, 0, 0] = 255
+    student = add_quantizers(fold_batch_norms(Student()), lambda model: model(frames))
+    stem: Any = student.trunk.conv_stem.input_quantizer
+    seen = ((frames.float() - student.mean.view(3)) / student.std.view(3)).abs()
+    assert float(stem.amax) == pytest.approx(float(seen.max()), abs=1e-4)
+    clip_ranges(student, lambda model: model(frames), 90.0)
+    assert float(stem.amax) == pytest.approx(float(seen.quantile(0.9)), abs=0.01)
+
+
+def test_imitation_counts_scores_in_points_and_features_in_their_spread() -> None:
+    score, features, spread = torch.tensor([20.0, 80.0]), torch.rand(2, 5), torch.rand(5) + 0.1
+    loss = partial(imitation_loss, spread=spread, weight=0.5)
+    assert loss((score, features), score, features) == 0
+    assert float(loss((score, features + 2 * spread), score, features)) == pytest.approx(0.5 * 2**2, rel=1e-4)
+    assert float(loss((score + 5, features), score, features)) == pytest.approx(0.5 * 0.5**2)
+    causes, drawn = torch.rand(2, 3), torch.rand(2, 4, 4)
+    off = loss((score, causes + 0.1, drawn + 10, features), score, causes, drawn, features)
+    assert float(off) == pytest.approx(2.0, rel=1e-4)
+
+
+@torch.no_grad()
+def test_what_is_imitated_is_the_student_s_own_answer_to_each_whole_frame(pictures: Path) -> None:
+    torch.manual_seed(0)
+    student, spec = Imitator().eval(), InputSpec(height=64, width=96)
+    imitated = ImitatedFrames(load("csv", pictures)[:20], spec, student)
+    frame, score, features = imitated[17]
+    assert frame.shape == (64, 96, 3)
+    found, seen = student(frame[None])
+    assert float(found) == pytest.approx(float(score), abs=1e-3)
+    assert torch.allclose(seen[0], features, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.slow
 def test_the_exported_graph_gives_the_tuned_student_s_scores(
-    run: Run, exported: Path, tuned: Path, pictures: Path, tmp_path: Path
+    run: Run, exported: Path, tuned: Path, unseen: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "int8.onnx"
-    done = run("export.qat", "--checkpoint", tuned / "best.pt", "--reference", exported, "--images", pictures.parent,
+    done = run("export.qat", "--checkpoint", tuned / "best.pt", "--reference", exported, "--images", unseen,
                "--out", out, "--allow-few", "--max-srcc-drop", "2", "--max-drift", "100",
                "--max-mean-drift", "100")  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -88,9 +137,9 @@ def test_the_exported_graph_gives_the_tuned_student_s_scores(
 
 
 @pytest.mark.slow
-def test_a_broken_budget_leaves_no_model(run: Run, exported: Path, tuned: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_broken_budget_leaves_no_model(run: Run, exported: Path, tuned: Path, unseen: Path, tmp_path: Path) -> None:
     out = tmp_path / "int8.onnx"
-    done = run("export.qat", "--checkpoint", tuned / "best.pt", "--reference", exported, "--images", pictures.parent,
+    done = run("export.qat", "--checkpoint", tuned / "best.pt", "--reference", exported, "--images", unseen,
                "--out", out, "--allow-few", "--max-drift", "0")  # fmt: skip
     assert done.returncode == 3
     assert "not written, budget broken" in done.stderr
@@ -98,10 +147,21 @@ def test_a_broken_budget_leaves_no_model(run: Run, exported: Path, tuned: Path, 
 
 
 @pytest.mark.slow
-def test_checkpoints_are_not_mistaken_for_each_other(
-    run: Run, checkpoint: Path, exported: Path, tuned: Path, pictures: Path, tmp_path: Path
+def test_it_is_not_judged_on_what_it_learned(
+    run: Run, exported: Path, tuned: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    plain = run("export.qat", "--checkpoint", checkpoint, "--reference", exported, "--images", pictures.parent,
+    done = run("export.qat", "--checkpoint", tuned / "best.pt", "--reference", exported, "--images", pictures.parent,
+               "--out", tmp_path / "int8.onnx", "--allow-few")  # fmt: skip
+    assert done.returncode == 2
+    assert "0 pictures that the student did not learn on" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_checkpoints_are_not_mistaken_for_each_other(
+    run: Run, checkpoint: Path, exported: Path, tuned: Path, unseen: Path, tmp_path: Path
+) -> None:
+    plain = run("export.qat", "--checkpoint", checkpoint, "--reference", exported, "--images", unseen,
                 "--out", tmp_path / "a.onnx")  # fmt: skip
     assert (plain.returncode, "not a checkpoint of train.qat" in plain.stderr) == (2, True)
     quantized = run("export.onnx", "--checkpoint", tuned / "best.pt", "--out", tmp_path / "b.onnx")

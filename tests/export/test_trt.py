@@ -17,7 +17,6 @@ import onnx
 import pytest
 
 from export import trt
-from export.contract import load_model, read_contract, save_model
 from export.graphs import for_tensorrt, resized
 from export.precisions import Layer, convolution_shares, layers_from_inspector
 from export.sensitivity import convolution_macs, quantized_layers, restore
@@ -26,6 +25,7 @@ from runtime.engines import open_engine
 from runtime.errors import ContractError, DpiqaError, EngineError, GateError, InputError
 from runtime.models import shipped_model
 from runtime.spec import parse_spec
+from train.contract import load_model, read_contract, save_model
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

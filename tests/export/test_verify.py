@@ -16,7 +16,6 @@ import onnx
 import pytest
 
 from export.calibration import Pictures, read_pictures
-from export.contract import load_model, read_contract, save_model
 from export.int8 import quantize_onnx
 from export.repair import Candidates, repair
 from export.report import Report, write_report
@@ -25,6 +24,7 @@ from export.verify import Budget, Comparison, compare, gate
 from runtime.errors import ContractError, GateError, InputError
 from runtime.models import shipped_model
 from runtime.spec import InputSpec
+from train.contract import load_model, read_contract, save_model
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"

@@ -34,7 +34,10 @@ def make_spec(causes: Sequence[str] = (), height: int = SIDE, width: int = SIDE)
 def brightness_model(
     spec: ModelSpec, outputs: Sequence[str] = ("score",), channel_weights: Sequence[float] = (0.2, 0.3, 0.5)
 ) -> onnx.ModelProto:
-    """A graph that scores 100 x the weighted mean of R, G and B over 255; each cause is 1 - score / 100."""
+    """A graph that scores 100 x the weighted mean of R, G and B over 255; each cause is 1 - score / 100.
+
+    The map is the score of each pixel.
+    """
     weights = np.asarray(channel_weights, np.float32) * np.float32(100 / 255)
     causes = max(1, len(spec.causes))
     nodes = [
@@ -46,14 +49,17 @@ def brightness_model(
         helper.make_node("Div", ["column", "hundred"], ["share"]),
         helper.make_node("Sub", ["ones", "share"], ["causes"]),
     ]
+    if "map" in outputs:
+        nodes.append(helper.make_node("ReduceSum", ["weighted", "last"], ["map"], keepdims=0))
     constants = {
         "weights": weights,
         "plane": np.array([1, 2], np.int64),
+        "last": np.array([3], np.int64),
         "channel": np.array([1], np.int64),
         "hundred": np.array(100, np.float32),
         "ones": np.ones(causes, np.float32),
     }
-    shapes = {"score": ["N"], "causes": ["N", causes]}
+    shapes = {"score": ["N"], "causes": ["N", causes], "map": ["N", spec.input.height, spec.input.width]}
     graph = helper.make_graph(
         nodes,
         "brightness",

@@ -1,0 +1,220 @@
+"""A student that names causes and draws a map: every export keeps both outputs, every engine gives the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import torch
+
+from export.card import faults_table
+from export.graphs import resized
+from export.int8 import main as quantize
+from export.onnx import export_student, parity_error
+from export.onnx import main as export
+from export.qat import export_quantized
+from export.verify import compare
+from runtime import Scorer
+from runtime.engines import open_engine
+from runtime.errors import ContractError, InputError
+from runtime.native import why_absent
+from runtime.spec import InputSpec
+from train import evaluate, qat
+from train.contract import load_model, read_contract, save_model
+from train.quantizers import load_quantized
+from train.student import Student, load_student
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+CAUSES = ("blur", "noise", "motion")
+NEEDS_NATIVE = pytest.mark.skipif(
+    why_absent() is not None, reason="needs the native module dpiqa and OpenVINO, pip install '.[openvino]'"
+)
+LOOSE = {"allow_few": True, "max_srcc_drop": 2.0, "max_drift": 100.0, "max_mean_drift": 100.0}
+
+
+def _frames(count: int, seed: int = 0, height: int = 96, width: int = 64) -> np.ndarray:
+    """Grain of several sizes and contrasts, uint8 `[N, h, w, 3]`."""
+    rng = np.random.default_rng(seed)
+    grain = rng.integers(0, 256, (count, height // 8, width // 8, 3)).repeat(8, 1).repeat(8, 2)
+    share = rng.random((count, 1, 1, 1))
+    return (share * grain + (1 - share) * rng.integers(0, 256, (count, height, width, 3))).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained student at 96x64 whose outputs differ from frame to frame."""
+    torch.manual_seed(0)
+    student = Student("test_efficientnet", causes=CAUSES, map=True).eval()
+    with torch.no_grad():
+        for name in ("head.3", "cause_head.3", "map_head.1"):
+            student.get_submodule(name).weight.mul_(40)  # type: ignore[union-attr, operator]
+    entry = {"name": "csv", "split": "ratio:0", "images": 3}
+    about = {"student": student.config, "input": {"height": 96, "width": 64, "resize": "area"}, "trained_on": [entry],
+             "faults": {"pristine": [{"name": "clic", "images": 7}, {"name": "best rated", "images": 2}]}}  # fmt: skip
+    path = tmp_path_factory.mktemp("causes") / "best.pt"
+    torch.save({"about": about, "ema": student.state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Path) -> Path:
+    out = checkpoint.with_name("multi.onnx")
+    export(checkpoint, out, name="multi")
+    return out
+
+
+def test_the_contract_names_causes_and_everything_that_was_learned_on(model: Path) -> None:
+    spec = read_contract(load_model(model), model)
+    assert spec.causes == CAUSES
+    assert [(entry.name, entry.split, entry.images) for entry in spec.trained_on] == [
+        ("csv", "ratio:0", 3),
+        ("clic", "pristine", 7),
+    ]
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", pytest.param("openvino", marks=NEEDS_NATIVE)])
+def test_every_engine_gives_what_torch_gives(checkpoint: Path, model: Path, name: str) -> None:
+    student, _ = load_student(checkpoint)
+    frames = _frames(3)
+    with torch.inference_mode():
+        expected = {key: value.numpy() for key, value in student.answer(torch.from_numpy(frames)).items()}
+    said = open_engine(model, name).infer(frames)
+    assert said.causes is not None
+    assert said.map is not None
+    assert said.score == pytest.approx(expected["score"], abs=0.05)
+    assert said.causes == pytest.approx(expected["causes"], abs=0.002)
+    assert said.map.shape == (3, 12, 8)
+    assert np.abs(said.map - expected["map"]).max() < 0.1
+    assert np.ptp(said.map) > 1
+    assert np.ptp(said.causes) > 0.01
+
+
+def test_readings_carry_the_causes(model: Path) -> None:
+    reading = Scorer(model).score(_frames(1)[0])
+    assert tuple(reading.causes) == CAUSES
+    assert all(0 <= strength <= 1 for strength in reading.causes.values())
+    assert set(json.loads(reading.to_json())["causes"]) == set(CAUSES)
+
+
+def test_an_export_that_spoils_the_map_or_a_cause_is_noticed(checkpoint: Path, tmp_path: Path) -> None:
+    student, about = load_student(checkpoint)
+    file = tmp_path / "student.onnx"
+    export_student(student, InputSpec(**about["input"]), file)
+    assert parity_error(student, file, _frames(2)) < 0.05
+    for head in ("cause_head.3", "map_head.1"):
+        other, _ = load_student(checkpoint)
+        other.get_submodule(head).bias.data += 0.2  # type: ignore[union-attr, operator]
+        assert parity_error(other, file, _frames(2)) > 0.05
+
+
+def test_the_graph_takes_another_size_with_its_map(model: Path, tmp_path: Path) -> None:
+    graph, spec = resized(load_model(model), read_contract(load_model(model), model), 64, 128)
+    save_model(graph, spec, tmp_path / "wide.onnx")
+    said = open_engine(tmp_path / "wide.onnx", "onnxruntime").infer(_frames(2, height=64, width=128))
+    assert said.map is not None
+    assert said.map.shape == (2, 8, 16)
+
+
+def test_a_map_without_a_size_is_refused(model: Path, tmp_path: Path) -> None:
+    graph = load_model(model)
+    (drawn,) = (output for output in graph.graph.output if output.name == "map")
+    (drawn_by,) = (node for node in graph.graph.node if "map" in node.output)
+    del drawn_by.output[:]
+    drawn_by.output.append("planes")
+    graph.graph.node.append(onnx.helper.make_node("NonZero", ["planes"], ["places"]))
+    graph.graph.node.append(onnx.helper.make_node("Cast", ["places"], ["map"], to=onnx.TensorProto.FLOAT))
+    for place, name in enumerate(("a", "b")):
+        drawn.type.tensor_type.shape.dim[place].dim_param = name
+    del drawn.type.tensor_type.shape.dim[2:]
+    save_model(graph, read_contract(graph, model), tmp_path / "loose.onnx")
+    with pytest.raises(ContractError, match=r"output 'map' must be float32 \[N, h, w\]"):
+        open_engine(tmp_path / "loose.onnx", "onnxruntime")
+
+
+@pytest.mark.slow
+def test_int8_keeps_both_and_tells_how_they_drifted(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "int8.onnx"
+    np.save(tmp_path / "frames.npy", _frames(24))
+    quantize(model, str(tmp_path / "frames.npy"), out, keep=1, **LOOSE)  # type: ignore[arg-type]
+    frames = _frames(8, seed=1)
+    said, reference = (open_engine(file, "onnxruntime").infer(frames) for file in (out, model))
+    assert said.causes is not None
+    assert said.map is not None
+    assert reference.map is not None
+    assert said.causes.shape == (8, 3)
+    found = compare(model, out, frames, [str(n) for n in range(8)])
+    assert found.cause_agreement is not None
+    assert 0 <= found.cause_agreement <= 1
+    drift = np.abs(said.map - reference.map).mean()
+    assert drift > 0
+    assert found.map_drift == pytest.approx(drift, abs=0.05)
+    report = json.loads(out.with_suffix(".json").read_text())["comparison"]
+    assert {"cause_agreement", "map_drift"} <= report.keys()
+    assert "pictures with the same strongest cause" in out.with_suffix(".html").read_text()
+    assert compare(model, model, frames, list("abcdefgh")).map_drift == 0
+
+
+@pytest.mark.slow
+def test_fine_tuning_for_int8_keeps_causes_and_map(checkpoint: Path, model: Path, tmp_path: Path) -> None:
+    table = _rated(tmp_path)
+    qat.main(checkpoint, [f"csv={table}"], tmp_path / "run", "grouped", allow_few=True, batch=4, epochs=1, bf16=False)
+    tuned, about = load_quantized(tmp_path / "run" / "best.pt")
+    spec = read_contract(load_model(model), model)
+    save_model(export_quantized(tuned, InputSpec(**about["input"])), spec, tmp_path / "int8.onnx")
+    frames = _frames(4, seed=3)
+    with torch.inference_mode():
+        expected = {name: value.numpy() for name, value in tuned.answer(torch.from_numpy(frames)).items()}
+    said = open_engine(tmp_path / "int8.onnx", "onnxruntime").infer(frames)
+    assert said.causes is not None
+    assert said.map is not None
+    assert np.abs(said.causes - expected["causes"]).max() < 0.02
+    assert np.abs(said.map - expected["map"]).mean() < 0.5
+    before = open_engine(model, "onnxruntime").infer(frames)
+    assert before.map is not None
+    assert np.abs(said.map - before.map).mean() < 5
+
+
+def test_evaluation_tells_the_causes_and_how_the_map_agrees(checkpoint: Path, model: Path, tmp_path: Path) -> None:
+    samples = evaluate.load("csv", _rated(tmp_path, 12))
+    by_file = [evaluate.evaluate(evaluate.judge_samples(file, samples), samples, []) for file in (checkpoint, model)]
+    for found in by_file:
+        assert sum(cause["images"] for cause in found["causes"].values()) == 12
+        assert -1 <= found["map"]["srcc"] <= 1
+    assert by_file[0]["map"]["plcc"] == pytest.approx(by_file[1]["map"]["plcc"], abs=0.01)
+
+
+def _rated(folder: Path, count: int = 24) -> Path:
+    import cv2
+
+    lines = ["image,mos"]
+    for number, frame in enumerate(_frames(count, seed=2)):
+        cv2.imwrite(str(folder / f"{number}.png"), frame)
+        lines.append(f"{number}.png,{20 + 2 * number}")
+    table = folder / "scores.csv"
+    table.write_text("\n".join(lines) + "\n")
+    return table
+
+
+def test_the_card_tells_order_causes_and_stability_of_each_model() -> None:
+    rows = [
+        ("order", "jpeg", 0.9, 0.5),
+        ("cause", "compression", 0.5, np.nan),
+        ("order", "all", 0.97, 0.5),
+        ("stability", "one_pixel_shift", 1.234, np.nan),
+    ]
+    found = pd.DataFrame(rows, columns=["measure", "name", "value", "cause_right"]).assign(pictures=9)
+    lines = faults_table([found.assign(model="a.onnx"), found.assign(model="b.onnx")]).splitlines()
+    assert lines[0] == "| | a.onnx | b.onnx |"
+    assert "| strongest cause right, compression | 50.0% | 50.0% |" in lines
+    assert "| adjacent levels in order, all | 97.0% | 97.0% |" in lines
+    assert "| largest deviation in points, one pixel shift | 1.2 | 1.2 |" in lines
+    assert "on 9 photographs" in lines[-1]
+    assert not any("jpeg" in line for line in lines)
+    with pytest.raises(InputError, match="do not hold the same measures"):
+        faults_table([found.assign(model="a"), found[:1].assign(model="b")])

@@ -1,0 +1,56 @@
+"""The page of results says what the CSV files say."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PAGE = Path("docs/results.md")
+
+
+def _fill(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "benchmarks/results.py", "--page", str(page), "--folder", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_page_is_what_the_script_makes_of_the_tables(tmp_path: Path) -> None:
+    page = Path(shutil.copy(PAGE, tmp_path))
+    assert _fill(page, Path("benchmarks")).returncode == 0
+    assert page.read_text() == PAGE.read_text()
+
+
+def test_means_gains_and_medians(tmp_path: Path) -> None:
+    run = "lite0,250,32,256,224,abc"
+    (tmp_path / "distillation.csv").write_text(
+        "condition,seed,student,steps,batch,size,crop,teacher,biq2021_srcc,biq2021_plcc,clive_srcc,clive_plcc,"
+        "train_seconds,hardware\n"
+        f"labels,0,{run},0.80,0.81,0.60,0.61,300,a CPU\n"
+        f"labels+teacher,0,{run},0.82,0.83,0.59,0.60,420,a CPU\n"
+        f"labels,1,{run},0.70,0.71,0.50,0.51,300,a CPU\n"
+        f"labels+teacher,1,{run},0.76,0.77,0.51,0.52,420,a CPU\n"
+        f"teacher itself,0,{run},0.90,0.91,0.70,0.71,,a CPU\n"
+    )
+    divisions = "".join(f"{n},20,0.{n}0,0.{n}5,a student,abc,--epochs 1,a CPU\n" for n in (1, 3, 5))
+    (tmp_path / "protocol_student.csv").write_text(
+        f"division,images,srcc,plcc,model,start,options,hardware\n{divisions}"
+    )
+    page = Path(shutil.copy(PAGE, tmp_path))
+    assert _fill(page, tmp_path).returncode == 0
+    text = page.read_text()
+    assert "| labels | 2 | 0.750 / 0.760 |  | 0.550 / 0.560 |  |" in text
+    assert "| labels+teacher | 2 | 0.790 / 0.800 | +0.040 (+0.020 to +0.060) | 0.550 / 0.560 | +0.000 (-0.010" in text
+    assert "| teacher itself |  | 0.900 / 0.910 |  | 0.700 / 0.710 |  |" in text
+    assert "6.0 minutes a run on a CPU" in text
+    assert "| a student | 3 | 0.300 | 0.100 to 0.500 | 0.350 | 0.150 to 0.550 |" in text
+    assert "Not run yet: there is no protocol_teacher.csv." in text
+
+
+def test_a_table_of_no_known_kind_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "distillation.csv").write_text("a,b\n1,2\n")
+    page = Path(shutil.copy(PAGE, tmp_path))
+    done = _fill(page, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("a table of no known kind, expected a column condition or division")
+    assert page.read_text() == PAGE.read_text()

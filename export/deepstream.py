@@ -11,10 +11,10 @@ import typer
 from onnx import TensorProto, helper
 
 from runtime.command import run
-from runtime.engines import open_session
 from runtime.errors import GateError, InputError
 from runtime.files import atomic_folder
 from runtime.models import shipped_model
+from runtime.reference import open_session
 from runtime.spec import ModelSpec
 
 from .deploy import Tensor, open_deployable, serving_name

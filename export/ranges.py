@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from runtime.engines import open_session
+from runtime.reference import open_session
 
 _BINS = 8192
 _LARGEST_INT8 = 127

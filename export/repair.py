@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from runtime.engines import open_session
 from runtime.errors import GateError
+from runtime.reference import open_session
 
 from .calibration import Pictures
 from .sensitivity import int8_share, restore, scores

@@ -9,7 +9,7 @@ import onnx
 from rich.console import Console
 from rich.progress import track
 
-from runtime.engines import open_session
+from runtime.reference import open_session
 
 
 def quantized_layers(model: onnx.ModelProto) -> list[str]:

@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.progress import track
 
 from runtime.command import run
-from runtime.engines import Outputs, open_engine
+from runtime.engine import Outputs
+from runtime.engines import open_engine
 from runtime.errors import ContractError, GateError, InputError
 from runtime.files import atomic_write
 from runtime.reading import BANDS, Band, band

@@ -12,7 +12,8 @@ import numpy as np
 import onnxruntime
 from pydantic import BaseModel
 
-from .engines import ENGINES, Engine, open_engine
+from .engine import Engine
+from .engines import ENGINES, open_engine
 from .errors import DpiqaError, EngineError
 from .gpu import Driver, TensorRt, find_driver, find_tensorrt
 from .machine import bf16_instructions, int8_instructions, processor

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .engines import Outputs, Scored
+from .engine import Outputs, Scored
 from .errors import ContractError, EngineError, InputError
 from .spec import parse_spec
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from runtime.engines import Engine, open_engine
+from runtime.engine import Engine
+from runtime.engines import open_engine
 from runtime.errors import DpiqaError, InputError
 from runtime.models import INT8_MODEL, shipped_model
 

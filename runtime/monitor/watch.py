@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic, perf_counter
 
-from runtime.engines import Engine, Floats
+from runtime.engine import Engine, Floats
 from runtime.reading import band
 
 from .alarms import SourceAlarms

@@ -15,9 +15,10 @@ from onnx import TensorProto, helper
 from export.deepstream import for_nvinfer, main, nvinfer_config
 from export.deploy import Tensor
 from runtime import Scorer
-from runtime.engines import open_engine, open_session
+from runtime.engines import open_engine
 from runtime.errors import ContractError, InputError
 from runtime.models import shipped_model
+from runtime.reference import open_session
 from runtime.spec import METADATA_KEY
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

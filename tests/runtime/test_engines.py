@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from made import SIDE, MakeModel, make_spec
 
-from runtime.engines import OnnxRuntimeEngine, open_engine
+from runtime.engines import open_engine
 from runtime.errors import ContractError, DpiqaError, EngineError
 from runtime.native import why_absent
+from runtime.reference import OnnxRuntimeEngine
 
 NEEDS_NATIVE = pytest.mark.skipif(
     why_absent() is not None, reason="needs the native module dpiqa and OpenVINO, pip install '.[openvino]'"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from live import encode, moving
 
-from runtime.engines import Engine, OnnxRuntimeEngine
+from runtime.engine import Engine
+from runtime.reference import OnnxRuntimeEngine
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ import numpy as np
 from made import photo
 from typing_extensions import Self
 
-from runtime.engines import Engine
+from runtime.engine import Engine
 from runtime.monitor.config import MonitorConfig
 from runtime.monitor.types import Event, LiveReading, Message, Status
 from runtime.monitor.watch import Monitor

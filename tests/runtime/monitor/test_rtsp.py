@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from live import RtspServer, encode, moving, rtsp_missing, watching
 
-from runtime.engines import Engine
+from runtime.engine import Engine
 
 RESTARTS = int(os.environ.get("DPIQA_RESTARTS", "5"))
 

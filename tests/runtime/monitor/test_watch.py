@@ -11,7 +11,7 @@ import pytest
 from live import encode, moving, watching
 from made import photo
 
-from runtime.engines import Engine, Scored
+from runtime.engine import Engine, Scored
 from runtime.errors import EngineError
 from runtime.monitor.config import MonitorConfig
 

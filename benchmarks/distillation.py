@@ -49,11 +49,13 @@ def main(
     size: Annotated[int, typer.Option()] = 256,
     crop: Annotated[int, typer.Option(min=64)] = 224,
     seeds: Annotated[int, typer.Option(min=1)] = 3,
+    bf16: Annotated[bool, typer.Option(help="Ask the teacher in bfloat16, as in train.teacher_cache.")] = False,
 ) -> None:
     """Train and measure all conditions, seed by seed."""
     cache = runs / "cache"
     folders = [option for folder in unlabelled for option in ("--unlabelled", str(folder))]
-    _python("train.teacher_cache", "--teacher", teacher, "--data", f"biq2021={biq2021}", "--out", cache, *folders)
+    _python("train.teacher_cache", "--teacher", teacher, "--data", f"biq2021={biq2021}", "--out", cache, *folders,
+            *(["--bf16"] if bf16 else []))  # fmt: skip
     common = {"student": preset, "steps": steps, "batch": batch, "size": size, "crop": crop,
               "teacher": TeacherCache(cache).contents.teacher[:12]}  # fmt: skip
     table = Table(out)

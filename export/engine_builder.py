@@ -11,13 +11,13 @@ from threading import Event
 from typing import Any
 
 import onnx
-from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from runtime.errors import EngineError, InputError
 from runtime.files import atomic_write
 from runtime.spec import ModelSpec
 
+from .bars import progress_bar
 from .precisions import Layer, layers_from_inspector, layers_from_log
 from .tensorrt_api import Flavour
 
@@ -63,7 +63,7 @@ def build(flavour: Flavour, model: onnx.ModelProto, spec: ModelSpec, options: Bu
     Raises EngineError with TensorRT's own reason.
     """
     cancelled = Event()
-    with ThreadPoolExecutor(1) as builder, _bar() as bar:
+    with ThreadPoolExecutor(1) as builder, progress_bar() as bar:
         building = builder.submit(_build, flavour, model, spec, options, cancelled, bar)
         try:
             return building.result()
@@ -77,8 +77,9 @@ def _build(
     api, log = flavour.api, _Log()
     logger = _logger(api, log)
     builder = api.Builder(logger)
-    typed = hasattr(api.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
-    network = builder.create_network(1 << int(_network_kind(api)))
+    kinds = api.NetworkDefinitionCreationFlag
+    typed = hasattr(kinds, "STRONGLY_TYPED")
+    network = builder.create_network(1 << int(kinds.STRONGLY_TYPED if typed else kinds.EXPLICIT_BATCH))
     parser = api.OnnxParser(network, logger)
     if not parser.parse(model.SerializeToString()):
         raise EngineError(f"TensorRT cannot read this network: {parser.get_error(0).desc().splitlines()[0]}")
@@ -106,11 +107,6 @@ def _build(
         if plan is None:
             raise EngineError(f"TensorRT could not build the engine: {log.reason()}")
     return Engine(bytes(plan), _layers(flavour, logger, plan, log))
-
-
-def _network_kind(api: Any) -> Any:
-    kinds = api.NetworkDefinitionCreationFlag
-    return kinds.STRONGLY_TYPED if hasattr(kinds, "STRONGLY_TYPED") else kinds.EXPLICIT_BATCH
 
 
 def _layers(flavour: Flavour, logger: Any, plan: Any, log: _Log) -> list[Layer]:
@@ -163,11 +159,6 @@ def _monitor(api: Any, cancelled: Event, bar: Progress) -> Any:
             bar.remove_task(tasks.pop(phase_name))
 
     return Monitor()
-
-
-def _bar() -> Progress:
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
+from itertools import count
 
 import onnx
 from pydantic import ValidationError
@@ -36,6 +37,17 @@ def for_tensorrt(model: onnx.ModelProto) -> onnx.ModelProto:
     kept = [value for value in copy.graph.value_info if value.name != moved]
     del copy.graph.value_info[:]
     copy.graph.value_info.extend(kept)
+    return copy
+
+
+def with_names(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which every node has a name of its own: layers are told apart, and converted, by it."""
+    copy = _copy(model)
+    taken = {node.name for node in copy.graph.node}
+    for place, node in enumerate(copy.graph.node):
+        if not node.name:
+            node.name = next(name for n in count(place) if (name := f"{node.op_type}_{n}") not in taken)
+            taken.add(node.name)
     return copy
 
 

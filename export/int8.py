@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import warnings
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,12 +18,14 @@ import onnx
 import typer
 
 from runtime.command import run
-from runtime.errors import InputError
+from runtime.errors import GateError, InputError
 from train.contract import load_model, read_contract, save_model
 
 from .calibration import MIN_CALIBRATION, SOURCES, Pictures, enough, read_pictures
+from .graphs import with_names
 from .ranges import clip_ranges
 from .repair import Candidates, repair
+from .report import Report
 from .sensitivity import int8_share, sensitivity
 from .verify import MIN_PICTURES, Budget, compare, deliver
 
@@ -31,18 +34,50 @@ _FOR_SENSITIVITY = 32
 _FOR_LATENCY = 16
 
 
+@dataclass(frozen=True)
+class Quantization:
+    """How an FP32 model becomes INT8, and what that may cost; `main` tells what each is.
+
+    Raises InputError for choices that contradict each other.
+    """
+
+    calibration: str
+    budget: Budget
+    images: int = 300
+    allow_few: bool = False
+    method: Method = "max"
+    percentile: float = 99.99
+    keep: int = 0
+    auto_repair: bool = False
+    min_int8: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.keep and self.auto_repair:
+            raise InputError("--keep and --auto-repair exclude each other: one says how many layers, one finds out")
+        if self.images < MIN_CALIBRATION and not self.allow_few:
+            raise InputError(
+                f"--images {self.images}: calibration needs at least {MIN_CALIBRATION} (--allow-few insists)"
+            )
+
+
 def quantize_onnx(model: Path, frames: np.ndarray, method: Method, percentile: float = 99.99) -> onnx.ModelProto:
-    """Insert symmetric Q/DQ pairs (per-channel weights) with modelopt, ranges from uint8 `frames` `[N, H, W, 3]`."""
+    """Insert symmetric Q/DQ pairs (per-channel weights) with modelopt, ranges from uint8 `frames` `[N, H, W, 3]`.
+
+    Nodes are named as `with_names` does.
+    """
     from modelopt.onnx.quantization import quantize  # takes seconds and logs to the console
 
     chatter = io.StringIO()
     logging.getLogger("modelopt").setLevel(logging.ERROR)
+    original = with_names(load_model(model))
     with TemporaryDirectory() as folder:
-        out = Path(folder, "int8.onnx")
+        named, out = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
+        onnx.save(original, named)
         with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # modelopt's and its dependencies' own
             quantize(
-                str(model),
+                str(named),
                 quantize_mode="int8",
                 calibration_data={"frames": frames},
                 calibration_method="entropy" if method == "entropy" else "max",
@@ -54,7 +89,7 @@ def quantize_onnx(model: Path, frames: np.ndarray, method: Method, percentile: f
             )
         quantized = load_model(out)
     if method == "percentile":
-        return clip_ranges(quantized, load_model(model), frames, percentile, progress=True)
+        return clip_ranges(quantized, original, frames, percentile, progress=True)
     return quantized
 
 
@@ -80,6 +115,54 @@ def divide(
     return *divided, judged
 
 
+def quantize(model: Path, out: Path, how: Quantization, title: str) -> Report:
+    """Write `model` as INT8 to `out`, and compare it with FP32 on pictures that nothing was chosen on.
+
+    The file is not judged yet: `deliver` does that. Where no repair will do it is the unrepaired model, and the report
+    says why it must be refused. Raises InputError for a model that is not FP32 and for too few pictures.
+    """
+    graph = with_names(load_model(model))
+    spec = read_contract(graph, model)
+    if spec.precision != "fp32":
+        raise InputError(f"{model}: is {spec.precision}, quantization starts from an fp32 model")
+    pictures = read_pictures(how.calibration, spec.input, how.images + MIN_PICTURES * (1 + how.auto_repair), how.seed)
+    used, chosen_on, unseen = divide(pictures, how.images, how.auto_repair, how.allow_few, how.calibration)
+    typer.echo(f"calibrating on {len(used)} pictures from {how.calibration} ({how.method})")
+    plain = quantize_onnx(model, used.frames, how.method, how.percentile)
+    drifts: dict[str, float] = {}
+    if how.keep or how.auto_repair:
+        drifts = sensitivity(plain, graph, used.frames[:_FOR_SENSITIVITY], progress=True)
+    candidates = Candidates(plain, graph, list(drifts))
+    kept, refusal = list(drifts)[: how.keep], None
+    if how.auto_repair:
+        try:
+            kept = repair(candidates, chosen_on, how.budget, how.min_int8, typer.echo)
+        except GateError as error:
+            refusal = str(error)
+    result = candidates.keeping(kept)
+    spec = spec.model_copy(update={"precision": "int8", "evaluated_on": ()})
+    save_model(result, spec, out)
+    found = compare(model, out, unseen.frames, unseen.names, progress=True, mos=unseen.mos)
+    told = ", ".join(f"{name} ({drifts[name]:.2f} points alone)" for name in kept) or "no quantized layer"
+    typer.echo(f"kept in FP32: {told}; INT8: {int8_share(result):.1%} of the convolutions' work")
+    manifest = {
+        "model": json.loads(read_contract(load_model(out), out).to_json()),
+        "calibration": {"method": how.method, "pictures": len(used), "sha256": used.sha256, "seed": how.seed}
+        | ({"percentile": how.percentile} if how.method == "percentile" else {}),
+        "kept_in_fp32": kept,
+        "int8_share_of_convolutions": int8_share(result),
+        "versions": {name: version(name) for name in ("nvidia-modelopt", "onnx", "onnxruntime")},
+    }
+    if kept:
+        with TemporaryDirectory() as folder:
+            unrepaired = Path(folder, "plain.onnx")
+            save_model(plain, spec, unrepaired)
+            pair = compare(unrepaired, out, unseen.frames[:_FOR_LATENCY], unseen.names)
+        manifest["repair_latency_ms"] = {"before": pair.reference_latency_ms, "after": pair.candidate_latency_ms}
+        typer.echo(f"the repair costs {pair.candidate_latency_ms - pair.reference_latency_ms:+.1f} ms a picture")
+    return Report(title, found, drifts or None, manifest, budget=how.budget, refusal=refusal)
+
+
 def main(
     model: Annotated[Path, typer.Option(help="An FP32 model file with a contract.")],
     calibration: Annotated[str, typer.Option(help=f"Pictures like those that the model will see: {SOURCES}.")],
@@ -100,51 +183,11 @@ def main(
     seed: Annotated[int, typer.Option(help="Draws the pictures.")] = 0,
 ) -> None:
     """Quantize, compare with FP32 on pictures that nothing was chosen on, and write the file if the budget is kept."""
-    graph = load_model(model)
-    spec = read_contract(graph, model)
-    if spec.precision != "fp32":
-        raise InputError(f"{model}: is {spec.precision}, quantization starts from an fp32 model")
-    if keep and auto_repair:
-        raise InputError("--keep and --auto-repair exclude each other: one says how many layers, one finds out")
-    if images < MIN_CALIBRATION and not allow_few:
-        raise InputError(f"--images {images}: calibration needs at least {MIN_CALIBRATION} (--allow-few insists)")
     budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)
-    pictures = read_pictures(calibration, spec.input, images + MIN_PICTURES * (1 + auto_repair), seed)
-    used, chosen_on, unseen = divide(pictures, images, auto_repair, allow_few, calibration)
-    typer.echo(f"calibrating on {len(used)} pictures from {calibration} ({method})")
-    plain = quantize_onnx(model, used.frames, method, percentile)
-    drifts: dict[str, float] = {}
-    kept: list[str] = []
-    candidates = Candidates(plain, graph, [])
-    if keep or auto_repair:
-        drifts = sensitivity(plain, graph, used.frames[:_FOR_SENSITIVITY], progress=True)
-        candidates = Candidates(plain, graph, list(drifts))
-        kept = list(drifts)[:keep]
-    if auto_repair:
-        kept = repair(candidates, chosen_on, budget, min_int8, typer.echo)
-    result = candidates.keeping(kept)
-    spec = spec.model_copy(update={"precision": "int8", "evaluated_on": ()})
+    how = Quantization(calibration, budget, images, allow_few, method, percentile, keep, auto_repair, min_int8, seed)
     with TemporaryDirectory() as folder:
         candidate = Path(folder, out.name)
-        save_model(result, spec, candidate)
-        found = compare(model, candidate, unseen.frames, unseen.names, progress=True, mos=unseen.mos)
-        told = ", ".join(f"{name} ({drifts[name]:.2f} points alone)" for name in kept) or "no quantized layer"
-        typer.echo(f"kept in FP32: {told}; INT8: {int8_share(result):.1%} of the convolutions' work")
-        manifest = {
-            "model": json.loads(read_contract(load_model(candidate), candidate).to_json()),
-            "calibration": {"method": method, "pictures": len(used), "sha256": used.sha256, "seed": seed}
-            | ({"percentile": percentile} if method == "percentile" else {}),
-            "kept_in_fp32": kept,
-            "int8_share_of_convolutions": int8_share(result),
-            "versions": {name: version(name) for name in ("nvidia-modelopt", "onnx", "onnxruntime")},
-        }
-        if kept:
-            save_model(plain, spec, Path(folder, "plain.onnx"))
-            pair = compare(Path(folder, "plain.onnx"), candidate, unseen.frames[:_FOR_LATENCY], unseen.names)
-            manifest["repair_latency_ms"] = {"before": pair.reference_latency_ms, "after": pair.candidate_latency_ms}
-            typer.echo(f"the repair costs {pair.candidate_latency_ms - pair.reference_latency_ms:+.1f} ms a picture")
-        title = f"{out.name}: INT8 against FP32"
-        deliver(candidate, out, found, budget, report, title=title, sensitivity=drifts or None, manifest=manifest)
+        deliver(candidate, out, quantize(model, candidate, how, f"{out.name}: INT8 against FP32"), report)
 
 
 if __name__ == "__main__":

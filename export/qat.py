@@ -27,6 +27,7 @@ from train.student import Student
 
 from .calibration import SOURCES, read_pictures
 from .onnx import OPSET, sources, without_traces
+from .report import Report
 from .sensitivity import int8_share
 from .verify import MIN_PICTURES, Budget, compare, deliver
 
@@ -90,7 +91,7 @@ def main(
     if len(pictures) < budget.pictures:
         raise InputError(
             f"{images}: {len(pictures)} pictures that the student did not learn on, "
-            f"the gate needs at least {budget.pictures}"
+            f"the gate needs at least {budget.pictures} (--allow-few insists)"
         )
     changed = {"precision": "int8", "evaluated_on": (), "trained_on": sources(about)}
     with TemporaryDirectory() as folder:
@@ -102,7 +103,7 @@ def main(
         learned = about["quantized"] | {"learned": len(about["quantized"]["learned"])}
         manifest = {"qat": learned, "int8_share_of_convolutions": int8_share(model)}
         title = f"{out.name}: INT8 after fine-tuning, against FP32"
-        deliver(candidate, out, found, budget, report, title=title, manifest=manifest)
+        deliver(candidate, out, Report(title, comparison=found, budget=budget, manifest=manifest), report)
 
 
 if __name__ == "__main__":

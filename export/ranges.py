@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from runtime.reference import open_session
+
+from .bars import tracked
 
 _BINS = 8192
 _LARGEST_INT8 = 127
@@ -47,7 +47,7 @@ def _histograms(
     watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in largest)
     session, names = open_session(watched.SerializeToString()), list(largest)
     counts = {name: np.zeros(_BINS, np.int64) for name in names}
-    for frame in track(frames, "ranges", console=Console(stderr=True), transient=True, disable=not progress):
+    for frame in tracked(frames, "ranges", progress):
         for name, values in zip(names, session.run(names, {"frames": frame[None]}), strict=True):
             bins = (np.abs(np.asarray(values).ravel()) * (_BINS / largest[name])).astype(np.int32)
             counts[name] += np.bincount(np.minimum(bins, _BINS - 1), minlength=_BINS)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _NAMED, _BARS = 10, 25
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}img{max-width:100%}"
-    "table{border-collapse:collapse;margin:1rem 0}td,th{border:1px solid #ccc;padding:.2rem .6rem;text-align:left}"
+    "table{border-collapse:collapse;margin:1rem 0}td,th{border:1px solid #ccc;padding:.2rem .6rem;text-align:left;"
+    "overflow-wrap:anywhere}pre{white-space:pre-wrap}"
     ".broken{color:#b00;font-weight:bold}"
 )
 
@@ -35,6 +36,7 @@ Layer = Mapping[str, object]
 class Report:
     """All that is known of one export; what is None is left out.
 
+    `facts`: what the file is, in a few words each. `refusal`: why it must not be written, whatever the comparison says.
     `sensitivity`: mean drift in points that each layer costs when it alone is quantized. `layers`: one mapping a layer,
     all with the same keys. `manifest`: what the file is and how it was made, as it goes into JSON.
     """
@@ -45,6 +47,8 @@ class Report:
     manifest: Mapping[str, Any] | None = None
     layers: Sequence[Layer] | None = None
     budget: Budget | None = None
+    facts: Mapping[str, str] | None = None
+    refusal: str | None = None
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -60,7 +64,9 @@ def _document(report: Report) -> dict[str, Any]:
         document["comparison"] = _judged(report.comparison)
     if report.budget is not None:
         document["budget"] = asdict(report.budget)
-    for name in ("sensitivity", "manifest"):
+    if report.refusal is not None:
+        document["refusal"] = report.refusal
+    for name in ("facts", "sensitivity", "manifest"):
         if (value := getattr(report, name)) is not None:
             document[name] = dict(value)
     if report.layers is not None:
@@ -81,6 +87,10 @@ def _judged(found: Comparison) -> dict[str, Any]:
 
 def _page(report: Report) -> str:
     parts = [f"<h1>{escape(report.title)}</h1>"]
+    if report.facts:
+        parts.append(_table((), report.facts.items()))
+    if report.refusal:
+        parts.append(f"<p class=broken>Not written: {escape(report.refusal)}</p>")
     if (found := report.comparison) is not None:
         parts += [_verdict(found, report.budget), _image(_drawn(found)), "<h2>Drift by band of the reference</h2>"]
         bands = [(name, count, f"{mean:.2f}", f"{most:.2f}") for name, (count, mean, most) in found.by_band().items()]
@@ -90,12 +100,12 @@ def _page(report: Report) -> str:
     if report.sensitivity:
         parts += ["<h2>Sensitivity</h2><p>Mean drift in points with one layer alone quantized.</p>"]
         parts.append(_image(_bars(dict(list(report.sensitivity.items())[:_BARS]))))
-    if report.layers:
-        heads = list(report.layers[0])
-        parts += ["<h2>Layers</h2>", _table(heads, ([layer.get(head) for head in heads] for layer in report.layers))]
     if report.manifest is not None:
         text = escape(json.dumps(dict(report.manifest), indent=2, ensure_ascii=False))
         parts += [f"<h2>Manifest</h2><pre>{text}</pre>"]
+    if report.layers:
+        heads = list(report.layers[0])
+        parts += ["<h2>Layers</h2>", _table(heads, ([layer.get(head) for head in heads] for layer in report.layers))]
     body = "\n".join(parts)
     head = f"<meta charset=utf-8><title>{escape(report.title)}</title><style>{_STYLE}</style>"
     return f"<!doctype html><html lang=en><head>{head}</head><body>\n{body}\n</body></html>\n"
@@ -154,8 +164,8 @@ def _image(figure: Figure) -> str:
     return f'<p><img alt="" src="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"></p>'
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+def _table(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     def row(cells: Iterable[object], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
-    return "<table>" + row(heads, "th") + "".join(row(cells, "td") for cells in rows) + "</table>"
+    return "<table>" + (row(heads, "th") if heads else "") + "".join(row(cells, "td") for cells in rows) + "</table>"

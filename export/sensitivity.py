@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 import numpy as np
 import onnx
-from rich.console import Console
-from rich.progress import track
 
 from runtime.reference import open_session
+
+from .bars import tracked
 
 
 def quantized_layers(model: onnx.ModelProto) -> list[str]:
@@ -67,10 +67,9 @@ def sensitivity(
     """Mean drift in points over uint8 `frames` `[N, H, W, 3]` with one layer alone quantized, largest first."""
     names = quantized_layers(quantized)
     expected = scores(original, frames)
-    bar = track(names, "sensitivity", console=Console(stderr=True), transient=True, disable=not progress)
     drift = {
         name: float(np.abs(scores(restore(quantized, original, set(names) - {name}), frames) - expected).mean())
-        for name in bar
+        for name in tracked(names, "sensitivity", progress)
     }
     return dict(sorted(drift.items(), key=lambda item: -item[1]))
 

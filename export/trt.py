@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-import shutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import onnx
 import typer
@@ -25,14 +25,15 @@ from train.contract import load_model, read_contract, save_model
 
 from .calibration import SOURCES
 from .engine_builder import BuildOptions, Engine, build
-from .graphs import for_tensorrt, half, resized
+from .graphs import for_tensorrt, half, resized, with_names
+from .int8 import Quantization, quantize
 from .manifest import BatchProfile, Manifest, is_built, manifest_path, sha256
 from .precisions import convolution_shares
 from .probes import probe_frames
 from .report import Report, write_report
 from .sensitivity import convolution_macs
 from .tensorrt_api import DEFAULT_SMS, Flavour, find_flavour
-from .verify import Budget, Comparison, compare, gate
+from .verify import MIN_PICTURES, Budget, compare, deliver
 
 Precision = Literal["int8", "fp16", "fp32"]
 MIN_INT8 = 0.95
@@ -41,39 +42,22 @@ _FP16_BUDGET = Budget(srcc_drop=2.0, drift=1.0, mean_drift=1.0, pictures=1)
 
 
 @dataclass(frozen=True)
-class _Quantization:
-    """How an FP32 model becomes INT8, and what that may cost."""
-
-    calibration: str
-    allow_few: bool
-    auto_repair: bool
-    budget: Budget
-
-    def run(self, model: Path, out: Path) -> None:
-        """Write `out` with its report if the budget is kept; raises what export.int8 does."""
-        from .int8 import main as quantize  # brings PyTorch, which a shipped model needs not
-
-        quantize(
-            model,
-            self.calibration,
-            out,
-            allow_few=self.allow_few,
-            auto_repair=self.auto_repair,
-            max_srcc_drop=self.budget.srcc_drop,
-            max_drift=self.budget.drift,
-            max_mean_drift=self.budget.mean_drift,
-        )
-
-
-@dataclass(frozen=True)
 class _Source:
-    """The network that an engine is built from, as it was written, and how it was judged on the way."""
+    """The network that an engine is built from, as it was written.
+
+    `judged`: in words, whether its scores were compared with FP32. `report`: what was found, where it was done here.
+    """
 
     onnx: Path
     graph: onnx.ModelProto
     spec: ModelSpec
-    comparison: Comparison | None = None
-    calibration_sha256: str | None = None
+    judged: str
+    report: Report | None = None
+
+    @property
+    def quantization(self) -> Mapping[str, Any]:
+        """How it became INT8; empty where that was not done here."""
+        return (self.report.manifest if self.report else None) or {}
 
 
 def main(
@@ -129,8 +113,8 @@ def main(
         raise unreadable(out, error) from None
     quantization = None
     if calibration is not None:
-        budget = Budget(max_srcc_drop, max_drift, max_mean_drift)
-        quantization = _Quantization(calibration, allow_few, auto_repair, budget)
+        budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)
+        quantization = Quantization(calibration, budget, allow_few=allow_few, auto_repair=auto_repair)
     source = _prepare(path, precision, height_width, quantization, out)
     if found is None:
         raise ToolError(f"{missing}; {source.onnx} is written, the engine is not")
@@ -138,7 +122,8 @@ def main(
 
 
 def _precision(int8: bool, fp16: bool, fp32: bool) -> Precision:
-    asked: list[Precision] = [name for name, wanted in (("int8", int8), ("fp16", fp16), ("fp32", fp32)) if wanted]  # type: ignore[misc]
+    options: dict[Precision, bool] = {"int8": int8, "fp16": fp16, "fp32": fp32}
+    asked: list[Precision] = [name for name, wanted in options.items() if wanted]
     if len(asked) != 1:
         raise InputError(f"name one precision, --int8, --fp16 or --fp32; found {len(asked)}")
     return asked[0]
@@ -154,47 +139,48 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
 
 
 def _prepare(
-    path: Path, precision: Precision, size: tuple[int, int] | None, quantization: _Quantization | None, out: Path
+    path: Path, precision: Precision, size: tuple[int, int] | None, quantization: Quantization | None, out: Path
 ) -> _Source:
     """Write into `out` the ONNX file that the engine is built from, judged wherever it is not the model itself."""
     graph = load_model(path)
-    spec = read_contract(graph, path)
-    open_engine(path, "onnxruntime")  # refuses a graph that is not what its contract says
+    spec = open_engine(path, "onnxruntime").spec  # refuses a graph that is not what its contract says
     if spec.precision != "fp32" and (spec.precision != precision or quantization):
         raise InputError(f"{path}: is {spec.precision} already, name the fp32 model that it was made from")
     if precision == "int8" and spec.precision == "fp32" and quantization is None:
         raise InputError(f"{path}: is fp32, --int8 needs --calibration with pictures like those that it will see")
     if precision != "int8" and quantization:
         raise InputError(f"--calibration {quantization.calibration}: is for --int8 only")
-    graph = for_tensorrt(graph)
+    graph = for_tensorrt(with_names(graph))
+    judged = "below"
+    if spec.precision == precision:
+        judged = "is FP32 itself" if precision == "fp32" else "when the model was made, not here"
     stem = path.stem if path.stem.endswith(f"-{precision}") else f"{path.stem}-{precision}"
     if size is not None and size != (spec.input.height, spec.input.width):
         graph, spec = resized(graph, spec, *size)
         stem += f"-{size[0]}x{size[1]}"
+        if spec.precision == "int8":
+            judged = "not at this size (--calibration with the FP32 model quantizes and judges at it)"
     target = out / f"{stem}.onnx"
     if path.resolve() == target.resolve():
         raise InputError(f"--out {out}: {target} would be written onto the model, choose another folder")
+    report = None
     with TemporaryDirectory() as folder:
-        reference = Path(folder, path.name)
+        reference, candidate = Path(folder, "reference.onnx"), Path(folder, "candidate.onnx")
         save_model(graph, spec, reference)
-        comparison = calibration_sha256 = None
         if quantization is not None:
-            quantization.run(reference, target)
-            told = json.loads(target.with_suffix(".json").read_bytes())
-            calibration_sha256 = told["manifest"]["calibration"]["sha256"]
+            report = quantize(reference, candidate, quantization, f"{target.name}: INT8 against FP32")
         elif precision == "fp16" and spec.precision == "fp32":
-            candidate = Path(folder, target.name)
             save_model(half(graph), spec.model_copy(update={"precision": "fp16", "evaluated_on": ()}), candidate)
             frames = probe_frames(spec.input)
-            comparison = compare(reference, candidate, frames, [f"probe {i}" for i in range(len(frames))])
-            gate(comparison, _FP16_BUDGET)
-            with candidate.open("rb") as whole, atomic_write(target) as file:
-                shutil.copyfileobj(whole, file)
+            found = compare(reference, candidate, frames, [f"test pattern {i + 1}" for i in range(len(frames))])
+            report = Report(f"{target.name}: FP16 against FP32", comparison=found, budget=_FP16_BUDGET)
+        if report is not None:
+            deliver(candidate, target, report)
         else:
             open_engine(reference, "onnxruntime").infer(probe_frames(spec.input)[:1])  # runs, at this size too
             save_model(graph, spec, target)
     written = load_model(target)
-    return _Source(target, written, read_contract(written, target), comparison, calibration_sha256)
+    return _Source(target, written, read_contract(written, target), judged, report)
 
 
 def _build_engine(source: _Source, flavour: Flavour, options: BuildOptions, allow_partial_int8: bool) -> None:
@@ -210,7 +196,7 @@ def _build_engine(source: _Source, flavour: Flavour, options: BuildOptions, allo
         profile=BatchProfile(**dict(zip(("min", "opt", "max"), options.batches, strict=True))),
         workspace_mb=options.workspace_mb,
         dla=options.dla,
-        calibration_sha256=source.calibration_sha256,
+        calibration_sha256=source.quantization.get("calibration", {}).get("sha256"),
         engine_sha256="0" * 64,
         rebuild=shlex.join(["python", "-m", "export.trt", *sys.argv[1:]]),
         contract=source.spec,
@@ -222,32 +208,44 @@ def _build_engine(source: _Source, flavour: Flavour, options: BuildOptions, allo
     engine = build(flavour, source.graph, source.spec, options)
     macs = convolution_macs(source.graph)
     shares = convolution_shares(macs, engine.layers)
-    int8 = sum("Int8" in convolution_shares({name: 1.0}, engine.layers) for name in macs)
-    told = ", ".join(f"{share:.1%} {kind}" for kind, share in shares.items())
-    if source.spec.precision == "int8" and shares.get("Int8", 0.0) < MIN_INT8 and not allow_partial_int8:
-        raise GateError(
-            f"{target}: not written, the convolutions run {told} where {MIN_INT8:.0%} INT8 is the least "
-            "(--allow-partial-int8 accepts it)"
-        )
+    told = ", ".join(f"{share:.1%} {kind}" for kind, share in shares.items()) or "none"
+    if source.spec.precision == "int8":
+        if shares.get("Int8", 0.0) < MIN_INT8 and not allow_partial_int8:
+            raise GateError(
+                f"{target}: not written, the convolutions run {told} where {MIN_INT8:.0%} INT8 is the least "
+                "(--allow-partial-int8 accepts it)"
+            )
+        int8 = sum("Int8" in convolution_shares({name: 1.0}, engine.layers) for name in macs)
+        told += f" ({int8} of {len(macs)} convolutions INT8)"
     found = {"convolution_shares": shares, "engine_sha256": hashlib.sha256(engine.plan).hexdigest()}
-    _write(engine, manifest.model_copy(update=found), source.comparison, target)
-    typer.echo(
-        f"convolutions' work: {told} ({int8} of {len(macs)} convolutions INT8, {len(engine.layers)} layers in all)"
-    )
-    typer.echo(f"{target}: {len(engine.plan) / 1e6:.1f} MB; {manifest_path(target)}; {_report_path(target)}")
+    page = _write(engine, manifest.model_copy(update=found), source, told, target)
+    typer.echo(f"compared with FP32: {source.judged}; convolutions' work: {told}, {len(engine.layers)} layers in all")
+    typer.echo(f"{target}: {len(engine.plan) / 1e6:.1f} MB; {manifest_path(target)}; {page}")
 
 
-def _report_path(target: Path) -> Path:
-    return target.with_suffix(".trt.html")  # x.html is the report on the model itself
-
-
-def _write(engine: Engine, manifest: Manifest, comparison: Comparison | None, target: Path) -> None:
+def _write(engine: Engine, manifest: Manifest, source: _Source, told: str, target: Path) -> Path:
+    """Write the engine with its manifest and its report, and return where the report is."""
     document = manifest.model_dump_json(indent=1)
+    size, batches = manifest.contract.input, manifest.profile
+    report = replace(
+        source.report or Report(""),
+        title=target.name,
+        facts={
+            "built for": manifest.gpu or f"compute capability {', '.join(manifest.compute_capabilities)}",
+            "built by": f"{manifest.flavour} {manifest.tensorrt_version}",
+            "frames": f"{size.height}x{size.width}, {batches.min} to {batches.max} at once, fastest at {batches.opt}",
+            "convolutions' work": told,
+            "compared with FP32": source.judged,
+        },
+        manifest=json.loads(document) | ({"quantization": source.quantization} if source.quantization else {}),
+        layers=[layer.row() for layer in engine.layers],
+    )
+    page = target.with_suffix(".trt.html")  # x.html is the report on the model itself
     with atomic_write(target) as plan, atomic_write(manifest_path(target)) as beside:
         plan.write(engine.plan)
         beside.write(document.encode() + b"\n")
-        rows = [layer.row() for layer in engine.layers]
-        write_report(Report(target.name, comparison, manifest=json.loads(document), layers=rows), _report_path(target))
+        write_report(report, page)
+    return page
 
 
 if __name__ == "__main__":

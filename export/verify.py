@@ -16,8 +16,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from runtime.command import run
 from runtime.engine import Outputs
@@ -27,6 +25,7 @@ from runtime.files import atomic_write
 from runtime.reading import BANDS, Band, band
 from train.metrics import plcc, srcc
 
+from .bars import tracked
 from .calibration import SOURCES, read_pictures
 from .report import Report, write_report
 
@@ -159,8 +158,7 @@ def compare(
         raise ContractError(f"{candidate}: takes another input than {reference}, they cannot be compared")
     scores, latency_ms = np.empty((2, len(frames))), np.empty((2, len(frames)))
     same_cause, map_drift = list[bool](), list[float]()
-    console = Console(stderr=True)
-    for place in track(range(len(frames)), "comparing", console=console, transient=True, disable=not progress):
+    for place in tracked(range(len(frames)), "comparing", progress):
         said: list[Outputs] = []
         for row, one in enumerate(engines):
             began = time.perf_counter()
@@ -202,16 +200,21 @@ def gate(comparison: Comparison, budget: Budget) -> None:
         raise GateError(f"budget broken on {count} pictures: {'; '.join(faults)}; worst: {named}")
 
 
-def deliver(candidate: Path, out: Path, found: Comparison, budget: Budget, page: Path | None, **told: Any) -> None:
-    """Write the report (by default beside `out`), and the candidate to `out` if it keeps the budget.
+def deliver(candidate: Path, out: Path, report: Report, page: Path | None = None) -> None:
+    """Write the report (to `page`, by default beside `out`), and the candidate to `out` if it keeps the budget.
 
-    `told` are Report's other fields. Raises GateError, and writes no model, when the budget is broken.
+    The report must hold a comparison and its budget. Raises GateError, and writes no model, when that is broken or the
+    report has a refusal.
     """
+    assert report.comparison is not None
+    assert report.budget is not None
     page = page or out.with_suffix(".html")
-    write_report(Report(comparison=found, budget=budget, **told), page)
-    typer.echo(f"INT8 against FP32 {found}; {page}")
+    write_report(report, page)
+    typer.echo(f"{report.title} {report.comparison}; {page}")
     try:
-        gate(found, budget)
+        if report.refusal:
+            raise GateError(report.refusal)
+        gate(report.comparison, report.budget)
     except GateError as error:
         raise GateError(f"{out}: not written, {error}") from None
     with candidate.open("rb") as whole, atomic_write(out) as file:
@@ -249,7 +252,8 @@ def main(
     found = compare(reference, candidate, pictures.frames, pictures.names, engine, progress=True, mos=pictures.mos)
     typer.echo(f"{candidate} against {reference} {found}")
     if report:
-        write_report(Report(f"{candidate.name} against {reference.name}", found, budget=budget), report)
+        title = f"{candidate.name} against {reference.name}"
+        write_report(Report(title, comparison=found, budget=budget), report)
     gate(found, budget)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +166,21 @@ def test_repair_chosen_on_too_little_does_not_pass_on_other_pictures(run: Run, t
     assert report["manifest"]["kept_in_fp32"]
     assert report["comparison"]["mean_drift"] > 1.5
     assert not (tmp_path / "int8.onnx").exists()
+
+
+@pytest.mark.slow
+def test_where_no_repair_will_do_the_report_says_so(run: Run, exported: Path, tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (12, 96, 64, 3)).astype(np.uint8)
+    np.save(tmp_path / "f.npy", frames)
+    done = run("export.int8", "--model", exported, "--calibration", tmp_path / "f.npy", "--allow-few", "--auto-repair",
+               "--min-int8", "1", "--max-drift", "0", "--out", tmp_path / "q.onnx")  # fmt: skip
+    assert done.returncode == 3
+    assert re.fullmatch(r".*q\.onnx: not written, budget broken whatever stays in FP32 .*train\.qat.*\n", done.stderr)
+    report = json.loads((tmp_path / "q.json").read_text())
+    assert report["refusal"] in done.stderr
+    assert report["comparison"]["largest_drift"] > 0
+    assert report["sensitivity"]
+    assert not (tmp_path / "q.onnx").exists()
 
 
 @pytest.mark.slow

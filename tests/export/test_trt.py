@@ -18,8 +18,7 @@ import pytest
 
 from export import trt
 from export.graphs import for_tensorrt, resized
-from export.precisions import Layer, convolution_shares, layers_from_inspector
-from export.sensitivity import convolution_macs, quantized_layers, restore
+from export.sensitivity import quantized_layers, restore
 from export.tensorrt_api import Flavour, find_flavour
 from runtime.engines import open_engine
 from runtime.errors import ContractError, DpiqaError, EngineError, GateError, InputError
@@ -63,6 +62,18 @@ def test_main_command_writes_engine_manifest_and_report(built: Path) -> None:
     int8, _ = _quantized_convolutions(shipped_model("dpiqa-lite0-int8"))
     assert sum(layer["precision"] == "Int8" for layer in convolutions) == int8
     assert told["manifest"]["convolution_shares"]["Int8"] > 0.95
+    assert told["facts"]["built for"] == "compute capability 8.6, 8.9, 12.0"
+    assert f"({int8} of " in told["facts"]["convolutions' work"]
+    assert told["facts"]["compared with FP32"] == "when the model was made, not here"
+
+
+def test_the_shipped_int8_model_at_another_size_says_that_it_was_not_judged(rtx: Flavour, tmp_path: Path) -> None:
+    trt.main(int8=True, out=tmp_path, flavour="tensorrt-rtx", size="288x512", sm="86", opt_batch=4, max_batch=16)
+    told = json.loads((tmp_path / "dpiqa-lite0-int8-288x512.trt.json").read_bytes())
+    assert told["facts"]["frames"] == "288x512, 1 to 16 at once, fastest at 4"
+    assert told["facts"]["compared with FP32"].startswith("not at this size")
+    assert told["manifest"]["convolution_shares"]["Int8"] > 0.95
+    assert "comparison" not in told
 
 
 def test_manifest_is_what_the_native_core_reads(built: Path) -> None:
@@ -118,12 +129,40 @@ def test_own_model_at_another_size(rtx: Flavour, exported: Path, tmp_path: Path,
     assert told["contract"]["input"] == {"height": 64, "width": 128, "resize": "area"}
     assert told["contract"]["precision"] == precision
     assert told["convolution_shares"] == {kind: pytest.approx(1)}
+    judged = json.loads(engine.with_suffix(".trt.json").read_bytes()).get("comparison")
+    assert (judged is not None) == (precision == "fp16")
     written = open_engine(engine.with_suffix(".onnx"), "onnxruntime")
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 128, 3)).astype(np.uint8)
     graph, spec = resized(load_model(exported), read_contract(load_model(exported), exported), 64, 128)
     save_model(graph, spec, tmp_path / "expected.onnx")
     expected = open_engine(tmp_path / "expected.onnx", "onnxruntime").infer(frames).score
     assert written.infer(frames).score == pytest.approx(expected, abs=0.5)
+
+
+def test_a_network_without_names_is_told_layer_by_layer(rtx: Flavour, exported: Path, tmp_path: Path) -> None:
+    graph = load_model(exported)
+    spec = read_contract(graph, exported)
+    for node in graph.graph.node:
+        node.name = ""
+    save_model(graph, spec, tmp_path / "nameless.onnx")
+    trt.main(fp16=True, model=tmp_path / "nameless.onnx", out=tmp_path / "out", flavour="tensorrt-rtx", sm="86")
+    told = json.loads((tmp_path / "out" / "nameless-fp16.engine.json").read_bytes())
+    assert told["convolution_shares"] == {"Half": pytest.approx(1)}
+
+
+def test_half_precision_that_moves_scores_is_refused_with_a_report(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(model: onnx.ModelProto) -> onnx.ModelProto:
+        for tensor in model.graph.initializer:
+            if tensor.name.endswith("bias"):
+                tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 1, tensor.name))
+        return model
+
+    monkeypatch.setattr(trt, "half", spoilt)
+    with pytest.raises(GateError, match=r"tiny-fp16\.onnx: not written, budget broken on 6 pictures: .*test pattern"):
+        trt.main(fp16=True, model=exported, out=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny-fp16.html", "tiny-fp16.json"}
 
 
 def test_layout_for_tensorrt_changes_no_score(exported: Path, tmp_path: Path) -> None:
@@ -156,7 +195,7 @@ def _without_contract(graph: onnx.ModelProto) -> None:
     [
         (_as_float, ContractError, "input 'frames' must be uint8 "),
         (_open_sizes, ContractError, "input 'frames' must be uint8 "),
-        (_without_contract, ContractError, "no dpiqa contract inside; `python -m export.onnx` writes"),
+        (_without_contract, ContractError, "carries no contract .*, python -m export.onnx adds one"),
     ],
 )
 def test_a_graph_that_breaks_the_contract_is_refused(
@@ -227,6 +266,11 @@ def test_own_model_is_quantized_judged_and_built(rtx: Flavour, exported: Path, r
     judged = json.loads((tmp_path / "loose" / "tiny-int8.json").read_bytes())
     assert manifest["calibration_sha256"] == judged["manifest"]["calibration"]["sha256"]
     assert manifest["convolution_shares"] == {"Int8": pytest.approx(1)}
+    told = json.loads((tmp_path / "loose" / "tiny-int8.trt.json").read_bytes())
+    assert told["comparison"] == judged["comparison"]
+    assert told["manifest"]["quantization"] == judged["manifest"]
+    again = run("export.trt", *asked, "--allow-few", *loose)
+    assert "built already from the same request, reused" in again.stdout
 
 
 def test_what_the_builder_cannot_do_is_told_in_its_words(rtx: Flavour, exported: Path, tmp_path: Path) -> None:
@@ -281,32 +325,3 @@ def test_full_disk_leaves_no_half_file(rtx: Flavour, run: Run, small_disk: Path)
     assert "no space left" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert [file.name for file in small_disk.iterdir()] == ["dpiqa-lite0-int8.onnx"]
-
-
-def test_inspectors_of_all_releases_are_understood() -> None:
-    sentence = {"Name": "x", "Dimensions": [1, 3, 8, 8], "Format/Datatype": "Thirty-two wide channel vectorized INT8"}
-    word = {"Name": "x", "Dimensions": [1, 3, 8, 8], "Datatype": "Half", "Format": "(NHWC) Channel major format"}
-    document = json.dumps({"Layers": [
-        {"Name": "a", "LayerType": "CaskConvolution", "Inputs": [sentence], "Outputs": [word],
-         "Weights": {"Type": "Int8", "Count": 9}, "Metadata": "[ONNX Layer: a]\x1e[ONNX Layer: relu]"},
-        {"Name": "b", "LayerType": "CaskConvolution", "Inputs": [word], "Outputs": [word],
-         "Weights": {"Type": "Half", "Count": 9}, "Metadata": "[ONNX Layer: b]"},
-        "Reformatting CopyNode",
-    ]})  # fmt: skip
-    layers = layers_from_inspector(document)
-    assert layers[0].nodes == ("a", "relu")
-    assert [layer.precision for layer in layers] == ["Int8", "Half", "none"]
-    assert convolution_shares({"a": 6.0, "b": 3.0, "c": 1.0}, layers) == {"Int8": 0.6, "Half": 0.3, "unknown": 0.1}
-
-
-def test_int8_input_with_wider_weights_is_not_int8() -> None:
-    layer = Layer("a", "correlation", ("Int8",), ("Float",), ("Float",), ("a",))
-    assert convolution_shares({"a": 1.0}, [layer]) == {"Float": 1.0}
-
-
-def test_macs_follow_the_size(exported: Path) -> None:
-    graph = load_model(exported)
-    larger, _ = resized(graph, read_contract(graph, exported), 192, 128)
-    small, large = convolution_macs(graph), convolution_macs(larger)
-    assert small.keys() == large.keys()
-    assert sum(large.values()) == pytest.approx(4 * sum(small.values()), rel=1e-6)

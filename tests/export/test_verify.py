@@ -20,7 +20,7 @@ from export.int8 import quantize_onnx
 from export.repair import Candidates, repair
 from export.report import Report, write_report
 from export.sensitivity import int8_share, quantized_layers, restore, scores
-from export.verify import Budget, Comparison, compare, gate
+from export.verify import Budget, Comparison, compare, deliver, gate
 from runtime.errors import ContractError, GateError, InputError
 from runtime.models import shipped_model
 from runtime.spec import InputSpec
@@ -103,13 +103,28 @@ def test_report_stands_alone_and_its_json_repeats_the_figures(tmp_path: Path) ->
     assert document["manifest"] == {"sha256": "abc"}
 
 
+def test_a_refusal_stands_whatever_the_comparison_says(tmp_path: Path) -> None:
+    candidate, out = tmp_path / "candidate", tmp_path / "out.onnx"
+    candidate.write_bytes(b"model")
+    report = Report("x", _comparison(np.zeros(500)), budget=Budget(), facts={"a <fact>": "told"})
+    deliver(candidate, out, report)
+    assert out.read_bytes() == b"model"
+    assert "<td>a &lt;fact&gt;</td><td>told</td>" in out.with_suffix(".html").read_text()
+    out.unlink()
+    with pytest.raises(GateError, match=r"out\.onnx: not written, no repair will do"):
+        deliver(candidate, out, replace(report, refusal="no repair will do"))
+    assert not out.exists()
+    assert "Not written: no repair will do" in out.with_suffix(".html").read_text()
+    assert json.loads(out.with_suffix(".json").read_text())["refusal"] == "no repair will do"
+
+
 def test_verify_command_passes_a_model_that_is_the_same_and_writes_its_report(
     run: Run, exported: Path, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "f.npy", np.random.default_rng(0).integers(0, 256, (12, 96, 64, 3)).astype(np.uint8))
     arguments = ["--reference", exported, "--candidate", exported, "--images", tmp_path / "f.npy", "--allow-few"]
     done = run("export.verify", *arguments, "--skip", "2", "--report", tmp_path / "r.html")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     assert "on 10 pictures: SRCC 1.0000" in done.stdout
     assert json.loads((tmp_path / "r.json").read_text())["comparison"]["pictures"] == 10
 

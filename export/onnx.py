@@ -1,4 +1,7 @@
-"""Write a trained student as ONNX with its contract inside: `python -m export.onnx --checkpoint FILE --out FILE`."""
+"""Write a model as ONNX with its contract inside: `python -m export.onnx --checkpoint FILE --out FILE`.
+
+`--graph FILE` takes an ONNX file of your own instead of a trained student.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,15 @@ import torch
 import typer
 
 from runtime.command import run
-from runtime.errors import GateError
+from runtime.errors import GateError, InputError
+from runtime.models import DEFAULT_MODEL
 from runtime.spec import InputSpec, ModelSpec, ScoreSpec, TrainedOn
 from train.contract import load_model, save_model
 from train.datasets import TERMS
 from train.faults import BEST_RATED
 from train.student import Student, load_student
 
+from .own_graph import add_contract
 from .probes import probe_frames
 
 OPSET = 18
@@ -82,13 +87,8 @@ def sources(about: dict[str, Any]) -> tuple[TrainedOn, ...]:
     return (*rated, *(TrainedOn(**entry, split="pristine", licence="as its publishers state") for entry in folders))
 
 
-def main(
-    checkpoint: Annotated[Path, typer.Option(help="best.pt of a training run.")],
-    out: Annotated[Path, typer.Option(help="The ONNX file to write.")],
-    name: Annotated[str, typer.Option(help="The model's name in its contract.")] = "dpiqa-lite0",
-    version: Annotated[str, typer.Option(help="The model's version in its contract.")] = "0.1.0",
-) -> None:
-    """Export a checkpoint and prove that ONNX Runtime gives PyTorch's scores."""
+def export_checkpoint(checkpoint: Path, out: Path, name: str, version: str) -> float:
+    """Write a student as a model file, and return the largest parity error in points; GateError if that is too much."""
     student, about = load_student(checkpoint)
     spec = ModelSpec(
         name=name,
@@ -109,7 +109,36 @@ def main(
                 f"{out}: not written, ONNX Runtime is {error:.3f} points off PyTorch (limit {MAX_PARITY_ERROR})"
             )
         save_model(without_traces(load_model(bare)), spec, out)
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, at most {error:.4f} points off PyTorch")
+    return error
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="The ONNX file to write.")],
+    checkpoint: Annotated[Path | None, typer.Option(help="best.pt of a training run.")] = None,
+    graph: Annotated[
+        Path | None, typer.Option(help="An ONNX file without contract: frames, uint8 [N, H, W, 3] in, score [N] out.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Its name (default: the shipped model's, or the graph's).")] = None,
+    version: Annotated[str, typer.Option(help="Its version.")] = "0.1.0",
+    scale: Annotated[str | None, typer.Option(help="For --graph: what 0 to 100 mean, such as 'KonIQ-10k MOS'.")] = None,
+    licence: Annotated[str | None, typer.Option(help="For --graph: the licence of its weights.")] = None,
+    causes: Annotated[str, typer.Option(help="For --graph: what its output 'causes' names: blur,noise,...")] = "",
+) -> None:
+    """Export a checkpoint and prove that ONNX Runtime gives PyTorch's scores, or add a contract to a graph."""
+    if checkpoint is not None and graph is None:
+        if scale or licence or causes:
+            raise InputError("--scale, --licence and --causes are for --graph, a checkpoint tells them itself")
+        error = export_checkpoint(checkpoint, out, name or DEFAULT_MODEL, version)
+        told = f"at most {error:.4f} points off PyTorch"
+    elif graph is not None and checkpoint is None:
+        if not scale or not licence:
+            raise InputError(f"{graph}: needs --scale and --licence, nothing in it tells them")
+        named = [cause.strip() for cause in causes.split(",") if cause.strip()]
+        add_contract(graph, out, name or graph.stem, version, scale, licence, named)
+        told = f"{graph} with a contract"
+    else:
+        raise InputError("name one model, --checkpoint of a training run or --graph, an ONNX file of your own")
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {told}")
 
 
 if __name__ == "__main__":

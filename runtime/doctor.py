@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -152,9 +153,9 @@ def _next(models: list[ModelState], driver: Driver, tensorrt: tuple[TensorRt, ..
         commands.append(" ".join(["dpiqa score", *options, "photo.jpg"]))
     if why_absent():
         commands.append("pip install 'dpiqa-edge[openvino]'")
-    if tensorrt:
+    if tensorrt and find_spec("onnx"):
         commands.append("python -m export.trt --int8")
-    elif driver.gpus:
+    elif tensorrt or driver.gpus:
         commands.append("pip install 'dpiqa-edge[export]'")
     return commands
 

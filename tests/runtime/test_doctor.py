@@ -174,6 +174,8 @@ def test_a_gpu_without_tensorrt_leads_to_the_export_extra(
     found = examine()
     assert found.next[-1] == "python -m export.trt --int8"
     assert "tensorrt-rtx 1.7.1 for Python" in describe(found)
+    monkeypatch.setitem(sys.modules, "onnx", None)  # as on a Jetson, whose TensorRT is JetPack's
+    assert examine().next[-1] == "pip install 'dpiqa-edge[export]'"
 
 
 def _install(folder: Path, module: str, distribution: str, version: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except OSError as error:
         raise InputError(f"{path}: cannot be written, {(error.strerror or str(error)).lower()}") from None
     try:
-        with file:
+        with _naming(path), file:
             yield file
         if not is_special:
             part.replace(target)
@@ -55,8 +56,20 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be written, {(error.strerror or str(error)).lower()}") from None
     try:
-        yield part
+        with _naming(path):
+            yield part
         part.rename(target)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let a full disk be told of what was being written: the system names nothing, or what was copied."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error.filename = os.fspath(path)
         raise

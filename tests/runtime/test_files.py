@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,17 @@ def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"), atomic_folder(tmp_path / "file" / "folder"):
         pass
+
+
+def _full(source: str | None = None) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source)
+
+
+def test_a_full_disk_is_told_of_what_was_being_written(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as nameless, atomic_write(tmp_path / "file"):
+        _full()
+    assert nameless.value.filename == str(tmp_path / "file")
+    with pytest.raises(OSError, match="No space left") as copied, atomic_folder(tmp_path / "folder"):
+        _full("what was copied")
+    assert copied.value.filename == str(tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == []

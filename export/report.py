@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _NAMED, _BARS = 10, 25
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}img{max-width:100%}"
-    "table{border-collapse:collapse;margin:1rem 0}td,th{border:1px solid #ccc;padding:.2rem .6rem;text-align:left;"
-    "overflow-wrap:anywhere}pre{white-space:pre-wrap}"
+    "table{border-collapse:collapse;margin:1rem 0}td,th{border:1px solid #ccc;padding:.2rem .6rem;text-align:left}"
+    "td:first-child,td:last-child{overflow-wrap:anywhere}pre{white-space:pre-wrap}"
     ".broken{color:#b00;font-weight:bold}"
 )
 

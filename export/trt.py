@@ -19,7 +19,7 @@ from runtime.command import run
 from runtime.engines import open_engine
 from runtime.errors import GateError, InputError, ToolError, unreadable
 from runtime.files import atomic_write
-from runtime.models import DEFAULT_MODEL, shipped_model
+from runtime.models import DEFAULT_MODEL, INT8_MODEL, shipped_model, shipped_models
 from runtime.spec import ModelSpec
 from train.contract import load_model, read_contract, save_model
 
@@ -106,7 +106,7 @@ def main(
         found, missing = None, error
     if found is not None:
         options = options.on(found, sm)
-    path = model or shipped_model(f"{DEFAULT_MODEL}-int8" if precision == "int8" and not calibration else DEFAULT_MODEL)
+    path = model or shipped_model(INT8_MODEL if precision == "int8" and not calibration else DEFAULT_MODEL)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -151,9 +151,7 @@ def _prepare(
     if precision != "int8" and quantization:
         raise InputError(f"--calibration {quantization.calibration}: is for --int8 only")
     graph = for_tensorrt(with_names(graph))
-    judged = "below"
-    if spec.precision == precision:
-        judged = "is FP32 itself" if precision == "fp32" else "when the model was made, not here"
+    judged = "below" if spec.precision != precision else _judged_before(path, spec)
     stem = path.stem if path.stem.endswith(f"-{precision}") else f"{path.stem}-{precision}"
     if size is not None and size != (spec.input.height, spec.input.width):
         graph, spec = resized(graph, spec, *size)
@@ -177,10 +175,17 @@ def _prepare(
         if report is not None:
             deliver(candidate, target, report)
         else:
-            open_engine(reference, "onnxruntime").infer(probe_frames(spec.input)[:1])  # runs, at this size too
+            open_engine(reference, "onnxruntime")  # which runs it, at this size too
             save_model(graph, spec, target)
     written = load_model(target)
     return _Source(target, written, read_contract(written, target), judged, report)
+
+
+def _judged_before(path: Path, spec: ModelSpec) -> str:
+    if spec.precision == "fp32":
+        return "is FP32 itself"
+    shipped = path.resolve() in shipped_models()
+    return "before the model was shipped" if shipped else "not here (python -m export.verify does)"
 
 
 def _build_engine(source: _Source, flavour: Flavour, options: BuildOptions, allow_partial_int8: bool) -> None:

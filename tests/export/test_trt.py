@@ -64,7 +64,7 @@ def test_main_command_writes_engine_manifest_and_report(built: Path) -> None:
     assert told["manifest"]["convolution_shares"]["Int8"] > 0.95
     assert told["facts"]["built for"] == "compute capability 8.6, 8.9, 12.0"
     assert f"({int8} of " in told["facts"]["convolutions' work"]
-    assert told["facts"]["compared with FP32"] == "when the model was made, not here"
+    assert told["facts"]["compared with FP32"] == "before the model was shipped"
 
 
 def test_the_shipped_int8_model_at_another_size_says_that_it_was_not_judged(rtx: Flavour, tmp_path: Path) -> None:
@@ -118,6 +118,8 @@ def test_an_engine_that_is_int8_in_part_only_is_refused(rtx: Flavour, tmp_path: 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["partial-int8.onnx"]
     trt.main(**request, flavour="tensorrt-rtx", out=tmp_path / "out", allow_partial_int8=True)
     assert (tmp_path / "out" / "partial-int8.engine").is_file()
+    told = json.loads((tmp_path / "out" / "partial-int8.trt.json").read_bytes())
+    assert told["facts"]["compared with FP32"] == "not here (python -m export.verify does)"
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp16", "Half"), ("fp32", "Float")])

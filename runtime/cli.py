@@ -145,7 +145,7 @@ def monitor(
     sinks["dashboard"] = dashboard
     orders = Orders(sources or [], config, {"fps": fps, "model": model, "engine": engine}, sinks, webhook)
     if check:
-        print(f"{len(orders.read().cameras)} sources to watch, nothing wrong found")
+        print(orders.check())
         return
     logging.getLogger("runtime").setLevel(logging.INFO)
     service = Service(orders)

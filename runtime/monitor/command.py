@@ -81,6 +81,12 @@ class Orders:
             check_source(camera)
         return config
 
+    def check(self) -> str:
+        """Read the configuration and open the model; says what there is to watch. Raises DpiqaError."""
+        config = self.read()
+        _engine(config)
+        return f"{_counted(len(config.cameras), 'source', 'sources')} to watch, nothing wrong found"
+
 
 class Service:
     """A monitor with its engine and its sinks. Raises DpiqaError if the model or a sink cannot be opened."""
@@ -108,18 +114,30 @@ class Service:
     def _reload(self) -> None:
         try:
             config, before = self._orders.read(), self._config
-            if _model(config) != _model(before):
-                self.monitor.engine = _engine(config)
-            if config.sinks != before.sinks:
-                _close(self._sinks)  # first, since the new ones may want the same files and ports
-                self.monitor.sinks = self._sinks = []
-                self.monitor.sinks = self._sinks = open_sinks(config.sinks)
+            engine = self.monitor.engine if _model(config) == _model(before) else _engine(config)
+            if config.sinks != before.sinks or not self._sinks:
+                self._replace_sinks(before.sinks, config.sinks)
         except DpiqaError as error:
             log.error("not reloaded: %s", error)
             return
+        self.monitor.engine = engine
         self.monitor.apply(config)
         self._config = config
-        log.info("reloaded, %d sources are watched", len(config.cameras))
+        log.info("reloaded, %s watched", _counted(len(config.cameras), "source is", "sources are"))
+
+    def _replace_sinks(self, before: SinkSettings, wanted: SinkSettings) -> None:
+        _close(self._sinks)  # first, since the new ones may want the same files and ports
+        self.monitor.sinks = self._sinks = []
+        try:
+            self.monitor.sinks = self._sinks = open_sinks(wanted)
+        except DpiqaError:
+            self.monitor.sinks = self._sinks = open_sinks(before)
+            raise
+
+
+def _counted(count: int, one: str, more: str) -> str:
+    """The number with the words for one or for more."""
+    return f"{count} {one if count == 1 else more}"
 
 
 def _model(config: MonitorConfig) -> tuple[Path | None, str, int | None]:

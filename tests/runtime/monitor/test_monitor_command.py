@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from live import RtspServer, encode, moving, rtsp_missing
@@ -46,8 +46,8 @@ def _wait(is_so: Callable[[], object], timeout_s: float = 30) -> None:
 
 
 @contextmanager
-def _running(*arguments: object) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen([*_RUN, *map(str, arguments)], stderr=subprocess.PIPE, text=True) as process:
+def _running(*arguments: object, errors: int | IO[str] = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([*_RUN, *map(str, arguments)], stderr=errors, text=True) as process:
         try:
             yield process
         finally:
@@ -127,6 +127,10 @@ def test_check_only_checks(monitor: Command, tmp_path: Path) -> None:
     assert ended.err.startswith("dpiqa: bad.yaml:3: cameras.0.fps: Input should be a valid number")
     (tmp_path / "missing.yaml").write_text("cameras: [{source: gone.mp4}]\n")
     assert "gone.mp4: no such file" in monitor("--check", "missing.yaml").err
+    assert monitor("--check", ".").out == "1 source to watch, nothing wrong found\n"
+    ended = monitor("--check", ".", "--model", "gone.onnx")
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    assert "gone.onnx: no such model file" in ended.err
     assert not (tmp_path / "dpiqa-history.db").exists()
 
 
@@ -170,7 +174,7 @@ def test_a_signal_ends_it_quickly_though_a_source_is_silent(
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="POSIX signals")
 def test_sighup_reads_the_configuration_again(model_path: Path, tmp_path: Path) -> None:
-    config, out = tmp_path / "cameras.yaml", tmp_path / "out.jsonl"
+    config, out, log = tmp_path / "cameras.yaml", tmp_path / "out.jsonl", tmp_path / "log.txt"
     clips = [encode(tmp_path / f"{name}.ts", moving(300)) for name in "abc"]
     head = f"model: {model_path}\nsinks: {{sqlite: null, jsonl: {out}}}\ncameras:\n"
     camera = "  - {{source: {}, name: {}, paced: true, live: true}}\n"
@@ -179,18 +183,20 @@ def test_sighup_reads_the_configuration_again(model_path: Path, tmp_path: Path) 
     def seen() -> set[str]:
         return {line["source"] for line in _lines(out) if line["type"] == "reading"}
 
-    with _running("--config", config) as process:
+    good = head + camera.format(clips[0], "a") + camera.format(clips[2], "c")
+    with log.open("w") as file, _running("--config", config, errors=file) as process:
         _wait(lambda: seen() == {"a", "b"})
-        config.write_text("cameras: [\n")
+        for text, refusal in (("cameras: [\n", f"{config}:"), (good.replace(str(out), "/no/such/x"), "/no/such/x:")):
+            config.write_text(text)
+            os.kill(process.pid, signal.SIGHUP)
+            _wait(lambda refusal=refusal: f"not reloaded: {refusal}" in log.read_text())
+        config.write_text(good)
         os.kill(process.pid, signal.SIGHUP)
-        time.sleep(0.5)
-        config.write_text(head + camera.format(clips[0], "a") + camera.format(clips[2], "c"))
-        os.kill(process.pid, signal.SIGHUP)
-        _wait(lambda: seen() == {"a", "b", "c"})
+        _wait(lambda: seen() == {"a", "b", "c"})  # in the file that the refused configuration had closed
         process.terminate()
-        _, errors = process.communicate(timeout=10)
+        process.wait(10)
+    errors = log.read_text()
     assert process.returncode == 0
-    assert f"not reloaded: {config}:" in errors
     assert "reloaded, 2 sources are watched" in errors
     assert errors.count("a: connecting") == 1
     assert "b: no longer watched" in errors

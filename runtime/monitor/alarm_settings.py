@@ -27,7 +27,8 @@ class AlarmRule(Settings):
 class QualityDrop(AlarmRule):
     """The score lies below the camera's own baseline by `points`, and by `spreads` robust standard deviations of it.
 
-    It ends at the share `recover` of that distance. Its evidence has the signals that hint at why.
+    It ends at the share `recover` of that distance. Its evidence names the likely cause, as the model or else the
+    signals see it, where there is one.
     """
 
     points: Annotated[float, Field(gt=0)] = 12.0
@@ -66,8 +67,9 @@ class Black(AlarmRule):
 class Frozen(AlarmRule):
     """The mean difference to the frame before is at most `still` (0 to 1); it ends at `moving`.
 
-    A camera that sends nothing new while nothing moves looks frozen too: hence the long hold. Key frames encode a
-    picture anew and differ by ten times `still`, frozen or not: a freeze before the encoder shows only between them.
+    A camera that sends nothing new while nothing moves looks frozen too: hence the long hold. Key frames of a live
+    picture differ by ten times `still`. Of one that froze before an encoder of constant quality they do not after some
+    seconds; an encoder that keeps to a bitrate goes on to draw it differently, and it is not told.
     """
 
     hold_s: Seconds = 10.0

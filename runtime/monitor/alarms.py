@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .alarm_settings import AlarmSettings
-from .conditions import Conditions, Verdict, rules_of
+from .conditions import LEAST_CAUSE, Conditions, Verdict, rules_of
 from .latch import Latch, Moment, StreamClock
 from .scene import View
 from .snapshots import jpeg_thumbnail
@@ -18,7 +18,6 @@ from .types import Event, LiveReading, Status
 KINDS = (*rules_of(AlarmSettings()), "SignalLoss")
 
 _AGAINST_BASELINE = ("QualityDrop", "ImageTooBlurry", "Obstructed")
-_LEAST_CAUSE = 0.25
 
 
 class SourceAlarms:
@@ -93,7 +92,7 @@ class SourceAlarms:
         self._conditions.learn(now, reading, view, is_normal)
 
 
-def _evidence(reading: LiveReading, found: Mapping[str, float], pts_s: float | None) -> dict[str, float | str]:
-    causes = {f"cause_{name}": share for name, share in reading.causes.items() if share >= _LEAST_CAUSE}
+def _evidence(reading: LiveReading, found: Mapping[str, float | str], pts_s: float | None) -> dict[str, float | str]:
+    causes = {f"cause_{name}": share for name, share in reading.causes.items() if share >= LEAST_CAUSE}
     at = {} if pts_s is None else {"pts_s": pts_s}
     return {**found, "score": reading.score, **causes, **at}

@@ -17,14 +17,18 @@ from .latch import Moment
 from .scene import SceneWatch, View
 from .types import LiveReading
 
+LEAST_CAUSE = 0.25  # of a model's shares, the least that is worth telling
+
 _DARKEST = 0.5 / 255
+_NOISIER, _BLOCKIER = 2.0, 0.2  # times normal, and above normal: what tells noise and compression from other causes
+_LEARNT = ("focus", "noise", "blockiness")
 
 
 class Verdict(NamedTuple):
     """Whether a condition is met, None where that cannot be told, and the numbers behind it."""
 
     is_bad: bool | None = None
-    evidence: Mapping[str, float] = MappingProxyType({})
+    evidence: Mapping[str, float | str] = MappingProxyType({})
 
 
 def rules_of(settings: AlarmSettings) -> dict[str, AlarmRule]:
@@ -46,8 +50,7 @@ class Conditions:
         """Forget what is normal: what comes next is."""
         rule = self._settings.baseline
         self._scores.forget()
-        self._focus = Baseline(rule.window_s, rule.minimum)
-        self._featureless = Baseline(rule.window_s, rule.minimum)
+        self._normal = {name: Baseline(rule.window_s, rule.minimum) for name in (*_LEARNT, "featureless")}
 
     def baseline(self, wall_time: float) -> float | None:
         """The score that is normal at that time (Unix seconds), None while it is being learnt."""
@@ -56,11 +59,12 @@ class Conditions:
 
     def learn(self, now: Moment, reading: LiveReading, view: View, is_normal: bool) -> None:
         """Learn from a reading, all of it where it is normal or nothing is known yet."""
-        is_normal = is_normal or not self._focus.is_ready
+        is_normal = is_normal or not self._normal["focus"].is_ready
         self._scores.learn(now.stream_s, now.wall_time, reading.score, is_normal)
         if is_normal:
-            self._focus.learn(now.stream_s, reading.signals.focus)
-            self._featureless.learn(now.stream_s, view.featureless)
+            for name in _LEARNT:
+                self._normal[name].learn(now.stream_s, getattr(reading.signals, name))
+            self._normal["featureless"].learn(now.stream_s, view.featureless)
 
     def judge(self, now: Moment, reading: LiveReading, view: View) -> dict[str, Verdict]:
         """The verdict of each kind of event."""
@@ -69,8 +73,7 @@ class Conditions:
         is_black = black.is_bad is not False
         is_exposed = not is_black and dark.is_bad is False and not bright.is_bad
         is_hidden = not is_exposed or obstructed.is_bad is True
-        return {
-            "QualityDrop": self._quality_drop(now, reading),
+        verdicts = {
             "Black": black,
             "ImageTooDark": Verdict() if is_black else dark,
             "ImageTooBright": bright,
@@ -79,15 +82,35 @@ class Conditions:
             "Frozen": self._frozen(reading),
             "GlobalSceneChange": self._scene_change(now, None if is_hidden else view),
         }
+        return verdicts | {"QualityDrop": self._quality_drop(now, reading, verdicts)}
 
-    def _quality_drop(self, now: Moment, reading: LiveReading) -> Verdict:
+    def _quality_drop(self, now: Moment, reading: LiveReading, others: Mapping[str, Verdict]) -> Verdict:
         rule, scores = self._settings.quality_drop, self._scores.at(now.wall_time)
         if not scores.is_ready:
             return Verdict()
         drop = scores.median - reading.score
         limit = max(rule.points, rule.spreads * scores.spread) / self._settings.sensitivity
-        found = {name: getattr(reading.signals, name) for name in ("focus", "noise", "blockiness")}
-        return _beyond("drop", drop, limit, rule.recover * limit, {"baseline": scores.median, **found})
+        found = {name: getattr(reading.signals, name) for name in _LEARNT}
+        verdict = _beyond("drop", drop, limit, rule.recover * limit, {"baseline": scores.median, **found})
+        cause = self._likely_cause(reading, others) if verdict.is_bad else None
+        return verdict._replace(evidence={"likely_cause": cause, **verdict.evidence}) if cause else verdict
+
+    def _likely_cause(self, reading: LiveReading, others: Mapping[str, Verdict]) -> str | None:
+        """The strongest cause that the model names, else the first that the signals show, by the models' names."""
+        strongest = max(reading.causes, key=reading.causes.__getitem__, default="")
+        if strongest and reading.causes[strongest] >= LEAST_CAUSE:
+            return strongest
+        normal, signals = self._normal, reading.signals
+        is_learnt = normal["focus"].is_ready
+        signs = {
+            "exposure_low": others["Black"].is_bad or others["ImageTooDark"].is_bad,
+            "exposure_high": others["ImageTooBright"].is_bad,
+            "obstruction": others["Obstructed"].is_bad,
+            "noise": is_learnt and signals.noise > _NOISIER * normal["noise"].median,
+            "compression": is_learnt and signals.blockiness > _BLOCKIER + normal["blockiness"].median,
+            "blur": others["ImageTooBlurry"].is_bad,
+        }
+        return next((cause for cause, is_there in signs.items() if is_there), None)
 
     def _black(self, reading: LiveReading) -> Verdict:
         rule = self._settings.black
@@ -104,18 +127,19 @@ class Conditions:
 
     def _obstructed(self, view: View) -> Verdict:
         rule = self._settings.obstructed
-        if not self._featureless.is_ready:
+        normal = self._normal["featureless"]
+        if not normal.is_ready:
             return Verdict()
-        growth = view.featureless - self._featureless.median
-        more = {"featureless": view.featureless, "baseline": self._featureless.median}
+        growth = view.featureless - normal.median
+        more = {"featureless": view.featureless, "baseline": normal.median}
         return self._deviates("growth", growth, rule.raise_at, rule.clear_at, more)
 
     def _blurry(self, reading: LiveReading) -> Verdict:
-        rule, focus = self._settings.image_too_blurry, reading.signals.focus
-        if not self._focus.is_ready:
+        rule, focus, normal = self._settings.image_too_blurry, reading.signals.focus, self._normal["focus"]
+        if not normal.is_ready:
             return Verdict()
-        lost = 1 - focus / max(self._focus.median, 1e-6)
-        more = {"focus": focus, "baseline": self._focus.median}
+        lost = 1 - focus / max(normal.median, 1e-6)
+        more = {"focus": focus, "baseline": normal.median}
         return self._deviates("lost", lost, rule.raise_at, rule.clear_at, more)
 
     def _frozen(self, reading: LiveReading) -> Verdict:

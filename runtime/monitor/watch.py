@@ -178,7 +178,9 @@ class Monitor:
     def _tell(self, messages: Sequence[Message]) -> None:
         for message in messages:
             if isinstance(message, Event):
-                log.warning("%s: %s %s", message.source, message.kind, message.state)
+                cause = message.evidence.get("likely_cause") if message.state == "raised" else None
+                why = f", likely {cause}" if cause else ""
+                log.warning("%s: %s %s%s", message.source, message.kind, message.state, why)
             elif isinstance(message, Status):
                 message = replace(message, lost={sink.name: sink.lost for sink in self.sinks if sink.lost})
             for sink in self.sinks:

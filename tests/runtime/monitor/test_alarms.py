@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from live import encode, moving
+from made import photo
 from messages import BEGAN, FRAME, noise_frame, reading, signals, status
 
 from runtime import Scorer
@@ -72,7 +75,7 @@ def test_the_example_clip_raises_its_events_and_no_others() -> None:
     for frame, at_s in clip_that_freezes():
         if frame.index not in score:
             score = {frame.index: float(engine.score(frame.pixels).outputs.score[0])}
-        measured = reading(at_s, score[frame.index], meter.measure(frame.pixels))
+        measured = replace(reading(at_s, score[frame.index], meter.measure(frame.pixels)), causes={})
         events += [(event, at_s) for event in alarms.on_reading(measured, frame.pixels)]
 
     stretches = {
@@ -85,6 +88,8 @@ def test_the_example_clip_raises_its_events_and_no_others() -> None:
         ("ImageTooDark", 16.0 + FROZEN_S): 18.0 + FROZEN_S,
     }
     raised = [(event, at_s) for event, at_s in events if event.state == "raised"]
+    causes = [event.evidence.get("likely_cause") for event, _ in raised if event.kind == "QualityDrop"]
+    assert causes == ["blur", "noise", "compression", "exposure_low"]
     cleared = {(event.kind, event.began): (event, at_s) for event, at_s in events if event.state == "cleared"}
     assert [event.kind for event, _ in raised] == [kind for kind, _ in stretches]
     for (event, raised_s), ((_, began_s), ended_s) in zip(raised, stretches.items(), strict=True):
@@ -100,6 +105,32 @@ def test_the_example_clip_raises_its_events_and_no_others() -> None:
         assert thumbnail is not None
         assert thumbnail.shape == (180, 320, 3)
     assert alarms.baseline == pytest.approx(86, abs=2)
+
+
+@pytest.mark.parametrize("grain", [0, 1])
+def test_a_freeze_before_the_encoder_is_told_in_spite_of_its_key_frames(grain: int, tmp_path: Path) -> None:
+    rng, picture = np.random.default_rng(0), photo(180, 320)
+    noises = [rng.normal(0, grain, picture.shape) if grain else np.zeros(picture.shape) for _ in range(250)]
+    still = [np.clip(picture + noise, 0, 255).astype(np.uint8) for noise in noises]
+    clip = encode(tmp_path / "still.mp4", [*moving(50, 180, 320), *still])
+    played = [(frame.pts_s or 0.0, 80.0, frame.pixels) for frame in read_video(str(clip), 5)]
+    meter, limits = OpenCvMeter(), AlarmSettings().frozen
+    steps = [meter.measure(frame).difference or 0.0 for at_s, _, frame in played if at_s > 2.5]
+    assert min(steps) < limits.still  # between key frames the encoder leaves out a live camera's grain
+    assert max(steps) > limits.moving  # at first the key frames of what froze differ as well
+    found = play(SourceAlarms(AlarmSettings.model_validate({"frozen": {"hold_s": 3}})), played)
+    assert [(kind, state) for kind, state, _ in found if kind == "Frozen"] == ([] if grain else [("Frozen", "raised")])
+    assert all(5 <= at_s <= 10 for kind, _, at_s in found if kind == "Frozen")
+
+
+def test_the_cause_that_the_model_names_is_likelier_than_the_signals() -> None:
+    blurred = signals(focus=0.1)
+    for causes, likely in (({}, "blur"), ({"noise": 0.2}, "blur"), ({"noise": 0.3, "motion": 0.6}, "motion")):
+        alarms = SourceAlarms()
+        run(alarms, [replace(reading(at_s), causes={}) for at_s in seconds(0, 5)])
+        drops = [replace(reading(at_s, 40, blurred), causes=causes) for at_s in seconds(5, 7)]
+        (raised,) = [e for item in drops for e in alarms.on_reading(item, FRAME) if e.kind == "QualityDrop"]
+        assert raised.evidence["likely_cause"] == likely
 
 
 def test_another_scene_is_told_until_it_has_settled() -> None:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
@@ -220,6 +221,20 @@ def test_the_page_follows_a_reload_and_the_end(browser: Browser, monitor: Runnin
             assert time.monotonic() - began < 2
         expect(page.locator("#link")).to_have_text("no connection")
     assert "Traceback" not in monitor.log.read_text()
+
+
+def test_all_that_is_wrong_can_be_read_on_a_phone(browser: Browser, tmp_path: Path, shots: Path) -> None:
+    kinds = ("QualityDrop", "ImageTooDark", "Frozen")
+    wrong = [replace(event(kind=kind), evidence={"likely_cause": "exposure_low"}) for kind in kinds]
+    with serving(tmp_path / "h.db") as (sink, _):
+        sink.write([status(), reading(), *wrong], NEVER)
+        with opened(browser, f"http://127.0.0.1:{sink.port}/#camera=cam", PHONE) as page:
+            chips = page.locator(".facts .chip")
+            expect(chips).to_have_count(len(kinds))
+            expect(chips.first).to_contain_text("quality drop: exposure low since")
+            ends = "[...document.querySelectorAll('.facts .chip')].map(chip => chip.getBoundingClientRect().right)"
+            assert max(page.evaluate(ends)) < PHONE[0]
+            page.screenshot(path=shots / "phone-trouble.png")
 
 
 def test_a_person_signs_in(browser: Browser, tmp_path: Path) -> None:

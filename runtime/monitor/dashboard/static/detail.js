@@ -2,7 +2,7 @@
 
 import { colour, scoreBands, scoreSeries, timeChart } from "./charts.js";
 import { ask, calmly, duration, el, number, points, when, words } from "./dom.js";
-import { eventList } from "./events.js";
+import { eventList, named } from "./events.js";
 import { Picture } from "./picture.js";
 
 const RANGES = { "10 minutes": 600, hour: 3600, day: 86400, week: 7 * 86400 };
@@ -94,7 +94,11 @@ export class Detail {
         { className: "main" },
         this.latest,
         el("dd", { className: `state-${camera.state} hint`, textContent: state }),
-        ...camera.events.map(({ kind, began }) => el("span", { className: "chip", textContent: `${words(kind)} since ${when(began)}` })),
+        el(
+          "div",
+          { className: "chips" },
+          ...camera.events.map((event) => el("span", { className: "chip", textContent: `${named(event)} since ${when(event.began)}` })),
+        ),
       ),
       ...Object.entries(facts).map(([name, value]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: value }))),
     );

@@ -10,7 +10,7 @@ export function eventList(events, namesCamera) {
 function row(event, namesCamera) {
   const lasted = duration((event.ended ?? Date.now() / 1000) - event.began);
   const evidence = Object.entries(event.evidence)
-    .filter(([name]) => name !== "pts_s")
+    .filter(([name]) => name !== "pts_s" && name !== "likely_cause")
     .map(([name, value]) => `${words(name)} ${typeof value === "number" ? number(value) : value}`);
   return el(
     "li",
@@ -21,12 +21,15 @@ function row(event, namesCamera) {
     el(
       "div",
       {},
-      el("b", { textContent: words(event.kind) }),
+      el("b", { textContent: named(event) }),
       namesCamera ? el("a", { href: cameraLink(event.source), textContent: ` ${event.source}` }) : null,
       el("small", { textContent: `${when(event.began)}, ${event.ended === null ? `for ${lasted} now` : lasted}` }),
       el("small", { textContent: evidence.join(", ") }),
     ),
   );
 }
+
+// What an event is, and of what cause where that is known.
+export const named = ({ kind, evidence: { likely_cause } }) => words(kind) + (likely_cause ? `: ${words(likely_cause)}` : "");
 
 export const cameraLink = (source) => `#${new URLSearchParams({ camera: source })}`;

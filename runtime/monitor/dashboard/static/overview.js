@@ -2,7 +2,7 @@
 
 import { sparkline } from "./charts.js";
 import { ask, duration, el, points, words } from "./dom.js";
-import { cameraLink, eventList } from "./events.js";
+import { cameraLink, eventList, named } from "./events.js";
 import { Picture } from "./picture.js";
 
 const HOUR = 3600;
@@ -52,7 +52,7 @@ class Card {
   }
 }
 
-const chips = (camera) => camera.events.map(({ kind }) => el("span", { className: "chip", textContent: words(kind) }));
+const chips = (camera) => camera.events.map((event) => el("span", { className: "chip", textContent: named(event) }));
 
 function tableRow(camera) {
   const cause = Object.entries(camera.causes).sort((a, b) => b[1] - a[1])[0];

@@ -16,8 +16,7 @@ import torch
 from export.card import faults_table
 from export.graphs import resized
 from export.int8 import main as quantize
-from export.onnx import export_student, parity_error
-from export.onnx import main as export
+from export.onnx import export_checkpoint, export_student, parity_error
 from export.qat import export_quantized
 from export.verify import compare
 from runtime import Scorer
@@ -65,7 +64,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(checkpoint: Path) -> Path:
     out = checkpoint.with_name("multi.onnx")
-    export(checkpoint, out, name="multi")
+    export_checkpoint(checkpoint, out, "multi", "1")
     return out
 
 

@@ -16,6 +16,8 @@ from .config import MonitorConfig
 
 Place = tuple[str | int, ...]
 
+# Pydantic's words for people who write Python, said again for people who write YAML.
+_PLAIN = {"extra_forbidden": "there is no such field", "missing": "is missing", "tuple_type": "expected a list"}
 _REFERENCE = re.compile(r"\$\{(file:)?([^}]+)\}")
 
 
@@ -51,13 +53,15 @@ class _File:
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise InputError(f"{self._path}: not YAML: {str(error).splitlines()[0]}") from None
         if not isinstance(document, dict):
-            raise InputError(f"{self._path}: expected fields such as 'cameras:', found {type(document).__name__}")
+            found = "nothing" if document is None else type(document).__name__
+            raise InputError(f"{self._path}: expected fields such as 'cameras:', found {found}")
         try:
             return MonitorConfig.model_validate(self._with_secrets(document, ()))
         except ValidationError as error:
             first, *more = error.errors(include_input=False, include_url=False)
             rest = f" (and {len(more)} more)" if more else ""
-            raise self._error(first["loc"], first["msg"].removeprefix("Value error, ") + rest) from None
+            problem = _PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))
+            raise self._error(first["loc"], problem + rest) from None
 
     def _error(self, place: Place, problem: str) -> InputError:
         known = next((place[:end] for end in range(len(place), -1, -1) if place[:end] in self._lines), ())

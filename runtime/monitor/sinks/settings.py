@@ -173,5 +173,6 @@ def _checked(url: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
     except ValueError:
         is_usable = False
     if not is_usable:
-        raise ValueError(f"expected an address that begins with {schemes[0]}:// or {schemes[1]}:// and names a host")
+        begin = f"begins with {schemes[0]}:// or {schemes[1]}://"
+        raise ValueError(f"expected an address that {begin} and names a host, and a port up to 65535 if any")
     return url

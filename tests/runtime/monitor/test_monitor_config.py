@@ -59,13 +59,14 @@ def test_the_example_is_a_good_file(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "words"),
     [
         ("cameras:\n  - source: a.mp4\n    fps: -1\n", ":3: cameras.0.fps: Input should be greater than 0"),
-        ("cameras:\n  - source: a.mp4\n    frames: 3\n", ":3: cameras.0.frames: Extra inputs are not permitted"),
-        ("cameras:\n  - name: a\n", ":2: cameras.0.source: Field required"),
+        ("cameras:\n  - source: a.mp4\n    frames: 3\n", ":3: cameras.0.frames: there is no such field"),
+        ("cameras:\n  - name: a\n", ":2: cameras.0.source: is missing"),
         ("fps: 5\nfps: 6\n", ":2: not YAML: 'fps' is there twice"),
         ("fps: [1\n", ":2: not YAML: "),
         ("cameras:\n\t- a\n", ":2: not YAML: "),
         ("- a\n", ": expected fields such as 'cameras:', found list"),
-        ("", ": expected fields such as 'cameras:', found NoneType"),
+        ("", ": expected fields such as 'cameras:', found nothing"),
+        ("cameras: a.mp4\n", ":1: cameras: expected a list"),
         ("fps: .nan\n", ":1: fps: "),
         ("cameras:\n  - source: a.mp4\n  - source: a.mp4\n", ":1: 2 cameras are called 'a.mp4'"),
         ("cameras:\n  - source: a://${NO_SUCH}/\n", ":2: cameras.0.source: the environment has no variable NO_SUCH"),
@@ -98,6 +99,11 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     [
         ("rtsp://10.0.0.4:554/a?channel=1&subtype=0", "rtsp://10.0.0.4:554/a?channel=1&subtype=0"),
         ("rtsp://u:p@ss/w@h/x", "rtsp://***@h/x"),
+        ("rtsp://u:p w!x@h/x", "rtsp://***@h/x"),
+        (
+            "a location=rtsp://u:p!w@h ! b location='rtsp://u:p w@h/x'",
+            "a location=rtsp://***@h ! b location='rtsp://***@h/x'",
+        ),
         ("http://h/x.m3u8?token=abc&k=1", "http://h/x.m3u8?token=***&k=1"),
         ("rtsp://h/user=admin_password=x_1_channel=1.sdp", "rtsp://h/user=***"),
         ("srt://h:9?passphrase=hush&mode=caller", "srt://h:9?passphrase=***&mode=caller"),
@@ -105,6 +111,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
             "rtspsrc location=rtsp://a:b@h/x user-id=me user-pw='a b' ! fakesink",
             "rtspsrc location=rtsp://***@h/x user-id=*** user-pw=*** ! fakesink",
         ),
+        ("http://h/x?password=a b&c=2", "http://h/x?password=***&c=2"),
         ("http://h/x?password=@1234567&b=2", "http://***&b=2"),
         ("rtsp://u:p@h/x?token=&b=2", "rtsp://***@h/x?token=***&b=2"),
         ("clips/user=1.mp4", "clips/user=1.mp4"),
@@ -116,11 +123,10 @@ def test_what_a_source_is_called_tells_no_secret(source: str, shown: str) -> Non
 
 @example(password="@0000000", key="password")
 @given(
-    password=st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=8, max_size=30),
+    password=st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), min_size=8, max_size=30),
     key=st.sampled_from(["password", "token", "api_key", "Pwd", "X-Amz-Signature"]),
 )
 def test_no_password_is_ever_shown(password: str, key: str) -> None:
-    if not password.isspace() and " " not in password and "!" not in password and not any(map(str.isspace, password)):
-        assert password not in redact(f"rtsp://viewer:{password}@10.0.0.4/stream")
-    if not any(character in password for character in "&;/?#'\"") and not any(map(str.isspace, password)):
+    assert password not in redact(f"rtsp://viewer:{password}@10.0.0.4/stream")
+    if not any(character in password for character in "&;/?#'\""):
         assert password not in redact(f"http://h/x?a=1&{key}={password}&b=2")

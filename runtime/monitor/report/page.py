@@ -29,7 +29,8 @@ def write_report(found: Figures, archive: Archive, out: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"told": told, "band": band, "share": _share, "lasted": _lasted, "picture": _picture}
+    environment.filters |= {"told": told, "to_the_second": _to_the_second, "band": band}
+    environment.filters |= {"share": _share, "lasted": _lasted, "picture": _picture}
     page = environment.get_template("report.html.j2").render(
         found=found,
         kinds=_kinds(found),
@@ -68,6 +69,10 @@ def _curve(camera: Any, found: Figures) -> dict[str, Any]:
     curve = camera.curve
     marks = [(event.began, event.ended) for event in found.events if event.source == camera.source]
     return {"rows": [curve.times, curve.score, curve.low, curve.high], "step": curve.step_s, "events": marks}
+
+
+def _to_the_second(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
 
 
 def _share(value: float | None) -> str:

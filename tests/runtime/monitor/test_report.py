@@ -147,6 +147,16 @@ def test_a_recorded_history_becomes_one_page(
     assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in text
 
 
+def test_an_event_is_told_with_its_cause_to_the_second(tmp_path: Path, dpiqa: Command) -> None:
+    wrong = replace(event(kind="QualityDrop"), evidence={"likely_cause": "exposure_low", "drop": 30.0, "pts_s": 12.3})
+    record(tmp_path / "h.db", reading(), at(wrong, 65))
+    assert dpiqa("report", tmp_path / "h.db", "--out", tmp_path / "r.html").status == 0
+    text = Page((tmp_path / "r.html").read_text()).text
+    assert "QualityDrop: exposure low" in text
+    assert "drop 30" in text
+    assert f"{datetime.fromtimestamp(START + 65):%Y-%m-%d %H:%M:%S}" in text
+
+
 def test_a_hostile_name_stays_text(tmp_path: Path, dpiqa: Command) -> None:
     name = "</script><script>alert(1)</script>&<img src=http://evil.example/x>"
     wrong = replace(event(source=name), evidence={"reason": name})

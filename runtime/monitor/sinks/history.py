@@ -51,7 +51,13 @@ _ADD_WORST = """INSERT INTO worst VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPD
     SET score = ?3, wall_time = ?4, thumbnail = ?5 WHERE ?3 < score"""
 _TRIM_EVERY_S = 60.0
 _JUMP_S, _TRUST_AFTER_S = 60.0, 3600.0  # a clock that went wrong must not delete all that there is
-_CUT = 0.1  # of the readings at once, where the file is too large
+# A tenth of the readings at once, where the file is too large, or of the events where their pictures fill half of it.
+_CUT = """DELETE FROM {0} WHERE rowid IN (SELECT rowid FROM {0} WHERE {2} ORDER BY {1}
+    LIMIT (SELECT max(1, count(*) / 10) FROM {0}))"""
+_CUT_READINGS, _CUT_EVENTS = (
+    _CUT.format("readings", "wall_time", "true"),
+    _CUT.format("events", "began", "ended IS NOT NULL"),
+)
 
 
 class History:
@@ -89,7 +95,7 @@ class History:
                 log.warning("sqlite: what is old could not be deleted (%s)", error)
 
     def trim(self, now: float | None) -> None:
-        """Delete what is too old at `now` (Unix seconds, None: unknown), and the oldest readings while too large."""
+        """Delete what is too old at `now` (Unix seconds, None: unknown), and some of the oldest while too large."""
         self._trimmed_s = monotonic()
         oldest = 0.0 if now is None else now - self._settings.max_age_days * 24 * 3600
         with self._transaction():
@@ -99,8 +105,9 @@ class History:
             self._db.execute("DELETE FROM events WHERE coalesce(ended, began) < ?", (oldest,))
             self._db.execute("DELETE FROM statuses WHERE wall_time < ?", (oldest,))
             if self._used_bytes() > self._settings.max_mb * 1e6:
-                cut = f"ORDER BY wall_time LIMIT (SELECT max(1, CAST(count(*) * {_CUT} AS INTEGER)) FROM readings)"
-                self._db.execute(f"DELETE FROM readings WHERE rowid IN (SELECT rowid FROM readings {cut})")
+                (pictures,) = self._db.execute("SELECT total(length(thumbnail)) FROM events").fetchone()
+                are_many = pictures > self._settings.max_mb * 1e6 / 2
+                self._db.execute(_CUT_EVENTS if are_many else _CUT_READINGS)
         self._db.execute("PRAGMA incremental_vacuum").fetchall()
 
     def close(self) -> None:

@@ -39,7 +39,7 @@ class RollingSettings(_Sink):
 
 
 class HistorySettings(_Sink):
-    """The SQLite file. Readings older than `max_age_days` go, and the oldest when it grows beyond `max_mb`."""
+    """The SQLite file. What is older than `max_age_days` goes, and the oldest when it grows beyond `max_mb`."""
 
     path: Path = Path("dpiqa-history.db")
     max_age_days: Positive = 30

@@ -128,6 +128,21 @@ def test_the_history_stays_below_its_size(tmp_path: Path) -> None:
     assert rows(path, "SELECT sum(readings) FROM minutes") == [(10_000,)]
 
 
+def test_a_flood_of_events_stays_below_the_size_and_leaves_the_readings(tmp_path: Path) -> None:
+    path, now = tmp_path / "h.db", time.time()
+    history = History(HistorySettings(path=path, max_mb=1))
+    history.write([replace(event(), began=now - 9, thumbnail=bytes(20_000))], NEVER)  # goes on
+    for batch in range(40):
+        flood = [replace(event("cleared", "Black"), began=now + batch, ended=now + batch, thumbnail=bytes(20_000))] * 5
+        history.write([*flood, replace(reading(), wall_time=now + batch)], NEVER)
+        history.trim(now)
+    history.close()
+    assert path.stat().st_size < 1_500_000
+    assert rows(path, "SELECT count(*) FROM readings") == [(40,)]
+    assert rows(path, "SELECT count(*) FROM events WHERE ended IS NULL") == [(1,)]
+    assert rows(path, "SELECT max(began) FROM events") == [(now + 39,)]
+
+
 def test_what_is_no_history_is_refused_and_left_alone(tmp_path: Path) -> None:
     text, other = tmp_path / "notes.txt", tmp_path / "other.db"
     text.write_text("not a database, but longer than its header of a hundred bytes" * 5)

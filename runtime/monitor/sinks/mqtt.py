@@ -81,7 +81,7 @@ class Mqtt:
             else:
                 kind = f"event/{message.kind}" if isinstance(message, Event) else "status"
                 self._retain(f"{self._topic}/{place}/{kind}", payload)
-        if lost:
+        if lost or not self._client.is_connected():
             raise PartlyLost(lost, "no connection to the broker")
 
     def close(self) -> None:

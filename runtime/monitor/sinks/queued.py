@@ -18,7 +18,7 @@ _FREQUENT = (LiveReading, Snapshot)
 
 
 class PartlyLost(Exception):
-    """Raised by a writer that could not write `lost` messages of a batch."""
+    """Raised by a writer that could not write `lost` messages of a batch, 0 where it keeps them for later."""
 
     def __init__(self, lost: int, reason: str) -> None:
         super().__init__(reason)
@@ -152,7 +152,7 @@ class QueuedSink:
         if lost and self._failed_since is None:
             self._failed_since = self._counts.failed - lost
             log.warning("%s: %s; what it cannot take is lost and counted", self.name, reason)
-        elif not lost and self._failed_since is not None:
+        elif not reason and self._failed_since is not None:
             log.warning("%s: works again, %d messages were lost", self.name, self._counts.failed - self._failed_since)
             self._failed_since = None
 

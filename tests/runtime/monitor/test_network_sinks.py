@@ -240,7 +240,7 @@ def test_mqtt_tells_readings_states_and_farewell(broker: Callable[[], Any], vers
         listener.close()
 
 
-def test_mqtt_outlives_its_broker(broker: Callable[[], Any]) -> None:
+def test_mqtt_outlives_its_broker(broker: Callable[[], Any], caplog: pytest.LogCaptureFixture) -> None:
     port, process = broker()
     with sinks_of(mqtt=f"mqtt://127.0.0.1:{port}") as (sink,):
         sink.put(reading())
@@ -254,6 +254,11 @@ def test_mqtt_outlives_its_broker(broker: Callable[[], Any]) -> None:
         sink.put(event("raised", "Black"))
         sink.put(event("cleared", "Black"))
         wait_for(lambda: sink.counts.failed >= 2, "lost readings are counted")
+        written = sink.counts.written
+        sink.put(status())
+        wait_for(lambda: sink.counts.written > written, "a state is kept for later")
+        assert "mqtt: no connection to the broker; what it cannot take is lost and counted" in caplog.messages
+        assert "works again" not in caplog.text
         broker()
         listener = Listener(port)
         try:
@@ -264,6 +269,7 @@ def test_mqtt_outlives_its_broker(broker: Callable[[], Any]) -> None:
             assert json.loads(listener.latest("dpiqa/cam/event/Black") or "")["state"] == "cleared"
             sink.put(reading(9))
             wait_for(lambda: listener.latest("dpiqa/cam/reading") is not None, "readings go on")
+            wait_for(lambda: "mqtt: works again" in caplog.text, "that it works again")
             sink.put(status("removed"))
             wait_for(lambda: listener.latest("dpiqa/cam/event/Frozen") == "", "what was retained is taken back")
         finally:

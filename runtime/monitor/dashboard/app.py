@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ Source = Annotated[str, Query(description="The camera's name")]
 Since = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds, an hour before `until` if not given")]
 Until = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds, now if not given")]
 Points = Annotated[int, Query(ge=2, le=2000, description="How many steps there may be at most, about")]
+Number = Annotated[int, InPath(ge=1, lt=2**63, description="The event's number")]
 _ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": schema.Problem, "description": "There is none"}}
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -163,7 +165,7 @@ def _add_past(app: FastAPI, archive: Archive) -> None:
         responses=_ABSENT | _picture("image/jpeg"),
         response_class=Response,
     )
-    def event_thumbnail(number: int) -> Response:
+    def event_thumbnail(number: Number) -> Response:
         """The picture that was taken when an event was raised."""
         picture = archive.thumbnail(number)
         if picture is None:

@@ -294,6 +294,13 @@ def test_a_strange_question_is_refused(dashboard: Served, asked: dict[str, str |
     assert answer.json()["detail"]
 
 
+@pytest.mark.parametrize("number", ["one", "0", "-1", str(2**63), "9" * 30])
+def test_an_event_that_cannot_be_is_refused(dashboard: Served, number: str) -> None:
+    _, client = dashboard
+    assert client.get(f"/api/events/{number}/thumbnail").status_code == 422
+    assert client.get(f"/api/events/{2**63 - 1}/thumbnail").status_code == 404
+
+
 def test_a_history_that_breaks_is_told_and_the_live_part_goes_on(dashboard: Served, tmp_path: Path) -> None:
     sink, client = dashboard
     (tmp_path / "h.db").write_bytes(b"no database" * 1000)

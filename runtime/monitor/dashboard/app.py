@@ -29,7 +29,7 @@ from .guard import STATIC
 
 log = logging.getLogger(__name__)
 
-_LONGEST_S = 400 * 24 * 3600.0
+_SHORTEST_S, _LONGEST_S = 1.0, 400 * 24 * 3600.0  # steps too short to change a time would never end
 _HOUR_S = 3600.0
 _MOST_OPAQUE = 200.0
 _BAD_BGR = (40, 40, 230)
@@ -176,8 +176,8 @@ def _add_past(app: FastAPI, archive: Archive) -> None:
 def _period(since: float | None, until: float | None) -> tuple[float, float]:
     ended = time.time() if until is None else until
     began = ended - _HOUR_S if since is None else since
-    if not 0 < ended - began <= _LONGEST_S:
-        raise HTTPException(422, "`since` must be before `until`, and by 400 days at most")
+    if not _SHORTEST_S <= ended - began <= _LONGEST_S:
+        raise HTTPException(422, "`since` must be before `until`, by a second at least and 400 days at most")
     return began, ended
 
 

@@ -280,6 +280,7 @@ def test_the_openapi_document_is_valid_and_keeps_its_word(tmp_path: Path) -> Non
         {"since": "yesterday"},
         {"since": 5, "until": 4},
         {"since": 0, "until": 1e9},
+        {"since": 1e9, "until": 1e9 + 1e-6},
         {"since": "nan"},
         {"points": 0},
         {"points": 10**9},

@@ -49,7 +49,7 @@ export class Detail {
   zoom(since, until) {
     this.range = null;
     for (const button of this.buttons) button.ariaPressed = "false";
-    this.load(since, until);
+    this.load(since, Math.max(until, since + 1)); // the API shows no less than a second
   }
 
   get isLive() {

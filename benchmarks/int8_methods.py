@@ -17,11 +17,11 @@ import pandas as pd
 import typer
 
 from export.calibration import SOURCES, read_pictures
+from export.comparison import MIN_PICTURES, Budget, broken, compare
 from export.int8 import divide, quantize_onnx
 from export.qat import export_quantized
 from export.repair import Candidates, repair
 from export.sensitivity import int8_share, sensitivity
-from export.verify import MIN_PICTURES, Budget, broken, compare
 from runtime.command import run
 from runtime.errors import GateError
 from runtime.files import atomic_write

@@ -22,12 +22,13 @@ from runtime.errors import GateError, InputError
 from train.contract import load_model, read_contract, save_model
 
 from .calibration import MIN_CALIBRATION, SOURCES, Pictures, enough, read_pictures
+from .comparison import MIN_PICTURES, Budget, compare
 from .graphs import with_names
 from .ranges import clip_ranges
 from .repair import Candidates, repair
 from .report import Report
 from .sensitivity import int8_share, sensitivity
-from .verify import MIN_PICTURES, Budget, compare, deliver
+from .verify import deliver
 
 Method = Literal["max", "entropy", "percentile"]
 _FOR_SENSITIVITY = 32

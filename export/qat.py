@@ -26,10 +26,11 @@ from train.quantizers import load_quantized
 from train.student import Student
 
 from .calibration import SOURCES, read_pictures
+from .comparison import MIN_PICTURES, Budget, compare
 from .onnx import OPSET, sources, without_traces
 from .report import Report
 from .sensitivity import int8_share
-from .verify import MIN_PICTURES, Budget, compare, deliver
+from .verify import deliver
 
 
 def export_quantized(student: Student, spec: InputSpec) -> onnx.ModelProto:

@@ -13,8 +13,8 @@ from runtime.errors import GateError
 from runtime.reference import open_session
 
 from .calibration import Pictures
+from .comparison import Budget, Comparison, broken
 from .sensitivity import int8_share, restore, scores
-from .verify import Budget, Comparison, broken
 
 # Chosen with a tenth to spare: the worst of other pictures may be worse than the worst of those chosen on.
 _TO_SPARE = 0.9

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,8 +18,7 @@ from matplotlib.figure import Figure
 from runtime.files import atomic_write
 from runtime.reading import printable
 
-if TYPE_CHECKING:
-    from .verify import Budget, Comparison
+from .comparison import Budget, Comparison
 
 _NAMED, _BARS = 10, 25
 _STYLE = (

@@ -24,6 +24,7 @@ from runtime.spec import ModelSpec
 from train.contract import load_model, read_contract, save_model
 
 from .calibration import SOURCES
+from .comparison import MIN_PICTURES, Budget, compare
 from .engine_builder import BuildOptions, Engine, build
 from .graphs import for_tensorrt, half, resized, with_names
 from .int8 import Quantization, quantize
@@ -33,7 +34,7 @@ from .probes import probe_frames
 from .report import Report, write_report
 from .sensitivity import convolution_macs
 from .tensorrt_api import DEFAULT_SMS, Flavour, find_flavour
-from .verify import MIN_PICTURES, Budget, compare, deliver
+from .verify import deliver
 
 Precision = Literal["int8", "fp16", "fp32"]
 MIN_INT8 = 0.95

@@ -30,7 +30,7 @@ def read_contract(model: onnx.ModelProto, path: Path) -> ModelSpec:
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
             return parse_spec(entry.value, path)
-    raise ContractError(f"{path}: no dpiqa contract inside; `python -m export.onnx` writes models that have one")
+    raise ContractError(f"{path}: no dpiqa contract inside; python -m export.onnx --graph adds one")
 
 
 def save_model(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:

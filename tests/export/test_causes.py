@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from export.card import faults_table
+from export.comparison import compare
 from export.graphs import resized
 from export.int8 import main as quantize
 from export.onnx import export_checkpoint, export_student, parity_error
 from export.qat import export_quantized
-from export.verify import compare
 from runtime import Scorer
 from runtime.engines import open_engine
 from runtime.errors import ContractError, InputError

@@ -16,11 +16,12 @@ import onnx
 import pytest
 
 from export.calibration import Pictures, read_pictures
+from export.comparison import Budget, Comparison, compare, gate
 from export.int8 import quantize_onnx
 from export.repair import Candidates, repair
 from export.report import Report, write_report
 from export.sensitivity import int8_share, quantized_layers, restore, scores
-from export.verify import Budget, Comparison, compare, deliver, gate
+from export.verify import deliver
 from runtime.errors import ContractError, GateError, InputError
 from runtime.models import shipped_model
 from runtime.spec import InputSpec

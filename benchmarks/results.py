@@ -5,6 +5,7 @@ A table stands between `<!-- table FILE.csv -->` and `<!-- end -->`; what is wri
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +77,46 @@ def protocol(rows: pd.DataFrame) -> list[str]:
     return [*lines, "", f"Options `{first['options']}`, on {first['hardware']}."]
 
 
-_FORMATS: dict[str, Callable[[pd.DataFrame], list[str]]] = {"condition": distillation, "division": protocol}
+def ablation(rows: pd.DataFrame) -> list[str]:
+    """What benchmarks/ablation.py measured: means over the seeds."""
+    measures = {"val_srcc": "SRCC", "val_plcc": "PLCC", "val_order": "in order", "val_cause": "cause right",
+                "val_map": "the map falls by"}  # fmt: skip
+    lines = [f"| | seeds | {' | '.join(measures.values())} |", "| --- " * (len(measures) + 2) + "|"]
+    for lessons, group in rows.groupby("lessons", sort=False):
+        means = group.reindex(columns=list(measures)).mean()
+        cells = ["" if math.isnan(means[name]) else _ablated(name, means[name]) for name in measures]
+        lines.append(f"| {lessons} | {len(group)} | {' | '.join(cells)} |")
+    first = rows.iloc[0]
+    return [*lines, "", f"{first['steps']} steps with {first['rated']} rated pictures each, input {first['size']}, "
+            f"crops {first['crop']} pixels; {rows['train_seconds'].mean() / 60:.1f} minutes a run on "
+            f"{first['hardware']}."]  # fmt: skip
+
+
+def _ablated(name: str, value: float) -> str:
+    if name in ("val_order", "val_cause"):
+        return f"{value:.1%}"
+    return f"{value:.1f} points" if name == "val_map" else f"{value:.3f}"
+
+
+def input_size(rows: pd.DataFrame) -> list[str]:
+    """What benchmarks/input_size.py measured."""
+    lines = ["| pictures | input | SRCC | PLCC | ms |", "| --- " * 5 + "|"]
+    for row in rows.to_dict("records"):
+        lines.append(
+            f"| {row['pictures']} | {row['height']}x{row['width']} | {row['srcc']:.3f} | {row['plcc']:.3f} "
+            f"| {row['ms']:.1f} |"
+        )
+    first = rows.iloc[0]
+    return [*lines, "", f"{first['images']} pictures, `{first['model']}` with {first['engine']} and one thread on "
+            f"{first['machine']}."]  # fmt: skip
+
+
+_FORMATS: dict[str, Callable[[pd.DataFrame], list[str]]] = {
+    "condition": distillation,
+    "division": protocol,
+    "lessons": ablation,
+    "height": input_size,
+}
 
 
 def _table(file: Path) -> str:
@@ -85,7 +125,7 @@ def _table(file: Path) -> str:
     rows = pd.read_csv(file)
     known = next((form for column, form in _FORMATS.items() if column in rows), None)
     if known is None:
-        raise InputError(f"{file}: a table of no known kind, expected a column {' or '.join(_FORMATS)}")
+        raise InputError(f"{file}: a table of no known kind, expected one of: {', '.join(_FORMATS)}")
     return "\n".join(known(rows)) + "\n"
 
 

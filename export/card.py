@@ -7,7 +7,6 @@ the notes on use are written by hand.
 from __future__ import annotations
 
 import json
-import math
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +21,9 @@ from runtime.files import atomic_write
 from runtime.spec import EvaluatedOn, ModelSpec
 from train.contract import load_model, read_contract, save_model
 from train.datasets import TERMS
-from train.order import ALL
+
+from .card_tables import causes_table, faults_table, measured, results_table, targets_table, unseen_part
+from .sensitivity import convolution_macs
 
 
 def load_results(files: list[Path]) -> list[dict[str, Any]]:
@@ -51,93 +52,6 @@ def figures_of(spec: ModelSpec, results: list[dict[str, Any]]) -> tuple[Evaluate
     )  # fmt: skip
 
 
-def unseen_part(spec: ModelSpec, name: str, split: str) -> str:
-    """Name the part of a data set that was evaluated; InputError when training may have seen it."""
-    trained = next((entry.split for entry in spec.trained_on if entry.name == name), None)
-    if trained is None:
-        return "all pictures, none seen in training" if split == "all" else split
-    keeps_official_test = trained in ("official", "grouped") or trained.startswith("leave:")
-    if split != trained and not (split == "official" and keeps_official_test):
-        raise InputError(f"{name}: evaluated on split '{split}', but trained on '{trained}': pictures may be the same")
-    return "official test" if split == "official" else split
-
-
-def results_table(spec: ModelSpec, results: list[dict[str, Any]]) -> str:
-    """One row for each model, data set and subset, with 95 % intervals for the whole sets."""
-    lines = ["| model | data | pictures | SRCC | PLCC | PLCC fitted | KRCC | RMSE |", "| --- " * 8 + "|"]
-    for result in results:
-        for name, whole in result["data"].items():
-            label = f"{name}, {unseen_part(spec, name, result['split'])}"
-            for subset, row in [("", whole), *whole["subsets"].items()]:
-                low_high = whole["interval_95"] if not subset else {}
-                cells = [_figure(row, key, low_high) for key in ("srcc", "plcc", "plcc_fitted", "krcc")]
-                cells.append(f"{row['rmse']:.1f}")
-                place = f"... {subset}" if subset else label
-                lines.append(f"| {result['model']} | {place} | {row['images']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _figure(row: dict[str, float], key: str, intervals: dict[str, list[float]]) -> str:
-    low, high = intervals.get(key, (None, None))
-    return f"{row[key]:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None else "")
-
-
-def targets_table(models: list[str], results: list[dict[str, Any]], targets: pd.DataFrame) -> str:
-    """What was aimed at and what was found, one row a target.
-
-    `targets` has the columns data, srcc_at_least, int8_loses_at_most (either may be empty) and source; `models` are
-    file names, FP32 first, then INT8.
-    """
-    srcc = {(r["model"], name): row["srcc"] for r in results for name, row in r["data"].items()}
-    lines = ["| target | found | |", "| --- | --- | --- |"]
-    for target in targets.to_dict("records"):
-        data, floor, budget = target["data"], target["srcc_at_least"], target["int8_loses_at_most"]
-        if any((model, data) not in srcc for model in models):
-            raise InputError(f"{data}: a target, but not all models were evaluated on it")
-        reference, *smaller = (srcc[model, data] for model in models)
-        if pd.notna(floor):
-            aim = f"{data}: SRCC at least {floor:g} ({target['source']})"
-            lines.append(f"| {aim} | {reference:.4f} | {_met(reference >= floor)} |")
-        for loss in [reference - int8 for int8 in smaller] if pd.notna(budget) else []:
-            lines.append(f"| {data}: INT8 loses at most {budget:g} SRCC | {loss:.4f} | {_met(loss <= budget)} |")
-    return "\n".join(lines)
-
-
-_MEASURES = {
-    "order": "adjacent levels in order, {}",
-    "cause": "strongest cause right, {}",
-    "stability": "largest deviation in points, {}",
-}
-
-
-def faults_table(orders: list[pd.DataFrame]) -> str:
-    """What train.order found, a column for each model: order of scores, causes named right, stability."""
-    columns = [_measured(found) for found in orders]
-    if any(column.keys() != columns[0].keys() for column in columns):
-        raise InputError("the tables of train.order do not hold the same measures, make them anew")
-    models = [str(found["model"].iloc[0]) for found in orders]
-    lines = [f"| | {' | '.join(models)} |", "| --- " * (len(models) + 1) + "|"]
-    lines += [f"| {label} | {' | '.join(column[label] for column in columns)} |" for label in columns[0]]
-    pictures = orders[0]["pictures"].iloc[0]
-    return "\n".join([*lines, "", f"`train.order`: every fault at five levels on {pictures} photographs held out."])
-
-
-def _measured(found: pd.DataFrame) -> dict[str, str]:
-    shown = {}
-    for row in found.to_dict("records"):
-        if row["measure"] == "order" and row["name"] != ALL:
-            continue
-        figure = f"{row['value']:.1f}" if row["measure"] == "stability" else f"{row['value']:.1%}"
-        shown[_MEASURES[row["measure"]].format(row["name"].replace("_", " "))] = figure
-        if (right := float(row.get("cause_right", math.nan))) >= 0:  # NaN where it is not measured
-            shown[_MEASURES["cause"].format("all faults")] = f"{right:.1%}"
-    return shown
-
-
-def _met(met: bool) -> str:
-    return "met" if met else "**missed**"
-
-
 def card(
     spec: ModelSpec,
     files: list[Path],
@@ -149,18 +63,13 @@ def card(
 ) -> str:
     """The model card in Markdown: contract, figures with intervals, targets, data and terms, recipe, notes on use."""
     recipe = json.loads((run_folder / "run.json").read_text())
-    epochs = pd.read_csv(run_folder / "log.csv")
     data = "\n".join(f"- **{t.name}** ({t.split} split): {t.images} pictures; {t.licence}." for t in spec.trained_on)
     tested = "\n".join(
         f"- **{name}**: {TERMS[name].licence}." for name in sorted({n for r in results for n in r["data"]})
     )
     sizes = ", ".join(f"`{file.name}` {file.stat().st_size / 1e6:.1f} MB" for file in files)
     numbers = ", ".join(f"{key} {value}" for key, value in recipe["recipe"].items())
-    history = "\n".join(
-        f"| {row['epoch']:.0f} | {row['loss']:.3f} | {row['val_srcc']:.4f} | {row['val_plcc']:.4f} "
-        f"| {row['train_seconds'] / 60:.1f} |"
-        for row in epochs.to_dict("records")
-    )
+    history = _history(pd.read_csv(run_folder / "log.csv"))
     packages = ", ".join(
         f"{name} {version(name)}" for name in ("torch", "timm", "onnx", "onnxruntime", "nvidia-modelopt")
     )
@@ -201,16 +110,34 @@ Tested on:
 
 `python -m train.student`, starting from {recipe["start"]}: {numbers}.{_lessons(recipe)}
 Trained on {recipe["hardware"]}. The epoch with the best validation SRCC + PLCC was exported; test
-sets took no part in that choice.
+sets took no part in that choice.{_repeat(recipe)}
 
-| epoch | training loss | validation SRCC | validation PLCC | minutes |
-| --- | --- | --- | --- | --- |
 {history}
 
 {notes.strip()}
 
 Made by `python -m export.card` with {packages} on Python {platform.python_version()}.
 """
+
+
+def _history(epochs: pd.DataFrame) -> str:
+    """One row an epoch; of a run with made faults also what it held on photographs held out."""
+    columns = {"val_srcc": "validation SRCC", "val_plcc": "validation PLCC", "val_order": "levels in order",
+               "val_cause": "causes right", "val_map": "the map falls by, points"}  # fmt: skip
+    shown = [name for name in columns if name in epochs]
+    lines = [f"| epoch | training loss | {' | '.join(columns[name] for name in shown)} | minutes |",
+             "| --- " * (len(shown) + 3) + "|"]  # fmt: skip
+    for row in epochs.to_dict("records"):
+        figures = " | ".join(f"{row[name]:.4f}" for name in shown)
+        lines.append(f"| {row['epoch']:.0f} | {row['loss']:.3f} | {figures} | {row['train_seconds'] / 60:.1f} |")
+    return "\n".join(lines)
+
+
+def _repeat(recipe: dict[str, Any]) -> str:
+    if "metrics_sha256" not in recipe:
+        return ""
+    digest = recipe["metrics_sha256"]
+    return f"\nSHA-256 of the log without its times: `{digest}`; the same seed on the same machine gives it again."
 
 
 def _lessons(recipe: dict[str, Any]) -> str:
@@ -232,7 +159,7 @@ def main(
     model: Annotated[list[Path], typer.Option(help="A model file; FP32 first, then those made from it.")],
     evaluation: Annotated[list[Path], typer.Option(help="JSON of train.evaluate; may be given several times.")],
     run_folder: Annotated[Path, typer.Option("--run", help="The training run's folder, for its recipe and log.")],
-    targets: Annotated[Path, typer.Option(help="CSV: data,srcc_at_least,int8_loses_at_most,source.")],
+    targets: Annotated[Path, typer.Option(help="CSV: figure,at_least,at_most,source.")],
     notes: Annotated[Path, typer.Option(help="Markdown on what the model is not good for.")],
     out: Annotated[Path, typer.Option(help="The card to write.")],
     order: Annotated[
@@ -249,8 +176,15 @@ def main(
             raise InputError(f"{file}: none of the evaluations is of this file")
         save_model(graph, spec.model_copy(update={"evaluated_on": figures}), file)
     spec = read_contract(load_model(model[0]), model[0])
-    aims = targets_table([file.name for file in model], results, pd.read_csv(targets))
-    faults = f"## Faults\n\n{faults_table([pd.read_csv(file) for file in order])}\n\n" if order else ""
+    orders = [pd.read_csv(file) for file in order or []]
+    names = [file.name for file in model]
+    parameters = json.loads((run_folder / "run.json").read_text())["parameters"]
+    macs = sum(convolution_macs(load_model(model[0])).values())
+    size = {"parameters, millions": parameters / 1e6, "GMACs": macs / 1e9}
+    aims = targets_table(measured(names, results, orders, size), pd.read_csv(targets))
+    faults = f"## Faults\n\n{faults_table(orders)}\n\n" if orders else ""
+    if table := causes_table([result for result in results if result["model"] == names[0]]):
+        faults += f"What `{names[0]}` says of the pictures of the test sets:\n\n{table}\n\n"
     with atomic_write(out) as target:
         target.write(card(spec, model, results, run_folder, aims, notes.read_text(), faults).encode())
     typer.echo(str(out))

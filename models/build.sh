@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 biq=$1 clive=$2 pristine=$3 held_out=$4 run=${5:-runs/dpiqa-lite0}
 fp32=models/dpiqa-lite0.onnx int8=models/dpiqa-lite0-int8.onnx
 
-python -m train.student --data "biq2021=$biq" --split official --faults 0.3 --pristine "$pristine" --out "$run"
+python -m train.student --data "biq2021=$biq" --split official --faults 0.4 --pristine "$pristine" --out "$run"
 python -m export.onnx --checkpoint "$run/best.pt" --out "$fp32"
 python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --auto-repair --report "$run/int8.html" --out "$int8"
 mkdir -p models/results
@@ -21,10 +21,12 @@ cp "$run/log.csv" "$run/run.json" "$run/history.png" models/results
 results=()
 for model in "$fp32" "$int8"; do
   name=$(basename "$model" .onnx)
+  against=()
+  [ "$model" = "$fp32" ] || against=(--reference "$fp32")
   python -m train.evaluate --json --model "$model" --data "biq2021=$biq" --split official --plots models/results \
-    > "models/results/$name-biq2021.json"
+    "${against[@]}" > "models/results/$name-biq2021.json"
   python -m train.evaluate --json --model "$model" --data "clive=$clive" --split all --plots models/results \
-    > "models/results/$name-clive.json"
+    "${against[@]}" > "models/results/$name-clive.json"
   python -m train.order --model "$model" --pictures "$held_out" --engine onnxruntime \
     --out "models/results/$name-order.csv"
   results+=(--order "models/results/$name-order.csv")

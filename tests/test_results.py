@@ -36,9 +36,21 @@ def test_means_gains_and_medians(tmp_path: Path) -> None:
     (tmp_path / "protocol_student.csv").write_text(
         f"division,images,srcc,plcc,model,start,options,hardware\n{divisions}"
     )
+    short = "120,20,0.4,256,192"
+    (tmp_path / "ablation.csv").write_text(
+        "lessons,seed,steps,rated,share,size,crop,val_srcc,val_plcc,val_order,train_seconds,hardware,val_cause\n"
+        f"labels,0,{short},0.70,0.71,0.9,60,a CPU,\nlabels,1,{short},0.72,0.73,0.8,60,a CPU,\n"
+        f"labels+order+causes,0,{short},0.69,0.70,0.99,60,a CPU,0.5\n"
+    )
+    (tmp_path / "input_size.csv").write_text(
+        "pictures,height,width,srcc,plcc,ms,engine,images,model,machine\n16:9,288,512,0.8,0.81,9.25,x,9,m.onnx,a CPU\n"
+    )
     page = Path(shutil.copy(PAGE, tmp_path))
     assert _fill(page, tmp_path).returncode == 0
     text = page.read_text()
+    assert "| labels | 2 | 0.710 | 0.720 | 85.0% |  |  |" in text
+    assert "| labels+order+causes | 1 | 0.690 | 0.700 | 99.0% | 50.0% |  |" in text
+    assert "| 16:9 | 288x512 | 0.800 | 0.810 | 9.2 |" in text
     assert "| labels | 2 | 0.750 / 0.760 |  | 0.550 / 0.560 |  |" in text
     assert "| labels+teacher | 2 | 0.790 / 0.800 | +0.040 (+0.020 to +0.060) | 0.550 / 0.560 | +0.000 (-0.010" in text
     assert "| teacher itself |  | 0.900 / 0.910 |  | 0.700 / 0.710 |  |" in text
@@ -52,5 +64,7 @@ def test_a_table_of_no_known_kind_is_one_line(tmp_path: Path) -> None:
     page = Path(shutil.copy(PAGE, tmp_path))
     done = _fill(page, tmp_path)
     assert done.returncode == 2
-    assert done.stderr.strip().endswith("a table of no known kind, expected a column condition or division")
+    assert done.stderr.strip().endswith(
+        "a table of no known kind, expected a column condition or division or lessons or height"
+    )
     assert page.read_text() == PAGE.read_text()

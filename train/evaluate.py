@@ -123,12 +123,16 @@ def main(
     model: Annotated[Path, typer.Option(help="A checkpoint (.pt) or a model file (.onnx).")],
     data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; may be given several times.")],
     split: Annotated[str, typer.Option(help="all, or the test part of official or ratio:K.")] = "all",
+    reference: Annotated[
+        Path | None, typer.Option(help="Also tell how far the scores are from those of this model, such as its FP32.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     plots: Annotated[Path, typer.Option(help="Folder for a scatter plot of each data set.")] = Path("plots"),
 ) -> None:
     """Print SRCC, PLCC, KRCC and RMSE against MOS, with bootstrap 95 % intervals and per subset."""
-    if not model.is_file():
-        raise InputError(f"{model}: no such file")
+    for file in filter(None, (model, reference)):
+        if not file.is_file():
+            raise InputError(f"{file}: no such file")
     results: dict[str, Any] = {"model": model.name, "split": split, "data": {}}
     if model.suffix != ".pt":
         results["weights_sha256"] = open_engine(model, "onnxruntime").spec.weights_sha256
@@ -139,6 +143,10 @@ def main(
             raise InputError(f"{name}: {len(samples)} pictures to evaluate, at least two are needed")
         judged = judge_samples(model, samples, progress=not as_json)
         results["data"][name] = evaluate(judged, samples, everything)
+        if reference:
+            apart = np.abs(judged.score - score_samples(reference, samples, progress=not as_json))
+            drift = {"mean": float(apart.mean()), "largest": float(apart.max())}
+            results["data"][name]["drift"] = {"reference": reference.name} | drift
         plots.mkdir(parents=True, exist_ok=True)
         title = f"{model.stem} on {name}, {len(samples)} pictures"
         plot_scatter(judged.score, np.array([s.mos for s in samples]), title, plots / f"{model.stem}_{name}.png")
@@ -161,6 +169,8 @@ def _print_tables(results: dict[str, Any]) -> None:
             f"{key.upper()} {low:.3f} to {high:.3f}" for key, (low, high) in interval.items()
         )
         Console().print(table)
+        if "drift" in whole:
+            Console().print("points from {reference}: mean {mean:.2f}, largest {largest:.2f}".format(**whole["drift"]))
         for cause, found in whole.get("causes", {}).items():
             if found["images"]:
                 Console().print(f"{cause}: strongest cause of {found['images']}, mean MOS {found['mean_mos']:.1f}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from runtime.files import atomic_write
@@ -15,10 +17,17 @@ from .processes import processes
 
 
 def record_run(out: Path, about: dict[str, Any], **facts: Any) -> None:
-    """Write `out/run.json` (from the main process alone): `about`, the facts given, and the hardware."""
+    """Write `out/run.json` (from the main process alone): `about`, the facts given, the hardware, the metrics' hash."""
     if processes().is_main_process:
+        told = about | facts | {"hardware": hardware(), "metrics_sha256": metrics_sha256(out / "log.csv")}
         with atomic_write(out / "run.json") as file:
-            file.write(json.dumps(about | facts | {"hardware": hardware()}, indent=2).encode() + b"\n")
+            file.write(json.dumps(told, indent=2).encode() + b"\n")
+
+
+def metrics_sha256(log: Path) -> str:
+    """The SHA-256 of a log without its times: the same for the same seed on the same machine."""
+    table = pd.read_csv(log, dtype=str).drop(columns="train_seconds")
+    return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
 
 
 def hardware() -> str:

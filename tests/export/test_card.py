@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from export.card import targets_table, unseen_part
+from export.card_tables import causes_table, measured, targets_table, unseen_part
 from runtime import Scorer
 from runtime.errors import InputError
 from train.contract import load_model, read_contract
@@ -66,11 +66,11 @@ def test_checkpoint_and_model_file_agree(
 
 def _run_folder(folder: Path) -> Path:
     facts = {"student": {"arch": "tiny"}, "start": "random weights", "recipe": {"epochs": 1}, "parameters": 1,
-             "hardware": "none", "faults": {"share": 0.3, "weights": {"order": 1, "map": 0.5},
+             "hardware": "none", "metrics_sha256": "0abc", "faults": {"share": 0.3, "weights": {"order": 1, "map": 0.5},
                                             "pristine": [{"name": "clic", "images": 37}]}}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(facts))
     (folder / "log.csv").write_text("epoch,loss,val_srcc,val_plcc,train_seconds\n1,0.5,0.8,0.9,60\n")
-    (folder / "targets.csv").write_text("data,srcc_at_least,int8_loses_at_most,source\ncsv,1.1,,nobody\n")
+    (folder / "targets.csv").write_text("figure,at_least,at_most,source\ncsv SRCC,1.1,,nobody\n")
     (folder / "notes.md").write_text("## Notes\n")
     return folder
 
@@ -91,7 +91,8 @@ def test_card_and_contract_repeat_the_figures(run: Run, exported: Path, table: P
     assert entry.srcc == found["srcc"]
     written = (tmp_path / "card.md").read_text()
     assert f"| tiny.onnx | csv, ratio:0 | {found['images']} | {found['srcc']:.3f} (" in written
-    assert f"SRCC at least 1.1 (nobody) | {found['srcc']:.4f} | **missed** |" in written
+    assert f"| csv SRCC: at least 1.1 (nobody) | {found['srcc']:.4g} | **missed** |" in written
+    assert "`0abc`; the same seed" in written
     assert "starting from random weights: epochs 1" in written
     assert "were 30% of every batch, on clic (37); weights: order 1, map 0.5." in written
 
@@ -119,10 +120,39 @@ def test_pictures_that_training_may_have_seen_are_refused(exported: Path) -> Non
 
 
 def test_targets_are_compared_with_what_was_found() -> None:
-    results = [{"model": model, "data": {"set": {"srcc": srcc}}} for model, srcc in (("a", 0.80), ("b", 0.79))]
-    rows = [("set", 0.75, 0.02, "x"), ("set", 0.85, 0.003, "y")]
-    targets = pd.DataFrame(rows, columns=["data", "srcc_at_least", "int8_loses_at_most", "source"])
-    ends = [line.split("|")[-2].strip() for line in targets_table(["a", "b"], results, targets).splitlines()[2:]]
-    assert ends == ["met", "met", "**missed**", "**missed**"]
-    with pytest.raises(InputError, match="not all models were evaluated"):
-        targets_table(["a", "c"], results, targets)
+    drift = {"drift": {"reference": "a", "mean": 0.4, "largest": 6.0}}
+    rows = [("a", 0.80, {}), ("b", 0.79, drift)]
+    results = [
+        {"model": model, "data": {"set": {"srcc": srcc, "plcc": 0.9, "subsets": {"sub": {"srcc": 0.5}}} | more}}
+        for model, srcc, more in rows
+    ]
+    order = pd.DataFrame([
+        {"model": "a", "measure": "order", "name": "all", "value": 0.98, "cause_right": 0.91},
+        {"model": "a", "measure": "stability", "name": "one_pixel_shift", "value": 0.7},
+    ])  # fmt: skip
+    found = measured(["a", "b"], results, [order], {"GMACs": 1.2})
+    assert found["set SRCC"] == 0.80
+    targets = [
+        ("set SRCC", 0.75, None, "x", "met"),
+        ("set sub SRCC", 0.6, None, None, "**missed**"),
+        ("set SRCC loss of INT8", None, 0.003, "", "**missed**"),
+        ("set mean drift of INT8", None, 0.5, "", "met"),
+        ("set largest drift of INT8", None, 5, "", "**missed**"),
+        ("levels in order", 0.99, None, "", "**missed**"),
+        ("causes right", 0.9, None, "", "met"),
+        ("one pixel shift", None, 1, "", "met"),
+        ("GMACs", None, 2.1, "", "met"),
+    ]
+    aims = pd.DataFrame(targets, columns=["figure", "at_least", "at_most", "source", "expected"])
+    lines = targets_table(found, aims).splitlines()[2:]
+    assert [line.split("|")[-2].strip() for line in lines] == list(aims["expected"])
+    assert lines[0].startswith("| set SRCC: at least 0.75 (x) | 0.8 |")
+    with pytest.raises(InputError, match="set KRCC: a target, but not measured; what is: GMACs, set SRCC"):
+        targets_table(found, pd.DataFrame([("set KRCC", 1, None, "")], columns=list(aims)[:4]))
+
+
+def test_causes_of_test_pictures_are_counted() -> None:
+    causes = {"blur": {"images": 3, "mean_mos": 41.2}, "noise": {"images": 0, "mean_mos": None}}
+    table = causes_table([{"data": {"set": {"causes": causes}}}, {"data": {"other": {}}}])
+    assert table.splitlines()[2:] == ["| blur | 3 | 41 |", "| noise | 0 |  |"]
+    assert causes_table([{"data": {"other": {}}}]) == ""

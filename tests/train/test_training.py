@@ -80,6 +80,8 @@ def test_killed_run_goes_on_to_the_same_weights(rated_set: Path, trained: Path, 
         saved = torch.load(tmp_path / "last.pt", weights_only=True)
         assert saved["epoch"] < 3
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    facts = [json.loads((folder / "run.json").read_text()) for folder in (tmp_path, trained)]
+    assert facts[0]["metrics_sha256"] == facts[1]["metrics_sha256"]
     resumed, straight = _weights(tmp_path), _weights(trained)
     assert all(torch.equal(resumed[name], straight[name]) for name in straight)
 

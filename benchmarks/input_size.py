@@ -1,0 +1,117 @@
+"""What a model's input size and shape are worth: agreement with people on validation pictures against time.
+
+    python benchmarks/input_size.py --biq2021 PATH [--model FILE] [--out CSV] [--plot PNG]
+
+The same weights at other sizes, nothing trained again, so a size near that of training has the advantage. The pictures
+are the validation part that `train.student` held out of BIQ2021: whole, which is square, and their middle band of
+16:9, which keeps the picture's MOS; a band is shown to a square input squashed, as video would be, or to an input of
+its own shape. Time is the engine's, of one thread, median, preprocessing included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from matplotlib.figure import Figure
+from rich.progress import track
+
+from export.graphs import resized
+from runtime.command import run
+from runtime.engines import open_engine
+from runtime.files import atomic_write
+from runtime.machine import processor
+from runtime.models import shipped_model
+from runtime.pictures import read_picture
+from train.checkpoint import Recipe
+from train.contract import load_model, read_contract, save_model
+from train.datasets import Sample, load
+from train.metrics import plcc, srcc
+from train.splits import split
+
+_HERE = Path(__file__).parent
+
+
+def whole(image: np.ndarray) -> np.ndarray:
+    """A picture as it is."""
+    return image
+
+
+def band(image: np.ndarray) -> np.ndarray:
+    """The middle of a picture `[h, w, 3]`, as wide as 16:9 of it."""
+    height = min(len(image), round(image.shape[1] * 9 / 16))
+    top = (len(image) - height) // 2
+    return np.ascontiguousarray(image[top : top + height])
+
+
+_VIEWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"square": whole, "16:9": band}
+_SETTINGS = [
+    *(("square", (side, side)) for side in (192, 256, 288, 320, 384, 448, 512)),
+    ("16:9", (384, 384)),
+    ("16:9", (216, 384)),
+    ("16:9", (288, 512)),
+]
+
+
+def measure(model: Path, samples: list[Sample], view: str, label: str) -> dict[str, object]:
+    """One row: agreement with MOS and the median time of a picture."""
+    engine = open_engine(model, threads=1)
+    scores, times_ms = [], []
+    for sample in track(samples, label):
+        image = _VIEWS[view](read_picture(sample.path))
+        began = perf_counter()
+        scores.append(engine.score(image).outputs.score[0])
+        times_ms.append((perf_counter() - began) * 1000)
+    found, mos = np.array(scores, np.float64), np.array([sample.mos for sample in samples])
+    return {"srcc": srcc(found, mos), "plcc": plcc(found, mos), "ms": median(times_ms), "engine": engine.name}
+
+
+def plot(rows: pd.DataFrame, file: Path) -> None:
+    """SRCC against milliseconds, a line for each shape of the pictures."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for shown, group in rows.groupby("pictures", sort=False):
+        axes.plot(group["ms"], group["srcc"], marker="o", linestyle="-" if shown == "square" else "", label=shown)
+        for row in group.to_dict("records"):
+            name = f"{row['height']}x{row['width']}"
+            axes.annotate(name, (row["ms"], row["srcc"]), xytext=(4, -10), textcoords="offset points", fontsize=8)
+    axes.set(xlabel="ms a picture, one thread", ylabel="SRCC on validation pictures")
+    axes.legend(title="pictures")
+    with atomic_write(file) as target:
+        figure.savefig(target, format="png", dpi=120)
+
+
+def main(
+    biq2021: Annotated[Path, typer.Option(help="The folder of BIQ2021.")],
+    model: Annotated[Path | None, typer.Option(help="Model file; by default the shipped FP32 one.")] = None,
+    out: Annotated[Path, typer.Option(help="The CSV file to write.")] = _HERE / "input_size.csv",
+    plotted: Annotated[Path, typer.Option("--plot", help="The plot to write.")] = _HERE.parent / "docs/input_size.png",
+) -> None:
+    """Score the validation pictures at every size and shape."""
+    samples = split(load("biq2021", biq2021), "official", Recipe.seed).val
+    model = model or shipped_model()
+    graph = load_model(model)
+    spec = read_contract(graph, model)
+    rows = []
+    with TemporaryDirectory() as folder:
+        for view, (height, width) in _SETTINGS:
+            other = Path(folder) / f"{height}x{width}.onnx"
+            save_model(*resized(graph, spec, height, width), other)
+            found = measure(other, samples, view, f"{view} pictures at {height}x{width}")
+            rows.append({"pictures": view, "height": height, "width": width} | found)
+    table = pd.DataFrame(rows).assign(images=len(samples), model=model.name, machine=processor())
+    with atomic_write(out) as file:
+        table.to_csv(file, index=False, float_format="%.4g")
+    plot(table, plotted)
+    typer.echo(table[["pictures", "height", "width", "srcc", "plcc", "ms"]].to_string(index=False))
+
+
+if __name__ == "__main__":
+    run(main)

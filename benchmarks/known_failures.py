@@ -1,0 +1,74 @@
+"""Pictures that are as they should be and that the model may take for bad: night, shallow focus, drawings, text.
+
+    python benchmarks/known_failures.py --gb82 PATH [--model FILE] [--out models/results/known_failures.jpg]
+
+The pictures are CC0 and without any loss (`gianni-rosato/gb82-image-set`), so a low score speaks against the model. The
+groups were made by what the pictures show, before any was scored. Beside the sheet goes a CSV of the figures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from matplotlib.figure import Figure
+
+from runtime.command import run
+from runtime.engines import open_engine
+from runtime.errors import InputError
+from runtime.files import atomic_write
+from runtime.models import shipped_model
+from runtime.pictures import read_picture
+
+_PHOTOGRAPH, _SCREEN = "png/{}-lossless.png", "sc-png/{}.png"
+GROUPS: dict[str, list[str]] = {
+    "night": [_PHOTOGRAPH.format(name) for name in ("city", "night", "prudential", "rain")],
+    "fog, dusk": [_PHOTOGRAPH.format(name) for name in ("haze", "sunset", "nyc", "reflect")],
+    "shallow focus": [_PHOTOGRAPH.format(name) for name in ("bulb", "pixel", "guitar", "sumac")],
+    "drawn by a computer": [_PHOTOGRAPH.format(name) for name in ("house", "mc1", "mc2", "mc3")],
+    "text": [_SCREEN.format(name) for name in ("codec_wiki", "imac_dark", "terminal", "windows95")],
+    "for comparison": [_PHOTOGRAPH.format(name) for name in ("dog", "flowers", "girl", "sand")],
+}
+
+
+def main(
+    gb82: Annotated[Path, typer.Option(help="The folder of gb82-image-set.")],
+    model: Annotated[Path | None, typer.Option(help="Model file; by default the shipped FP32 one.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or tensorrt.")] = "auto",
+    out: Annotated[Path, typer.Option(help="The sheet to write, JPEG.")] = Path("models/results/known_failures.jpg"),
+) -> None:
+    """Score the pictures, and draw them with score and strongest cause."""
+    absent = [name for names in GROUPS.values() for name in names if not (gb82 / name).is_file()]
+    if absent:
+        raise InputError(f"{gb82}: not gb82-image-set, it lacks {absent[0]}")
+    model = model or shipped_model()
+    running = open_engine(model, engine)
+    across = max(map(len, GROUPS.values()))
+    figure = Figure(figsize=(2.2 * across, 2.35 * len(GROUPS)), layout="constrained")
+    grid = figure.subplots(len(GROUPS), across)
+    rows = []
+    for line, (group, names) in zip(grid, GROUPS.items(), strict=True):
+        for axes, name in zip(line, names, strict=True):
+            image = read_picture(gb82 / name)
+            outputs = running.score(image).outputs
+            score, cause, sure = float(outputs.score[0]), "", 0.0
+            if outputs.causes is not None:
+                top = int(outputs.causes[0].argmax())
+                cause, sure = running.spec.causes[top], float(outputs.causes[0, top])
+            rows.append({"group": group, "picture": name, "score": score, "cause": cause, "strength": sure})
+            axes.imshow(image[..., ::-1])
+            axes.set(xticks=[], yticks=[], title=f"{score:.0f}" + (f"  {cause} {sure:.2f}" if cause else ""))
+            axes.title.set_fontsize(9)
+        line[0].set_ylabel(group)
+    with atomic_write(out) as target:
+        figure.savefig(target, format="jpeg", dpi=100, pil_kwargs={"quality": 85})
+    table = pd.DataFrame(rows).assign(model=model.name)
+    with atomic_write(out.with_suffix(".csv")) as target:
+        table.to_csv(target, index=False, float_format="%.3g")
+    typer.echo(table.to_string(index=False))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -96,10 +96,10 @@ class Conditions:
         return verdict._replace(evidence={"likely_cause": cause, **verdict.evidence}) if cause else verdict
 
     def _likely_cause(self, reading: LiveReading, others: Mapping[str, Verdict]) -> str | None:
-        """The strongest cause that the model names, else the first that the signals show, by the models' names."""
-        strongest = max(reading.causes, key=reading.causes.__getitem__, default="")
-        if strongest and reading.causes[strongest] >= LEAST_CAUSE:
-            return strongest
+        """Noise if it is measured, else the strongest cause that the model names, else what the signals show.
+
+        Noise comes first because the model sees a shrunk frame: what is left of grain may look like compression to it.
+        """
         normal, signals = self._normal, reading.signals
         is_learnt = normal["focus"].is_ready
         signs = {
@@ -110,7 +110,11 @@ class Conditions:
             "compression": is_learnt and signals.blockiness > _BLOCKIER + normal["blockiness"].median,
             "blur": others["ImageTooBlurry"].is_bad,
         }
-        return next((cause for cause, is_there in signs.items() if is_there), None)
+        shown = next((cause for cause, is_there in signs.items() if is_there), None)
+        strongest = max(reading.causes, key=reading.causes.__getitem__, default="")
+        if shown != "noise" and strongest and reading.causes[strongest] >= LEAST_CAUSE:
+            return strongest
+        return shown
 
     def _black(self, reading: LiveReading) -> Verdict:
         rule = self._settings.black

@@ -123,12 +123,17 @@ def test_a_freeze_before_the_encoder_is_told_in_spite_of_its_key_frames(grain: i
     assert all(5 <= at_s <= 10 for kind, _, at_s in found if kind == "Frozen")
 
 
-def test_the_cause_that_the_model_names_is_likelier_than_the_signals() -> None:
-    blurred = signals(focus=0.1)
-    for causes, likely in (({}, "blur"), ({"noise": 0.2}, "blur"), ({"noise": 0.3, "motion": 0.6}, "motion")):
+def test_the_cause_that_the_model_names_is_likelier_than_the_signals_but_for_noise() -> None:
+    blurred, grainy = signals(focus=0.1), replace(signals(), noise=0.1)
+    for measured, causes, likely in (
+        (blurred, {}, "blur"),
+        (blurred, {"noise": 0.2}, "blur"),
+        (blurred, {"noise": 0.3, "motion": 0.6}, "motion"),
+        (grainy, {"compression": 0.9}, "noise"),
+    ):
         alarms = SourceAlarms()
         run(alarms, [replace(reading(at_s), causes={}) for at_s in seconds(0, 5)])
-        drops = [replace(reading(at_s, 40, blurred), causes=causes) for at_s in seconds(5, 7)]
+        drops = [replace(reading(at_s, 40, measured), causes=causes) for at_s in seconds(5, 7)]
         (raised,) = [e for item in drops for e in alarms.on_reading(item, FRAME) if e.kind == "QualityDrop"]
         assert raised.evidence["likely_cause"] == likely
 

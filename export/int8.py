@@ -21,6 +21,7 @@ from runtime.command import run
 from runtime.errors import GateError, InputError
 from train.contract import load_model, read_contract, save_model
 
+from .bias_correction import correct_biases
 from .calibration import MIN_CALIBRATION, SOURCES, Pictures, enough, read_pictures
 from .comparison import MIN_PICTURES, Budget, compare
 from .graphs import with_names
@@ -31,6 +32,7 @@ from .sensitivity import int8_share, sensitivity
 from .verify import deliver
 
 Method = Literal["max", "entropy", "percentile"]
+_FOR_BIASES = 64
 _FOR_SENSITIVITY = 32
 _FOR_LATENCY = 16
 
@@ -52,6 +54,7 @@ class Quantization:
     auto_repair: bool = False
     min_int8: float = 0.95
     seed: int = 0
+    bias_correction: bool = True
 
     def __post_init__(self) -> None:
         if self.keep and self.auto_repair:
@@ -130,6 +133,8 @@ def quantize(model: Path, out: Path, how: Quantization, title: str) -> Report:
     used, chosen_on, unseen = divide(pictures, how.images, how.auto_repair, how.allow_few, how.calibration)
     typer.echo(f"calibrating on {len(used)} pictures from {how.calibration} ({how.method})")
     plain = quantize_onnx(model, used.frames, how.method, how.percentile)
+    if how.bias_correction:
+        plain = correct_biases(plain, graph, used.frames[:_FOR_BIASES], progress=True)
     drifts: dict[str, float] = {}
     if how.keep or how.auto_repair:
         drifts = sensitivity(plain, graph, used.frames[:_FOR_SENSITIVITY], progress=True)
@@ -149,7 +154,8 @@ def quantize(model: Path, out: Path, how: Quantization, title: str) -> Report:
     manifest = {
         "model": json.loads(read_contract(load_model(out), out).to_json()),
         "calibration": {"method": how.method, "pictures": len(used), "sha256": used.sha256, "seed": how.seed}
-        | ({"percentile": how.percentile} if how.method == "percentile" else {}),
+        | ({"percentile": how.percentile} if how.method == "percentile" else {})
+        | {"bias_correction": how.bias_correction},
         "kept_in_fp32": kept,
         "int8_share_of_convolutions": int8_share(result),
         "versions": {name: version(name) for name in ("nvidia-modelopt", "onnx", "onnxruntime")},
@@ -182,10 +188,14 @@ def main(
     max_mean_drift: Annotated[float, typer.Option(min=0)] = Budget.mean_drift,
     report: Annotated[Path | None, typer.Option(help="The report; by default OUT with the suffix .html.")] = None,
     seed: Annotated[int, typer.Option(help="Draws the pictures.")] = 0,
+    bias_correction: Annotated[
+        bool, typer.Option(help="Make good the mean error of each convolution's channels.")
+    ] = True,
 ) -> None:
     """Quantize, compare with FP32 on pictures that nothing was chosen on, and write the file if the budget is kept."""
     budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)
-    how = Quantization(calibration, budget, images, allow_few, method, percentile, keep, auto_repair, min_int8, seed)
+    how = Quantization(calibration, budget, images, allow_few, method, percentile, keep, auto_repair, min_int8, seed,
+                       bias_correction)  # fmt: skip
     with TemporaryDirectory() as folder:
         candidate = Path(folder, out.name)
         deliver(candidate, out, quantize(model, candidate, how, f"{out.name}: INT8 against FP32"), report)

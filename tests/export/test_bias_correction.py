@@ -1,0 +1,60 @@
+"""After correction a quantized convolution has the mean outputs of the original, channel by channel."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from onnx.numpy_helper import from_array
+
+from export.bias_correction import correct_biases
+from runtime.reference import open_session
+
+_RNG = np.random.default_rng(0)
+_WEIGHTS, _BIAS = _RNG.normal(0, 0.1, (4, 3, 3, 3)).astype(np.float32), _RNG.normal(0, 1, 4).astype(np.float32)
+_STEP = 40.0  # of the input: so coarse that rounding moves the means
+
+
+def _graph(quantized: bool, biased: bool) -> onnx.ModelProto:
+    """Frames through one convolution `conv`, with its input and weights quantized or not."""
+    nodes = [helper.make_node("Cast", ["frames"], ["wide"], to=TensorProto.FLOAT),
+             helper.make_node("Transpose", ["wide"], ["pixels"], perm=[0, 3, 1, 2])]  # fmt: skip
+    stored, inputs = [from_array(_BIAS, "bias")] if biased else [], ["pixels", "weights"]
+    if quantized:
+        steps = np.abs(_WEIGHTS).max((1, 2, 3)) / 127
+        whole = np.round(_WEIGHTS / steps[:, None, None, None]).astype(np.int8)
+        values = {"step": np.float32(_STEP), "zero": np.int8(0), "weights": whole, "zeros": np.zeros(4, np.int8)}
+        stored += [from_array(np.asarray(value), name) for name, value in values.items()]
+        stored.append(from_array(steps.astype(np.float32), "steps"))
+        nodes += [helper.make_node("QuantizeLinear", ["pixels", "step", "zero"], ["q"]),
+                  helper.make_node("DequantizeLinear", ["q", "step", "zero"], ["dq"]),
+                  helper.make_node("DequantizeLinear", ["weights", "steps", "zeros"], ["w"], axis=0)]  # fmt: skip
+        inputs = ["dq", "w"]
+    else:
+        stored.append(from_array(_WEIGHTS, "weights"))
+    nodes.append(helper.make_node("Conv", [*inputs, *(["bias"] if biased else [])], ["found"], name="conv"))
+    frames = helper.make_tensor_value_info("frames", TensorProto.UINT8, ["N", 16, 16, 3])
+    found = helper.make_tensor_value_info("found", TensorProto.FLOAT, ["N", 4, 14, 14])
+    graph = helper.make_graph(nodes, "one", [frames], [found], stored)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+
+
+def _means(model: onnx.ModelProto, frames: np.ndarray) -> np.ndarray:
+    (found,) = open_session(model.SerializeToString()).run(["found"], {"frames": frames})
+    return np.asarray(found).mean((0, 2, 3))
+
+
+def test_means_are_those_of_the_original() -> None:
+    frames = _RNG.integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
+    quantized, original = _graph(True, True), _graph(False, True)
+    expected, before = _means(original, frames), quantized.SerializeToString()
+    assert np.abs(_means(quantized, frames) - expected).max() > 0.1
+    assert _means(correct_biases(quantized, original, frames), frames) == pytest.approx(expected, abs=1e-3)
+    assert quantized.SerializeToString() == before
+
+
+def test_a_convolution_without_bias_stays() -> None:
+    frames = _RNG.integers(0, 256, (1, 16, 16, 3)).astype(np.uint8)
+    quantized = _graph(True, False)
+    assert correct_biases(quantized, _graph(False, False), frames).SerializeToString() == quantized.SerializeToString()

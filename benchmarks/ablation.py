@@ -31,7 +31,7 @@ from train.frames import RatedFrames
 from train.loop import fit, pick_precision
 from train.losses import quality_loss
 from train.splits import Split, split
-from train.student import PRESETS, Student
+from train.student_model import PRESETS, Student
 
 _HERE = Path(__file__).parent
 CONDITIONS: dict[str, FaultWeights | None] = {

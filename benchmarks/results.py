@@ -83,8 +83,8 @@ def ablation(rows: pd.DataFrame) -> list[str]:
                 "val_map": "the map falls by"}  # fmt: skip
     lines = [f"| | seeds | {' | '.join(measures.values())} |", "| --- " * (len(measures) + 2) + "|"]
     for lessons, group in rows.groupby("lessons", sort=False):
-        means = group.reindex(columns=list(measures)).mean()
-        cells = ["" if math.isnan(means[name]) else _ablated(name, means[name]) for name in measures]
+        means = {name: float(group[name].mean()) for name in measures if name in group}
+        cells = [_ablated(name, means.get(name, math.nan)) for name in measures]
         lines.append(f"| {lessons} | {len(group)} | {' | '.join(cells)} |")
     first = rows.iloc[0]
     return [*lines, "", f"{first['steps']} steps with {first['rated']} rated pictures each, input {first['size']}, "
@@ -93,6 +93,8 @@ def ablation(rows: pd.DataFrame) -> list[str]:
 
 
 def _ablated(name: str, value: float) -> str:
+    if math.isnan(value):
+        return ""
     if name in ("val_order", "val_cause"):
         return f"{value:.1%}"
     return f"{value:.1f} points" if name == "val_map" else f"{value:.3f}"

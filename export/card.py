@@ -56,20 +56,18 @@ def card(
     spec: ModelSpec,
     files: list[Path],
     results: list[dict[str, Any]],
-    run_folder: Path,
+    runs: list[Path],
     targets: str,
     notes: str,
     faults: str = "",
 ) -> str:
     """The model card in Markdown: contract, figures with intervals, targets, data and terms, recipe, notes on use."""
-    recipe = json.loads((run_folder / "run.json").read_text())
+    facts = json.loads((runs[-1] / "run.json").read_text())
     data = "\n".join(f"- **{t.name}** ({t.split} split): {t.images} pictures; {t.licence}." for t in spec.trained_on)
     tested = "\n".join(
         f"- **{name}**: {TERMS[name].licence}." for name in sorted({n for r in results for n in r["data"]})
     )
     sizes = ", ".join(f"`{file.name}` {file.stat().st_size / 1e6:.1f} MB" for file in files)
-    numbers = ", ".join(f"{key} {value}" for key, value in recipe["recipe"].items())
-    history = _history(pd.read_csv(run_folder / "log.csv"))
     packages = ", ".join(
         f"{name} {version(name)}" for name in ("torch", "timm", "onnx", "onnxruntime", "nvidia-modelopt")
     )
@@ -80,7 +78,7 @@ Files: {sizes}. Licence of code and weights: {spec.licence}.
 
 | | |
 | --- | --- |
-| network | {recipe["student"]["arch"]}, {recipe["parameters"] / 1e6:.2f}M parameters |
+| network | {facts["student"]["arch"]}, {facts["parameters"] / 1e6:.2f}M parameters |
 | input `frames` | uint8 [N, {spec.input.height}, {spec.input.width}, 3], RGB, resize rule `{spec.input.resize}` |
 | output `score` | float32 [N], {spec.score.minimum:g} to {spec.score.maximum:g} |{_causes_row(spec)}
 
@@ -108,16 +106,28 @@ Tested on:
 
 ## Recipe
 
-`python -m train.student`, starting from {recipe["start"]}: {numbers}.{_lessons(recipe)}
-Trained on {recipe["hardware"]}. The epoch with the best validation SRCC + PLCC was exported; test
-sets took no part in that choice.{_repeat(recipe)}
-
-{history}
+{_recipes(runs)}
 
 {notes.strip()}
 
 Made by `python -m export.card` with {packages} on Python {platform.python_version()}.
 """
+
+
+def _recipes(runs: list[Path]) -> str:
+    """How each run was made, and what it held on validation."""
+    parts = []
+    for number, folder in enumerate(runs, 1):
+        recipe = json.loads((folder / "run.json").read_text())
+        numbers = ", ".join(f"{key} {value}" for key, value in recipe["recipe"].items() if value not in (None, []))
+        which = f"Run {number}: " if len(runs) > 1 else ""
+        parts.append(
+            f"{which}`python -m train.student`, starting from {recipe['start']}: {numbers}.{_lessons(recipe)}\n"
+            f"Trained on {recipe['hardware']}.{_repeat(recipe)}\n\n{_history(pd.read_csv(folder / 'log.csv'))}"
+        )
+    return "\n\n".join(
+        [*parts, "The epoch with the best validation SRCC + PLCC went on; test sets took no part in that."]
+    )
 
 
 def _history(epochs: pd.DataFrame) -> str:
@@ -147,7 +157,9 @@ def _lessons(recipe: dict[str, Any]) -> str:
     faults = recipe["faults"]
     weights = ", ".join(f"{name} {weight:g}" for name, weight in faults["weights"].items())
     seen = ", ".join(f"{entry['name']} ({entry['images']})" for entry in faults["pristine"])
-    return f"\nMade faults (`train.faults`) were {faults['share']:.0%} of every batch, on {seen}; weights: {weights}."
+    told = f"Made faults (`train.faults`) were {faults['share']:.0%} of every batch, on {seen}; weights: {weights}."
+    frozen = ", ".join(recipe.get("frozen", []))
+    return f"\n{told}" + (f" The trunk and what gives {frozen} stayed as they were." if frozen else "")
 
 
 def _causes_row(spec: ModelSpec) -> str:
@@ -158,7 +170,9 @@ def _causes_row(spec: ModelSpec) -> str:
 def main(
     model: Annotated[list[Path], typer.Option(help="A model file; FP32 first, then those made from it.")],
     evaluation: Annotated[list[Path], typer.Option(help="JSON of train.evaluate; may be given several times.")],
-    run_folder: Annotated[Path, typer.Option("--run", help="The training run's folder, for its recipe and log.")],
+    runs: Annotated[
+        list[Path], typer.Option("--run", help="A training run's folder, for its recipe and log; in order, if several.")
+    ],
     targets: Annotated[Path, typer.Option(help="CSV: figure,at_least,at_most,source.")],
     notes: Annotated[Path, typer.Option(help="Markdown on what the model is not good for.")],
     out: Annotated[Path, typer.Option(help="The card to write.")],
@@ -178,7 +192,7 @@ def main(
     spec = read_contract(load_model(model[0]), model[0])
     orders = [pd.read_csv(file) for file in order or []]
     names = [file.name for file in model]
-    parameters = json.loads((run_folder / "run.json").read_text())["parameters"]
+    parameters = json.loads((runs[-1] / "run.json").read_text())["parameters"]
     macs = sum(convolution_macs(load_model(model[0])).values())
     size = {"parameters, millions": parameters / 1e6, "GMACs": macs / 1e9}
     aims = targets_table(measured(names, results, orders, size), pd.read_csv(targets))
@@ -186,7 +200,7 @@ def main(
     if table := causes_table([result for result in results if result["model"] == names[0]]):
         faults += f"What `{names[0]}` says of the pictures of the test sets:\n\n{table}\n\n"
     with atomic_write(out) as target:
-        target.write(card(spec, model, results, run_folder, aims, notes.read_text(), faults).encode())
+        target.write(card(spec, model, results, runs, aims, notes.read_text(), faults).encode())
     typer.echo(str(out))
 
 

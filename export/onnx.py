@@ -24,7 +24,7 @@ from runtime.spec import InputSpec, ModelSpec, ScoreSpec, TrainedOn
 from train.contract import load_model, save_model
 from train.datasets import TERMS
 from train.faults import BEST_RATED
-from train.student import Student, load_student
+from train.student_model import Student, load_student
 
 from .own_graph import add_contract
 from .probes import probe_frames

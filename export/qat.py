@@ -23,7 +23,7 @@ from runtime.errors import InputError
 from runtime.spec import InputSpec
 from train.contract import load_model, read_contract, save_model
 from train.quantizers import load_quantized
-from train.student import Student
+from train.student_model import Student
 
 from .calibration import SOURCES, read_pictures
 from .comparison import MIN_PICTURES, Budget, compare

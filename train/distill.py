@@ -30,7 +30,7 @@ from .lessons import Lessons, collect
 from .loop import fit, pick_precision
 from .losses import correlation_loss, ranking_loss, regression_loss
 from .record import record_run
-from .student import PRESETS, PROJECTION, Student
+from .student_model import PRESETS, PROJECTION, Student
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from .loop import answers, predict
 from .metrics import agreement, bootstrap, plcc, srcc
 from .plots import plot_scatter
 from .splits import split as divide
-from .student import Student, load_student
+from .student_model import Student, load_student
 from .teacher import load_teacher
 
 

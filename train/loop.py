@@ -138,7 +138,7 @@ def fit(
             with atomic_write(out / "log.csv") as file:
                 pd.DataFrame(state.history).to_csv(file, index=False)
             plot_history(state.history, out / "history.png")
-            if max(state.history, key=_selection) is row:
+            if max(reversed(state.history), key=_selection) is row:  # of equals the latest
                 state.save(out / "best.pt")
             state.save(out / "last.pt")
     accelerator.wait_for_everyone()

@@ -28,7 +28,7 @@ from runtime.spec import InputSpec
 
 from .degradations import DEGRADATIONS, LEVELS, Degradation
 from .degrade import at_reference_size
-from .student import load_student
+from .student_model import load_student
 
 TOLERANCE = 1.0
 SCENE_S, SCENE_FPS = 10, 5

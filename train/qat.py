@@ -32,7 +32,7 @@ from .losses import regression_loss
 from .quantizers import add_quantizers, clip_ranges, fold_batch_norms
 from .splits import merge
 from .splits import split as divide
-from .student import Student, load_student
+from .student_model import Student, load_student
 
 MIN_CALIBRATION = 256
 

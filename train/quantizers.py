@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from runtime.errors import InputError
 
 from .checkpoint import load_checkpoint
-from .student import Student
+from .student_model import Student
 
 # The gates of squeeze-and-excitation and the heads do next to no work; their errors scale whole channels or outputs.
 _LEFT_IN_FP32 = ("*.se.*", "head.*", "cause_head.*", "map_levels.*", "map_head.*")

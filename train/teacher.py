@@ -131,7 +131,8 @@ def main(
     torch.manual_seed(seed)
     if start:
         teacher, before = load_teacher(start)
-        begun, seen, origin = {"begun": weights_sha256(teacher)}, before["trained_on"], str(start)
+        begun, seen = {"begun": weights_sha256(teacher)}, before["trained_on"]
+        origin = f"a teacher of weights {begun['begun'][:12]}"
     else:
         teacher = build_teacher(arch, side, width or usual[1], weights)
         begun, seen, origin = {}, [], teacher.config.get("weights", "random weights")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from runtime.command import run as run_command
-from train.student import Student
+from train.student_model import Student
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -27,7 +27,7 @@ from runtime.spec import InputSpec
 from train import evaluate, qat
 from train.contract import load_model, read_contract, save_model
 from train.quantizers import load_quantized
-from train.student import Student, load_student
+from train.student_model import Student, load_student
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CAUSES = ("blur", "noise", "motion")

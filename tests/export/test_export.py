@@ -20,7 +20,7 @@ from runtime.engines import open_engine
 from runtime.errors import ContractError, InputError
 from runtime.models import shipped_model
 from train.contract import load_model, read_contract, save_model, weights_sha256
-from train.student import load_student
+from train.student_model import load_packed, load_student
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"
@@ -34,6 +34,17 @@ def test_onnx_scores_like_torch_for_any_batch(checkpoint: Path, exported: Path) 
         with torch.inference_mode():
             expected = student(torch.from_numpy(frames)).numpy()
         assert engine.infer(frames).score == pytest.approx(expected, abs=0.05)
+
+
+def test_a_model_file_is_a_student_again(checkpoint: Path, exported: Path) -> None:
+    (student, about), (found, told) = load_student(checkpoint), load_packed(exported, None)
+    frames = torch.randint(0, 256, (2, 96, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert found(frames).numpy() == pytest.approx(student(frames).numpy(), abs=0.01)
+    assert told == about
+    for file, arch in ((exported, "tf_efficientnet_lite2"), (shipped_model("dpiqa-lite0-int8"), None)):
+        with pytest.raises(InputError, match="not the FP32 graph of a student"):
+            load_packed(file, arch)
 
 
 def test_frames_are_cast_before_anything_else(exported: Path) -> None:

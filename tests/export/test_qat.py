@@ -22,7 +22,7 @@ from train.contract import read_contract
 from train.datasets import load
 from train.qat import ImitatedFrames, Imitator, imitation_loss
 from train.quantizers import add_quantizers, clip_ranges, fold_batch_norms, load_quantized
-from train.student import Student
+from train.student_model import Student
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -14,7 +14,7 @@ from runtime.spec import InputSpec
 from train.cache import Contents, Origin, TeacherCache, make_index
 from train.checkpoint import weights_sha256
 from train.datasets import load, load_unlabelled
-from train.student import PRESETS, Student
+from train.student_model import PRESETS, Student
 
 
 @pytest.fixture

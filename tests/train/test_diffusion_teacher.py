@@ -30,7 +30,7 @@ from train.loop import fit
 from train.losses import regression_loss
 from train.metrics import srcc
 from train.splits import load_parts
-from train.student import PRESETS, load_student
+from train.student_model import PRESETS, load_student
 
 pytestmark = pytest.mark.slow
 

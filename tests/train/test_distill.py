@@ -28,7 +28,7 @@ from train.distill import Weights, distillation_loss
 from train.frames import View
 from train.lessons import Lessons, collect, region
 from train.losses import quality_loss
-from train.student import PRESETS, Student, load_student
+from train.student_model import PRESETS, Student, load_student
 
 SPLIT = "ratio:0"
 

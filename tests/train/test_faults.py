@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -32,7 +34,7 @@ from train.fault_plan import plan_faults
 from train.faults import BEST_RATED, REGIONAL, Ladder, WithFaults, changed_cells, collect_pristine, fault_region, pair
 from train.frames import RatedFrames
 from train.losses import regression_loss
-from train.student import Student, load_student, with_heads
+from train.student_model import Student, load_student, with_heads
 
 SPEC = InputSpec(height=96, width=96)
 
@@ -266,3 +268,29 @@ def test_a_student_learns_causes_and_a_map_beside_scores(rated_set: Path, photog
     assert float(epochs[-1][1]) < float(epochs[0][1])
     started = train(tmp_path / "started", start=run / "best.pt", arch=None, cause_weight=0, epochs=1)
     assert load_student(started / "best.pt")[0].outputs == ("score", "map")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_faults")
+def test_frozen_scores_stay_to_the_bit_while_causes_are_learned(
+    rated_set: Path, photographs: Path, tmp_path: Path
+) -> None:
+    small: dict[str, Any] = {"split": "ratio:0", "crop": 64, "batch": 16, "epochs": 1, "bf16": False, "lr": 3e-3}
+    first, second = tmp_path / "first", tmp_path / "second"
+    fresh = {"arch": "test_efficientnet", "size": 96, "pretrained": False}
+    student.main([f"csv={rated_set}"], first, **(small | fresh))
+    kept = {"start": first / "best.pt", "freeze": True, "faults": 0.4, "pristine": [photographs]}
+    student.main([f"csv={rated_set}"], second, **(small | kept | {"epochs": 2}))
+    (before, _), (after, about) = load_student(first / "best.pt"), load_student(second / "best.pt")
+    frames = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(before(frames), after(frames)[0])
+    assert about["frozen"] == ["score"]
+    log = pd.read_csv(second / "log.csv")
+    assert log["loss"][1] < log["loss"][0]
+    last = torch.load(second / "last.pt", weights_only=True)
+    assert torch.equal(last["ema"]["cause_head.1.weight"], after.state_dict()["cause_head.1.weight"])  # not the first
+    with pytest.raises(InputError, match="nothing is left to learn"):
+        student.main([f"csv={rated_set}"], tmp_path / "third", **(small | kept | {"start": second / "best.pt"}))
+    with pytest.raises(InputError, match="--freeze needs --start"):
+        student.main([f"csv={rated_set}"], tmp_path / "third", **(small | fresh | {"freeze": True}))

@@ -13,7 +13,7 @@ import torch
 from runtime.errors import InputError
 from train.degradations import DEGRADATIONS, LEVELS
 from train.order import Said, main, one_pixel_shift, still_scene, table
-from train.student import Student
+from train.student_model import Student
 
 
 def _picture(seed: int) -> np.ndarray:

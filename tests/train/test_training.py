@@ -18,7 +18,7 @@ from PIL import Image
 from runtime.spec import InputSpec
 from train.datasets import load
 from train.frames import RatedFrames
-from train.student import Student, load_student
+from train.student_model import Student, load_student
 
 
 def _command(table: Path, out: Path, *options: str) -> list[str]:

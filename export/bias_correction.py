@@ -33,6 +33,8 @@ def correct_biases(
         for node in quantized.graph.node
         if node.name in layers and node.op_type == "Conv" and len(node.input) > 2 and node.input[2] in stored
     ]
+    if not convolutions:
+        return corrected
     expected = _channel_means(original, [node.output[0] for node in convolutions], frames)
     for node in tracked(convolutions, "biases", progress):
         output, bias = node.output[0], stored[node.input[2]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,8 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 STRETCHES = runpy.run_path(str(EXAMPLES / "make_clip.py"))["STRETCHES"]
 MODELS = ("dpiqa-lite0", "dpiqa-lite0-int8")
+# The clip's grain is so coarse that it looks like blocks: the card says so.
+CAUSES = {"blur": "blur", "noise": "compression", "compression": "compression", "darkness": "exposure_low"}
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -41,6 +44,36 @@ def test_every_spoilt_stretch_dips_below_its_clean_neighbours(
     spoilt = _mean(readings, begin, end)
     for neighbour in (_mean(readings, begin - 2, begin), _mean(readings, end, end + 2)):
         assert spoilt < neighbour - 10
+
+
+@pytest.mark.parametrize(("begin", "end", "spoil"), STRETCHES, ids=[stretch[2].__name__ for stretch in STRETCHES])
+def test_the_strongest_cause_is_the_stretch_s_own(
+    readings: list[Reading], begin: float, end: float, spoil: Callable[..., object]
+) -> None:
+    shown = [reading for reading in readings if begin <= (reading.pts_s or 0) < end]
+    mean = {name: float(np.mean([reading.causes[name] for reading in shown])) for name in shown[0].causes}
+    assert max(mean, key=mean.__getitem__) == CAUSES[spoil.__name__]
+    clean = [reading for reading in readings if (reading.pts_s or 0) < STRETCHES[0][0]]
+    assert max(max(reading.causes.values()) for reading in clean) < 0.1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_map_shows_where(name: str) -> None:
+    frame = next(read_video(str(EXAMPLES / "clip.mp4"))).pixels
+    height, width = frame.shape[:2]
+    for fault, place in (
+        (cv2.GaussianBlur(frame, (0, 0), 12), np.s_[:, : width // 2]),
+        (frame // 16, np.s_[: height // 2]),
+    ):
+        spoilt = frame.copy()
+        spoilt[place] = fault[place]
+        before, after = (Scorer(shipped_model(name)).explain(pixels).map for pixels in (frame, spoilt))
+        assert before is not None
+        assert after is not None
+        fall = cv2.resize(before - after, (width, height))
+        outside = np.ones((height, width), bool)
+        outside[place] = False
+        assert fall[place].mean() > 10 + abs(fall[outside].mean())
 
 
 def test_path_array_and_lossless_video_agree(tmp_path: Path) -> None:

@@ -215,7 +215,12 @@ def load_packed(model: Path, arch: str | None) -> tuple[Student, dict[str, Any]]
     spec = read_contract(graph, model)
     if spec.precision != "fp32":
         raise InputError(f"{model}: is {spec.precision}, not the FP32 graph of a student")
-    weights = {tensor.name: torch.from_numpy(to_array(tensor).copy()) for tensor in graph.graph.initializer}
+    stored = {tensor.name: torch.from_numpy(to_array(tensor).copy()) for tensor in graph.graph.initializer}
+    weights = dict(stored)
+    for node in graph.graph.node:  # biases by their layer: the exporter names them anew, and leaves out zeros
+        if node.op_type in ("Conv", "Gemm") and (weight := stored.get(node.input[1])) is not None:
+            bias = stored.get(node.input[2]) if len(node.input) > 2 else torch.zeros(len(weight))
+            weights |= {f"{node.input[1].removesuffix('.weight')}.bias": bias} if bias is not None else {}
     try:
         student = Student(arch or PRESETS["lite0"][0], len(weights["head.1.weight"]), causes=spec.causes,
                           map=any(output.name == "map" for output in graph.graph.output))  # fmt: skip
@@ -223,7 +228,7 @@ def load_packed(model: Path, arch: str | None) -> tuple[Student, dict[str, Any]]
         names = [name for name, part in modules.items() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d))]
         for name, after in pairwise([*names, ""]):
             if isinstance(norm := modules.get(after), nn.BatchNorm2d):
-                weights |= _without_effect(norm, after, weights.pop(f"{name}.weight_bias"))
+                weights |= _without_effect(norm, after, weights.pop(f"{name}.bias"))
         student.load_state_dict({name: weights[name] for name in student.state_dict() if "num_batches" not in name},
                                 strict=False)  # fmt: skip
     except (KeyError, RuntimeError) as error:

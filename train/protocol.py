@@ -26,18 +26,21 @@ from .evaluate import score_samples
 from .metrics import agreement
 from .record import hardware
 from .splits import split as divide
+from .student_model import load_packed
 
 DIVISIONS = 10
 
 
 def main(
-    start: Annotated[Path, typer.Option(help="best.pt of a student or a teacher that has not seen this data set.")],
+    start: Annotated[
+        Path, typer.Option(help="best.pt or an FP32 model file of a model that has not seen this data set.")
+    ],
     data: Annotated[str, typer.Option(help="NAME=PATH of a rated data set.")],
     out: Annotated[Path, typer.Option(help="Folder for the runs and for protocol.csv; what is done there is kept.")],
     options: Annotated[list[str] | None, typer.Argument(help="Options of the training command, after `--`.")] = None,
 ) -> None:
     """Fine-tune and test ten times, and print the median SRCC and PLCC."""
-    about, _ = load_checkpoint(start)
+    about = load_packed(start, None)[1] if start.suffix == ".onnx" else load_checkpoint(start)[0]
     name, path = parse_source(data)
     if name in {entry["name"] for entry in about["trained_on"]}:
         raise InputError(f"{start}: has learned on {name} already, its test pictures are not new to it")

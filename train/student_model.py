@@ -63,10 +63,12 @@ class Student(nn.Module):
         dropout: float = 0.1,
         causes: Sequence[str] = (),
         map: bool = False,
+        fixed_norms: bool = False,
     ) -> None:
         """Build an untrained student; `arch` is any timm trunk that has at least four feature levels.
 
-        `causes` are the names of what it tells, in the contract's order.
+        `causes` are the names of what it tells, in the contract's order. With `fixed_norms` batch normalisation never
+        looks at a batch, also while the student learns.
         """
         super().__init__()
         self.causes = tuple(causes)
@@ -74,6 +76,7 @@ class Student(nn.Module):
         self.frozen: tuple[nn.Module, ...] = ()
         self.config: dict[str, Any] = {"arch": arch, "hidden": hidden, "dropout": dropout}
         self.config |= ({"causes": list(causes)} if causes else {}) | ({"map": True} if map else {})
+        self.config |= {"fixed_norms": True} if fixed_norms else {}
         self.trunk: Any = timm.create_model(arch, num_classes=0, global_pool="")
         channels = [level["num_chs"] for level in self.trunk.feature_info][-4:]
         regress = nn.Linear(hidden, 1)
@@ -141,9 +144,10 @@ class Student(nn.Module):
             part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Student:
-        """See nn.Module.train; what is frozen stays as when scoring."""
+        """See nn.Module.train; what is frozen or fixed stays as when scoring."""
         super().train(mode)
-        for part in self.frozen:
+        fixed = self.trunk.modules() if "fixed_norms" in self.config else ()
+        for part in (*self.frozen, *(part for part in fixed if isinstance(part, nn.BatchNorm2d))):
             part.eval()
         return self
 
@@ -208,7 +212,7 @@ def load_student(checkpoint: Path) -> tuple[Student, dict[str, Any]]:
 def load_packed(model: Path, arch: str | None) -> tuple[Student, dict[str, Any]]:
     """The student in an FP32 model file of export.onnx and what its contract says of it, as load_student gives them.
 
-    Batch normalisation, folded into the convolutions, is left without effect. `arch` is the trunk's (default: Lite0).
+    Batch normalisation, folded into the convolutions, is fixed without effect. `arch` is the trunk's (default: Lite0).
     Raises InputError for other graphs.
     """
     graph = load_model(model)
@@ -223,7 +227,7 @@ def load_packed(model: Path, arch: str | None) -> tuple[Student, dict[str, Any]]
             weights |= {f"{node.input[1].removesuffix('.weight')}.bias": bias} if bias is not None else {}
     try:
         student = Student(arch or PRESETS["lite0"][0], len(weights["head.1.weight"]), causes=spec.causes,
-                          map=any(output.name == "map" for output in graph.graph.output))  # fmt: skip
+                          map=any(output.name == "map" for output in graph.graph.output), fixed_norms=True)  # fmt: skip
         modules = dict(student.named_modules())
         names = [name for name, part in modules.items() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d))]
         for name, after in pairwise([*names, ""]):

@@ -41,7 +41,9 @@ def test_a_model_file_is_a_student_again(checkpoint: Path, exported: Path) -> No
     frames = torch.randint(0, 256, (2, 96, 64, 3), dtype=torch.uint8)
     with torch.inference_mode():
         assert found(frames).numpy() == pytest.approx(student(frames).numpy(), abs=0.01)
-    assert told == about
+        learning = [level.numpy() for level in found.train().look(frames)]  # whose norms must not look at the batch
+        assert all((one == other.numpy()).all() for one, other in zip(learning, found.eval().look(frames), strict=True))
+    assert told == about | {"student": about["student"] | {"fixed_norms": True}}
     for file, arch in ((exported, "tf_efficientnet_lite2"), (shipped_model("dpiqa-lite0-int8"), None)):
         with pytest.raises(InputError, match="not the FP32 graph of a student"):
             load_packed(file, arch)

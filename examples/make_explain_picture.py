@@ -1,0 +1,33 @@
+"""Draw docs/explain.jpg: what the shipped model says of a good photograph with one part out of focus.
+
+    python -m examples.make_explain_picture gb82-image-set/png/dog-lossless.png docs/explain.jpg
+
+The photograph is CC0 (`gianni-rosato/gb82-image-set`); the fault is the training's own, which never saw this picture.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+
+from runtime import Scorer
+from runtime.explain import draw
+from runtime.files import atomic_write
+from runtime.pictures import read_picture
+from train.faults import pair
+
+
+def main(photograph: Path, out: Path) -> None:
+    """Write the picture as JPEG."""
+    _, blurred = pair(read_picture(photograph), "defocus", level=5, seed=3, partly=True)
+    picture = draw(Scorer().explain(blurred))
+    with atomic_write(out) as file:
+        file.write(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -64,5 +64,5 @@ def test_a_table_of_no_known_kind_is_one_line(tmp_path: Path) -> None:
     page = Path(shutil.copy(PAGE, tmp_path))
     done = _fill(page, tmp_path)
     assert done.returncode == 2
-    assert done.stderr.strip().endswith("a table of no known kind, expected one of: condition, division, lessons, height")
+    assert done.stderr.strip().endswith("of no known kind, expected one of: condition, division, lessons, height")
     assert page.read_text() == PAGE.read_text()

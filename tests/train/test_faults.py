@@ -275,12 +275,13 @@ def test_a_student_learns_causes_and_a_map_beside_scores(rated_set: Path, photog
 def test_frozen_scores_stay_to_the_bit_while_causes_are_learned(
     rated_set: Path, photographs: Path, tmp_path: Path
 ) -> None:
-    small: dict[str, Any] = {"split": "ratio:0", "crop": 64, "batch": 16, "epochs": 1, "bf16": False, "lr": 3e-3}
+    train: Any = student.main  # whose options come as dictionaries
+    small = {"split": "ratio:0", "crop": 64, "batch": 16, "epochs": 1, "bf16": False, "lr": 3e-3}
     first, second = tmp_path / "first", tmp_path / "second"
     fresh = {"arch": "test_efficientnet", "size": 96, "pretrained": False}
-    student.main([f"csv={rated_set}"], first, **(small | fresh))
+    train([f"csv={rated_set}"], first, **(small | fresh))
     kept = {"start": first / "best.pt", "freeze": True, "faults": 0.4, "pristine": [photographs]}
-    student.main([f"csv={rated_set}"], second, **(small | kept | {"epochs": 2}))
+    train([f"csv={rated_set}"], second, **(small | kept | {"epochs": 2}))
     (before, _), (after, about) = load_student(first / "best.pt"), load_student(second / "best.pt")
     frames = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8)
     with torch.inference_mode():
@@ -291,6 +292,6 @@ def test_frozen_scores_stay_to_the_bit_while_causes_are_learned(
     last = torch.load(second / "last.pt", weights_only=True)
     assert torch.equal(last["ema"]["cause_head.1.weight"], after.state_dict()["cause_head.1.weight"])  # not the first
     with pytest.raises(InputError, match="nothing is left to learn"):
-        student.main([f"csv={rated_set}"], tmp_path / "third", **(small | kept | {"start": second / "best.pt"}))
+        train([f"csv={rated_set}"], tmp_path / "third", **(small | kept | {"start": second / "best.pt"}))
     with pytest.raises(InputError, match="--freeze needs --start"):
-        student.main([f"csv={rated_set}"], tmp_path / "third", **(small | fresh | {"freeze": True}))
+        train([f"csv={rated_set}"], tmp_path / "third", **(small | fresh | {"freeze": True}))

@@ -88,7 +88,7 @@ def ablation(rows: pd.DataFrame) -> list[str]:
         lines.append(f"| {lessons} | {len(group)} | {' | '.join(cells)} |")
     first = rows.iloc[0]
     return [*lines, "", f"{first['steps']} steps with {first['rated']} rated pictures each, input {first['size']}, "
-            f"crops {first['crop']} pixels; {rows['train_seconds'].mean() / 60:.1f} minutes a run on "
+            f"crops {first['crop']} pixels; {rows['train_seconds'].median() / 60:.1f} minutes a run on "
             f"{first['hardware']}."]  # fmt: skip
 
 

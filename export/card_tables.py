@@ -21,12 +21,15 @@ _MEASURES = {
 
 def unseen_part(spec: ModelSpec, name: str, split: str) -> str:
     """Name the part of a data set that was evaluated; InputError when training may have seen it."""
-    trained = next((entry.split for entry in spec.trained_on if entry.name == name), None)
-    if trained is None:
+    divisions = [entry.split for entry in spec.trained_on if entry.name == name]
+    if not divisions:
         return "all pictures, none seen in training" if split == "all" else split
-    keeps_official_test = trained in ("official", "grouped") or trained.startswith("leave:")
-    if split != trained and not (split == "official" and keeps_official_test):
-        raise InputError(f"{name}: evaluated on split '{split}', but trained on '{trained}': pictures may be the same")
+    for trained in divisions:
+        keeps_official_test = trained in ("official", "grouped") or trained.startswith("leave:")
+        if split != trained and not (split == "official" and keeps_official_test):
+            raise InputError(
+                f"{name}: evaluated on split '{split}', but trained on '{trained}': pictures may be the same"
+            )
     return "official test" if split == "official" else split
 
 

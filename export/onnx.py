@@ -22,8 +22,7 @@ from runtime.errors import GateError, InputError
 from runtime.models import DEFAULT_MODEL
 from runtime.spec import InputSpec, ModelSpec, ScoreSpec, TrainedOn
 from train.contract import load_model, save_model
-from train.datasets import TERMS
-from train.faults import BEST_RATED
+from train.datasets import licence_of, scale_of
 from train.student_model import Student, load_student
 
 from .own_graph import add_contract
@@ -79,12 +78,8 @@ def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def sources(about: dict[str, Any]) -> tuple[TrainedOn, ...]:
-    """What a checkpoint was trained on, as its contract tells it: rated data sets, then photographs for made faults."""
-    rated = (TrainedOn(**entry, licence=TERMS[entry["name"]].licence) for entry in about["trained_on"])
-    known = {entry["name"] for entry in about["trained_on"]}
-    pristine = about.get("faults", {}).get("pristine", ())
-    folders = (entry for entry in pristine if entry["name"] not in known | {BEST_RATED})
-    return (*rated, *(TrainedOn(**entry, split="pristine", licence="as its publishers state") for entry in folders))
+    """What a checkpoint was trained on, as its contract tells it."""
+    return tuple(TrainedOn(**entry, licence=licence_of(entry)) for entry in about["trained_on"])
 
 
 def export_checkpoint(checkpoint: Path, out: Path, name: str, version: str) -> float:
@@ -94,7 +89,7 @@ def export_checkpoint(checkpoint: Path, out: Path, name: str, version: str) -> f
         name=name,
         version=version,
         input=InputSpec(**about["input"]),
-        score=ScoreSpec(scale="; ".join(TERMS[entry["name"]].scale for entry in about["trained_on"])),
+        score=ScoreSpec(scale=scale_of(about["trained_on"])),
         causes=student.causes,
         trained_on=sources(about),
         weights_sha256="0" * 64,

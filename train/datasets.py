@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from rich.progress import track
@@ -232,3 +232,16 @@ TERMS = {
     "tid2013": Terms("TID2013 MOS, 0-9 stretched to 0-100", "as its authors state"),
     "csv": Terms("MOS of the user's own table, 0-100", "the user's own"),
 }
+
+PRISTINE = "pristine"  # in `trained_on`, in place of a division: photographs without ratings that faults were made on
+
+
+def licence_of(source: dict[str, Any]) -> str:
+    """The terms of an entry of `trained_on`."""
+    return "as its publishers state" if source["split"] == PRISTINE else TERMS[source["name"]].licence
+
+
+def scale_of(trained_on: list[dict[str, Any]]) -> str:
+    """What 0 to 100 mean to a model with these sources."""
+    rated = [entry["name"] for entry in trained_on if entry["split"] != PRISTINE]
+    return "; ".join(TERMS[name].scale for name in dict.fromkeys(rated))

@@ -155,7 +155,8 @@ def main(
     about = {
         "student": pupil.config,
         "input": spec.model_dump(),
-        "trained_on": labels + [entry for entry in contents.trained_on if entry["name"] not in named],
+        "trained_on": labels + [entry for entry in contents.trained_on if entry["name"] not in named]
+        + (plan.photographs if plan else []),
         "distilled_from": {"teacher": contents.teacher, "data": contents.data, "unlabelled": len(samples) - rated,
                            "weights": asdict(weights), "pictures_an_epoch": (steps or len(samples) // batch) * batch},
     } | (plan.about if plan else {})  # fmt: skip

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from runtime.errors import InputError
 from runtime.spec import InputSpec
 
-from .datasets import Sample
+from .datasets import PRISTINE, Sample
 from .degradations import CAUSES
 from .fault_check import fault_figures
 from .fault_losses import FaultWeights, MixedLoss
-from .faults import Ladder, Pristine, WithFaults, collect_pristine
+from .faults import BEST_RATED, Ladder, Pristine, WithFaults, collect_pristine
 from .frames import RatedFrames
 
 LEAST_MOS = 70.0
@@ -54,6 +54,12 @@ class FaultPlan:
     def about(self) -> dict[str, Any]:
         """What a checkpoint tells of it."""
         return {"faults": {"share": self.share, "weights": asdict(self.weights), "pristine": self.pristine.about}}
+
+    @property
+    def photographs(self) -> list[dict[str, Any]]:
+        """The entries of `trained_on` for pictures that no rated set gave."""
+        entries = (entry for entry in self.pristine.about if entry["name"] != BEST_RATED)
+        return [entry | {"split": PRISTINE} for entry in entries]
 
     def lessons(self, base: RatedFrames) -> WithFaults:
         """The rated crops with faults beside them."""

@@ -59,6 +59,7 @@ def main(
     whole, trained_on = load_parts(data, split, seed)
     weights = FaultWeights(0 if freeze else order_weight, cause_weight, map_weight)  # order is the score's
     plan = plan_faults(faults, pristine, pristine_mos, weights, whole.train, seed)
+    trained_on += plan.photographs if plan else []
     typer.echo(whole)
     torch.manual_seed(seed)
     heads = plan.heads if plan else {}
@@ -71,6 +72,8 @@ def main(
         side, begun["begun"] = size or int(before["input"]["height"]), weights_sha256(student)
         origin = f"a student of weights {begun['begun'][:12]}"
         student = with_heads(student, heads)
+        if lost := [name for name in known if name not in student.outputs]:
+            typer.echo(f"leaving out {' and '.join(lost)}: only made faults teach them, see --faults")
         if freeze:
             freeze_known(student, known, start)
             begun["frozen"] = list(known)

@@ -9,6 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import timm
 import torch
 from onnx.numpy_helper import to_array
@@ -16,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from runtime.errors import InputError
+from runtime.reference import open_session
+from runtime.spec import InputSpec
 
 from .checkpoint import load_checkpoint
 from .contract import load_model, read_contract
@@ -213,7 +217,7 @@ def load_packed(model: Path, arch: str | None) -> tuple[Student, dict[str, Any]]
     """The student in an FP32 model file of export.onnx and what its contract says of it, as load_student gives them.
 
     Batch normalisation, folded into the convolutions, is fixed without effect. `arch` is the trunk's (default: Lite0).
-    Raises InputError for other graphs.
+    Raises InputError for other graphs, also where more than the student was added to it.
     """
     graph = load_model(model)
     spec = read_contract(graph, model)
@@ -239,8 +243,22 @@ def load_packed(model: Path, arch: str | None) -> tuple[Student, dict[str, Any]]
         raise InputError(
             f"{model}: not the FP32 graph of a student with the trunk {arch or 'of Lite0'} ({error})"
         ) from None
+    if not _agrees(student.eval(), graph, spec.input):
+        raise InputError(
+            f"{model}: computes something else than its student, as a calibrated model does; take the original"
+        )
     trained_on = [entry.model_dump(include={"name", "split", "images"}) for entry in spec.trained_on]
-    return student.eval(), {"student": student.config, "input": spec.input.model_dump(), "trained_on": trained_on}
+    return student, {"student": student.config, "input": spec.input.model_dump(), "trained_on": trained_on}
+
+
+def _agrees(student: Student, graph: onnx.ModelProto, spec: InputSpec) -> bool:
+    """Whether both say the same, scores to a hundredth of a point, of grain and of a flat picture."""
+    shape = (1, spec.height, spec.width, 3)
+    frames = np.concatenate([np.random.default_rng(0).integers(0, 256, shape), np.full(shape, 128)]).astype(np.uint8)
+    found = open_session(graph.SerializeToString()).run(list(student.outputs), {"frames": frames})
+    with torch.inference_mode():
+        expected = student.answer(torch.from_numpy(frames)).values()
+    return all(np.allclose(one, other.numpy(), rtol=0, atol=0.01) for one, other in zip(found, expected, strict=True))
 
 
 def _without_effect(norm: nn.BatchNorm2d, name: str, bias: Tensor) -> dict[str, Tensor]:
@@ -252,11 +270,11 @@ def _without_effect(norm: nn.BatchNorm2d, name: str, bias: Tensor) -> dict[str, 
 
 def freeze_known(student: Student, known: tuple[str, ...], start: Path) -> None:
     """Leave only those outputs to learn that the student at `start` did not have."""
-    heads = {"score": [student.head], "causes": ["cause_head"], "map": ["map_levels", "map_head"]}
+    parts = {"score": ("head",), "causes": ("cause_head",), "map": ("map_levels", "map_head")}
     if set(student.outputs) <= set(known):
         raise InputError(f"--freeze: {start} has all of {', '.join(student.outputs)} already, nothing is left to learn")
-    old = [getattr(student, part) if isinstance(part, str) else part for name in known for part in heads[name]]
-    student.freeze(student.trunk, *old)
+    kept = [student.get_submodule(part) for name in student.outputs if name in known for part in parts[name]]
+    student.freeze(student.trunk, *kept)
 
 
 def with_heads(student: Student, heads: dict[str, Any]) -> Student:

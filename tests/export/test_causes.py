@@ -25,9 +25,10 @@ from runtime.errors import ContractError, InputError
 from runtime.native import why_absent
 from runtime.spec import InputSpec
 from train import evaluate, qat
+from train.calibrate import ScoreMap, with_map
 from train.contract import load_model, read_contract, save_model
 from train.quantizers import load_quantized
-from train.student_model import Student, load_student
+from train.student_model import Student, load_packed, load_student
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CAUSES = ("blur", "noise", "motion")
@@ -53,9 +54,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for name in ("head.3", "cause_head.3", "map_head.1"):
             student.get_submodule(name).weight.mul_(40)  # type: ignore[union-attr, operator]
-    entry = {"name": "csv", "split": "ratio:0", "images": 3}
-    about = {"student": student.config, "input": {"height": 96, "width": 64, "resize": "area"}, "trained_on": [entry],
-             "faults": {"pristine": [{"name": "clic", "images": 7}, {"name": "best rated", "images": 2}]}}  # fmt: skip
+    rated = {"name": "csv", "split": "ratio:0", "images": 3}
+    photographs = {"name": "clic", "split": "pristine", "images": 7}
+    about = {"student": student.config, "input": {"height": 96, "width": 64, "resize": "area"},
+             "trained_on": [rated, photographs]}  # fmt: skip
     path = tmp_path_factory.mktemp("causes") / "best.pt"
     torch.save({"about": about, "ema": student.state_dict()}, path)
     return path
@@ -75,6 +77,24 @@ def test_the_contract_names_causes_and_everything_that_was_learned_on(model: Pat
         ("csv", "ratio:0", 3),
         ("clic", "pristine", 7),
     ]
+
+
+def test_a_model_file_that_learned_from_faults_is_exported_again(model: Path, tmp_path: Path) -> None:
+    student, about = load_packed(model, "test_efficientnet")
+    torch.save({"about": about, "ema": student.state_dict()}, tmp_path / "best.pt")
+    export_checkpoint(tmp_path / "best.pt", tmp_path / "again.onnx", "multi", "1")
+    before, after = (read_contract(load_model(file), file) for file in (model, tmp_path / "again.onnx"))
+    assert after.trained_on == before.trained_on
+    assert after.score == before.score
+    assert after.causes == before.causes
+
+
+def test_a_model_file_with_more_than_its_student_is_no_start(model: Path, tmp_path: Path) -> None:
+    graph = load_model(model)
+    harsher = ScoreMap(np.array([0.0, 100.0]), np.array([0.0, 60.0]))
+    save_model(with_map(graph, harsher), read_contract(graph, model), tmp_path / "calibrated.onnx")
+    with pytest.raises(InputError, match="computes something else than its student, as a calibrated model does"):
+        load_packed(tmp_path / "calibrated.onnx", "test_efficientnet")
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", pytest.param("openvino", marks=NEEDS_NATIVE)])

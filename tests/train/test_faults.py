@@ -34,7 +34,7 @@ from train.fault_plan import plan_faults
 from train.faults import BEST_RATED, REGIONAL, Ladder, WithFaults, changed_cells, collect_pristine, fault_region, pair
 from train.frames import RatedFrames
 from train.losses import regression_loss
-from train.student_model import Student, load_student, with_heads
+from train.student_model import Student, freeze_known, load_student, with_heads
 
 SPEC = InputSpec(height=96, width=96)
 
@@ -268,6 +268,14 @@ def test_a_student_learns_causes_and_a_map_beside_scores(rated_set: Path, photog
     assert float(epochs[-1][1]) < float(epochs[0][1])
     started = train(tmp_path / "started", start=run / "best.pt", arch=None, cause_weight=0, epochs=1)
     assert load_student(started / "best.pt")[0].outputs == ("score", "map")
+
+
+def test_what_is_left_of_the_start_is_frozen() -> None:
+    start = Student("test_efficientnet", causes=("blur",))
+    student = with_heads(start, {"map": True})
+    freeze_known(student, start.outputs, Path("start.pt"))
+    learning = {name.partition(".")[0] for name, weight in student.named_parameters() if weight.requires_grad}
+    assert learning == {"map_levels", "map_head"}
 
 
 @pytest.mark.slow

@@ -73,7 +73,8 @@ def resized(model: onnx.ModelProto, spec: ModelSpec, height: int, width: int) ->
         copy = onnx.shape_inference.infer_shapes(copy, check_type=True, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"--size {height}x{width}: this network does not take any size: {reason}") from None
+        hint = "" if height % 32 == width % 32 == 0 else " (multiples of 32 go more often)"
+        raise InputError(f"--size {height}x{width}: this network does not take any size{hint}: {reason}") from None
     return copy, spec.model_copy(update={"input": size, "evaluated_on": ()})
 
 

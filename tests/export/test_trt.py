@@ -220,6 +220,10 @@ def test_a_graph_that_breaks_the_contract_is_refused(
         ({"fp16": True, "model": "tiny", "calibration": "x"}, "is for --int8 only"),
         ({"fp32": True, "size": "64"}, "expected height x width"),
         ({"fp32": True, "size": "8x8192"}, "--size 8x8192: height"),
+        (
+            {"fp32": True, "size": "216x384", "model": "shipped"},
+            r"does not take any size \(multiples of 32 go more often\)",
+        ),
         ({"fp32": True, "sm": "99"}, "--sm 99: TensorRT-RTX .* compiles for 75, 80, 86, 89"),
         ({"fp32": True, "min_batch": 2}, "batches must be"),
         ({"fp32": True, "dla": 0}, "TensorRT-RTX has none"),
@@ -233,7 +237,8 @@ def test_bad_input_is_one_line(
     rtx: Flavour, exported: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     (tmp_path / "corrupt").write_bytes(b"no ONNX")
-    files = {"tiny": exported, "corrupt": tmp_path / "corrupt", "absent": tmp_path / "absent"}
+    files = {"tiny": exported, "corrupt": tmp_path / "corrupt", "absent": tmp_path / "absent",
+             "shipped": shipped_model()}  # fmt: skip
     options = {"flavour": "tensorrt-rtx", "out": tmp_path / "out", "model": exported} | options
     for name in ("model", "out"):
         options[name] = files.get(options[name], Path(options[name]))

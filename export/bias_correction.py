@@ -10,8 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from runtime.reference import open_session
-
+from .activations import activations
 from .bars import tracked
 from .sensitivity import quantized_layers, restore
 
@@ -49,12 +48,8 @@ def _channel_means(
     model: onnx.ModelProto, names: list[str], frames: NDArray[np.uint8]
 ) -> dict[str, NDArray[np.float64]]:
     """The mean `[C]` over all frames and places of each tensor `[1, C, h, w]`."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    session = open_session(watched.SerializeToString())
     sums = {name: np.zeros(1) for name in names}
-    for frame in frames:
-        for name, values in zip(names, session.run(names, {"frames": frame[None]}), strict=True):
-            sums[name] = sums[name] + np.asarray(values)[0].mean((1, 2), dtype=np.float64)
+    for found in activations(model, names, frames):
+        for name, values in found.items():
+            sums[name] = sums[name] + values[0].mean((1, 2), dtype=np.float64)
     return {name: total / len(frames) for name, total in sums.items()}

@@ -6,8 +6,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from runtime.reference import open_session
-
+from .activations import activations
 from .bars import tracked
 
 _BINS = 8192
@@ -42,13 +41,9 @@ def _histograms(
     original: onnx.ModelProto, largest: dict[str, float], frames: NDArray[np.uint8], progress: bool
 ) -> dict[str, NDArray[np.int64]]:
     """How often each magnitude occurs in each tensor, in equal bins from 0 to the largest."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(original)
-    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in largest)
-    session, names = open_session(watched.SerializeToString()), list(largest)
-    counts = {name: np.zeros(_BINS, np.int64) for name in names}
-    for frame in tracked(frames, "ranges", progress):
-        for name, values in zip(names, session.run(names, {"frames": frame[None]}), strict=True):
-            bins = (np.abs(np.asarray(values).ravel()) * (_BINS / largest[name])).astype(np.int32)
+    counts = {name: np.zeros(_BINS, np.int64) for name in largest}
+    for found in activations(original, list(largest), tracked(frames, "ranges", progress)):
+        for name, values in found.items():
+            bins = (np.abs(values.ravel()) * (_BINS / largest[name])).astype(np.int32)
             counts[name] += np.bincount(np.minimum(bins, _BINS - 1), minlength=_BINS)
     return counts

@@ -126,7 +126,7 @@ def _recipes(runs: list[Path]) -> str:
             f"Trained on {recipe['hardware']}.{_repeat(recipe)}\n\n{_history(pd.read_csv(folder / 'log.csv'))}"
         )
     return "\n\n".join(
-        [*parts, "The epoch with the best validation SRCC + PLCC went on; test sets took no part in that."]
+        [*parts, "The epoch with the best validation SRCC + PLCC went on, the last of equals; no test set took part."]
     )
 
 

@@ -22,11 +22,12 @@ import typer
 from runtime.command import run
 from runtime.errors import InputError
 from runtime.files import atomic_write
-from train.cache import TeacherCache
+from train.checkpoint import weights_sha256
 from train.datasets import load
 from train.evaluate import score_samples, tested_part
 from train.metrics import agreement
 from train.record import hardware
+from train.teacher import load_teacher
 
 CONDITIONS = {
     "labels": ["--teacher-weight", "0", "--map-weight", "0"],
@@ -54,23 +55,22 @@ def main(
     """Train and measure all conditions, seed by seed."""
     cache = runs / "cache"
     folders = [option for folder in unlabelled for option in ("--unlabelled", str(folder))]
-    _python("train.teacher_cache", "--teacher", teacher, "--data", f"biq2021={biq2021}", "--out", cache, *folders,
-            *(["--bf16"] if bf16 else []))  # fmt: skip
     common = {"student": preset, "steps": steps, "batch": batch, "size": size, "crop": crop,
-              "teacher": TeacherCache(cache).contents.teacher[:12]}  # fmt: skip
+              "teacher": weights_sha256(load_teacher(teacher)[0])[:12]}  # fmt: skip
     table = Table(out)
-    for seed in range(seeds):
-        for condition, options in CONDITIONS.items():
-            row = {"condition": condition, "seed": seed} | common
-            if row in table:
-                continue
-            name = "_".join(str(value) for value in row.values())
-            _python("train.distill", "--cache", cache, "--data", f"biq2021={biq2021}", "--out", runs / name,
-                    "--preset", preset, "--epochs", 1, "--steps", steps, "--batch", batch, "--size", size,
-                    "--crop", crop, "--seed", seed, *options,
-                    *(folders if "unlabelled" in condition else []))  # fmt: skip
-            seconds = float(pd.read_csv(runs / name / "log.csv")["train_seconds"].sum())
-            table.add(row, figures(runs / name / "best.pt", biq2021, clive) | {"train_seconds": seconds})
+    wanted = [{"condition": condition, "seed": seed} | common for seed in range(seeds) for condition in CONDITIONS]
+    missing = [row for row in wanted if row not in table]
+    if missing:
+        _python("train.teacher_cache", "--teacher", teacher, "--data", f"biq2021={biq2021}", "--out", cache, *folders,
+                *(["--bf16"] if bf16 else []))  # fmt: skip
+    for row in missing:
+        name = "_".join(str(value) for value in row.values())
+        _python("train.distill", "--cache", cache, "--data", f"biq2021={biq2021}", "--out", runs / name,
+                "--preset", preset, "--epochs", 1, "--steps", steps, "--batch", batch, "--size", size,
+                "--crop", crop, "--seed", row["seed"], *CONDITIONS[row["condition"]],
+                *(folders if "unlabelled" in row["condition"] else []))  # fmt: skip
+        seconds = float(pd.read_csv(runs / name / "log.csv")["train_seconds"].sum())
+        table.add(row, figures(runs / name / "best.pt", biq2021, clive) | {"train_seconds": seconds})
     row = {"condition": TEACHER, "seed": 0} | common
     if row not in table:
         table.add(row, figures(teacher, biq2021, clive))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from live import rtsp_missing
-from test_network_sinks import tool
+from real_servers import tool
 
 pytestmark = pytest.mark.slow
 

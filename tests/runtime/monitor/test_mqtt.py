@@ -1,0 +1,149 @@
+"""MQTT with a real broker: both versions, restarted, killed."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from messages import event, reading, status, wait_for
+from paho.mqtt.enums import CallbackAPIVersion
+from real_servers import answers, free_port, sinks_of, tool
+
+from runtime.monitor.sinks.mqtt import source_topic
+from runtime.monitor.types import to_json
+
+
+class Listener:
+    """Another client of the broker, with all that it heard."""
+
+    def __init__(self, port: int) -> None:
+        self.heard: list[tuple[str, str, bool]] = []
+        self._client = paho.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_connect = self._on_connect
+        self._client.on_message = self._on_message
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    def latest(self, topic: str) -> str | None:
+        return next((payload for name, payload, _ in reversed(self.heard) if name == topic), None)
+
+    def _on_connect(self, client: paho.Client, *_: object) -> None:
+        client.subscribe("#", qos=1)
+
+    def _on_message(self, _: object, __: object, message: paho.MQTTMessage) -> None:
+        self.heard.append((message.topic, message.payload.decode(), message.retain))
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Callable[[], Any]]:
+    """Start a broker that forgets everything when it stops; the same port every time."""
+    mosquitto, port, config = tool("mosquitto"), free_port(), tmp_path / "mosquitto.conf"
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start() -> tuple[int, subprocess.Popen[bytes]]:
+        processes.append(subprocess.Popen([mosquitto, "-c", str(config)], stderr=subprocess.DEVNULL))
+        wait_for(lambda: answers(port), "the broker")
+        return port, processes[-1]
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_mqtt_tells_readings_states_and_farewell(broker: Callable[[], Any], version: str) -> None:
+    port, _ = broker()
+    settings = {"url": f"mqtt://user:pass@127.0.0.1:{port}", "version": version, "home_assistant": True}
+    listener = Listener(port)
+    try:
+        with sinks_of(mqtt=settings) as (sink,):
+            wait_for(lambda: listener.latest("dpiqa/availability") == "online", "online")
+            for message in (status(), event(), reading(3, 42)):
+                sink.put(message)
+            wait_for(lambda: listener.latest("dpiqa/cam/reading") is not None, "the reading")
+            late = Listener(port)
+            wait_for(lambda: late.latest("dpiqa/cam/event/Frozen") is not None, "what is retained")
+        wait_for(lambda: listener.latest("dpiqa/availability") == "offline", "offline")
+        assert json.loads(listener.latest("dpiqa/cam/reading") or "") == to_json(reading(3, 42))
+        assert json.loads(listener.latest("dpiqa/cam/status") or "") == to_json(status())
+        assert json.loads(late.latest("dpiqa/cam/event/Frozen") or "")["state"] == "raised"
+        assert json.loads(late.latest("dpiqa/cam/event/Black") or "")["state"] == "cleared"
+        assert next(retained for topic, _, retained in late.heard if topic == "dpiqa/cam/event/Frozen")
+        late.close()
+        score = json.loads(listener.latest("homeassistant/sensor/dpiqa_cam/score/config") or "")
+        assert score["state_topic"] == "dpiqa/cam/reading"
+        assert score["availability_topic"] == "dpiqa/availability"
+        problem = json.loads(listener.latest("homeassistant/binary_sensor/dpiqa_cam/ImageTooBlurry/config") or "")
+        assert problem["name"] == "Image too blurry"
+        assert problem["state_topic"] == "dpiqa/cam/event/ImageTooBlurry"
+    finally:
+        listener.close()
+
+
+def test_mqtt_outlives_its_broker(broker: Callable[[], Any], caplog: pytest.LogCaptureFixture) -> None:
+    port, process = broker()
+    with sinks_of(mqtt=f"mqtt://127.0.0.1:{port}") as (sink,):
+        sink.put(reading())
+        wait_for(lambda: sink.counts.failed + sink.counts.written == 1, "the first")
+        process.kill()
+        process.wait()
+        for _ in range(3):
+            time.sleep(0.1)
+            sink.put(reading())
+        sink.put(event())
+        sink.put(event("raised", "Black"))
+        sink.put(event("cleared", "Black"))
+        wait_for(lambda: sink.counts.failed >= 2, "lost readings are counted")
+        for _ in range(2):  # what there is to say of the first is said when the second is counted
+            written = sink.counts.written
+            sink.put(status())
+            wait_for(lambda written=written: sink.counts.written > written, "a state is kept for later")
+        assert "mqtt: no connection to the broker; what it cannot take is lost and counted" in caplog.messages
+        assert "works again" not in caplog.text
+        broker()
+        listener = Listener(port)
+        try:
+            wait_for(lambda: listener.latest("dpiqa/availability") == "online", "online again", 20)
+            wait_for(lambda: listener.latest("dpiqa/cam/event/Frozen") is not None, "the state of the event")
+            assert json.loads(listener.latest("dpiqa/cam/event/Frozen") or "")["state"] == "raised"
+            wait_for(lambda: listener.latest("dpiqa/cam/event/Black") is not None, "the state of the other")
+            assert json.loads(listener.latest("dpiqa/cam/event/Black") or "")["state"] == "cleared"
+            sink.put(reading(9))
+            wait_for(lambda: listener.latest("dpiqa/cam/reading") is not None, "readings go on")
+            wait_for(lambda: "mqtt: works again" in caplog.text, "that it works again")
+            sink.put(status("removed"))
+            wait_for(lambda: listener.latest("dpiqa/cam/event/Frozen") == "", "what was retained is taken back")
+        finally:
+            listener.close()
+
+
+def test_a_kill_leaves_the_last_will(broker: Callable[[], Any]) -> None:
+    port, _ = broker()
+    listener = Listener(port)
+    with sinks_of(mqtt=f"mqtt://127.0.0.1:{port}") as (sink,):
+        wait_for(lambda: listener.latest("dpiqa/availability") == "online", "online")
+        sink._writer._client.socket().shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+        wait_for(lambda: ("dpiqa/availability", "offline", False) in listener.heard, "the last will")
+    listener.close()
+
+
+def test_sources_become_topics_of_one_level_that_stay_apart() -> None:
+    assert source_topic("front-door_1") == "front-door_1"
+    odd = ["rtsp://cam/1", "rtsp://cam/2", "a+b", "a#b", "Tür", "rtsp___cam_1"]
+    topics = {source_topic(name) for name in odd}
+    assert len(topics) == len(odd)
+    assert all(topic.isascii() and not set(topic) & set("+#/ ") for topic in topics)

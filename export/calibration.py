@@ -17,7 +17,7 @@ from runtime.sources import VIDEO_SUFFIXES, expand, is_video
 from runtime.spec import InputSpec
 from runtime.video import announced_duration_s, read_video
 from train.datasets import load, parse_source
-from train.splits import split
+from train.splits import AUTO, resolve, split
 
 MIN_CALIBRATION = 256
 SOURCES = "a folder of pictures, a video, FILE.npy of frames, or NAME=PATH of a rated data set (its training part)"
@@ -77,7 +77,8 @@ def enough(pictures: Pictures, text: str, minimum: int) -> Pictures:
 
 def _rated(text: str, spec: InputSpec, count: int, seed: int, without: frozenset[str]) -> Pictures:
     name, path = parse_source(text)
-    samples = split(load(name, path), "official").train
+    everything = load(name, path)
+    samples = split(everything, resolve(AUTO, everything)).train
     left_out = {sample.group for sample in samples if sample.path.name in without}
     samples = [sample for sample in samples if sample.group not in left_out]
     random.Random(seed).shuffle(samples)

@@ -21,8 +21,10 @@ from runtime.files import atomic_write
 from runtime.spec import EvaluatedOn, ModelSpec
 from train.contract import load_model, read_contract, save_model
 from train.datasets import TERMS
+from train.faults import made_of
 
-from .card_tables import causes_table, faults_table, measured, results_table, targets_table, unseen_part
+from .card_faults import causes_table, each_fault_table, faults_table, same_causes
+from .card_tables import measured, results_table, targets_table, unseen_part
 from .sensitivity import convolution_macs
 
 
@@ -157,7 +159,11 @@ def _lessons(recipe: dict[str, Any]) -> str:
     faults = recipe["faults"]
     weights = ", ".join(f"{name} {weight:g}" for name, weight in faults["weights"].items())
     seen = ", ".join(f"{entry['name']} ({entry['images']})" for entry in faults["pristine"])
-    told = f"Made faults (`train.faults`) were {faults['share']:.0%} of every batch, on {seen}; weights: {weights}."
+    batch = recipe["recipe"]["batch"]
+    made = made_of(batch, faults["share"])
+    told = (
+        f"Made faults (`train.faults`) were {made} of {batch} pictures in every batch, on {seen}; weights: {weights}."
+    )
     frozen = ", ".join(recipe.get("frozen", []))
     return f"\n{told}" + (f" The trunk and what gives {frozen} stayed as they were." if frozen else "")
 
@@ -197,8 +203,12 @@ def main(
     size = {"parameters, millions": parameters / 1e6, "GMACs": macs / 1e9}
     aims = targets_table(measured(names, results, orders, size), pd.read_csv(targets))
     faults = f"## Faults\n\n{faults_table(orders)}\n\n" if orders else ""
+    for found in (order for order in orders if order["model"].iloc[0] == names[0]):
+        faults += f"Mean scores of `{names[0]}` by level, 0 without the fault:\n\n{each_fault_table(found)}\n\n"
     if table := causes_table([result for result in results if result["model"] == names[0]]):
         faults += f"What `{names[0]}` says of the pictures of the test sets:\n\n{table}\n\n"
+    if told := same_causes(results):
+        faults += f"{told}\n\n"
     with atomic_write(out) as target:
         target.write(card(spec, model, results, runs, aims, notes.read_text(), faults).encode())
     typer.echo(str(out))

@@ -11,12 +11,7 @@ import pandas as pd
 from runtime.errors import InputError
 from runtime.spec import ModelSpec
 from train.order import ALL
-
-_MEASURES = {
-    "order": "adjacent levels in order, {}",
-    "cause": "strongest cause right, {}",
-    "stability": "largest deviation in points, {}",
-}
+from train.splits import may_be_known
 
 
 def unseen_part(spec: ModelSpec, name: str, split: str) -> str:
@@ -24,12 +19,10 @@ def unseen_part(spec: ModelSpec, name: str, split: str) -> str:
     divisions = [entry.split for entry in spec.trained_on if entry.name == name]
     if not divisions:
         return "all pictures, none seen in training" if split == "all" else split
-    for trained in divisions:
-        keeps_official_test = trained in ("official", "grouped") or trained.startswith("leave:")
-        if split != trained and not (split == "official" and keeps_official_test):
-            raise InputError(
-                f"{name}: evaluated on split '{split}', but trained on '{trained}': pictures may be the same"
-            )
+    if may_be_known(divisions, split):
+        raise InputError(
+            f"{name}: evaluated on split '{split}', but trained on '{', '.join(divisions)}': pictures may be the same"
+        )
     return "official test" if split == "official" else split
 
 
@@ -51,46 +44,6 @@ def results_table(spec: ModelSpec, results: list[dict[str, Any]]) -> str:
 def _figure(row: dict[str, float], key: str, intervals: dict[str, list[float]]) -> str:
     low, high = intervals.get(key, (None, None))
     return f"{row[key]:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None else "")
-
-
-def causes_table(results: list[dict[str, Any]]) -> str:
-    """How many pictures of each data set have a cause for their strongest, and their mean MOS; "" without causes."""
-    found = {name: row["causes"] for result in results for name, row in result["data"].items() if "causes" in row}
-    if not found:
-        return ""
-    lines = [f"| strongest cause | {' | '.join(f'{name}: pictures | mean MOS' for name in found)} |"]
-    lines.append("| --- " * (1 + 2 * len(found)) + "|")
-    for cause in next(iter(found.values())):
-        cells = [cause]
-        for rows in found.values():
-            mean = rows[cause]["mean_mos"]
-            cells += [str(rows[cause]["images"]), "" if mean is None else f"{mean:.0f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def faults_table(orders: list[pd.DataFrame]) -> str:
-    """What train.order found, a column for each model: order of scores, causes named right, stability."""
-    columns = [_of_faults(found) for found in orders]
-    if any(column.keys() != columns[0].keys() for column in columns):
-        raise InputError("the tables of train.order do not hold the same measures, make them anew")
-    models = [str(found["model"].iloc[0]) for found in orders]
-    lines = [f"| | {' | '.join(models)} |", "| --- " * (len(models) + 1) + "|"]
-    lines += [f"| {label} | {' | '.join(column[label] for column in columns)} |" for label in columns[0]]
-    pictures = orders[0]["pictures"].iloc[0]
-    return "\n".join([*lines, "", f"`train.order`: every fault at five levels on {pictures} photographs held out."])
-
-
-def _of_faults(found: pd.DataFrame) -> dict[str, str]:
-    shown = {}
-    for row in found.to_dict("records"):
-        if row["measure"] == "order" and row["name"] != ALL:
-            continue
-        figure = f"{row['value']:.1f}" if row["measure"] == "stability" else f"{row['value']:.1%}"
-        shown[_MEASURES[row["measure"]].format(row["name"].replace("_", " "))] = figure
-        if (right := float(row.get("cause_right", math.nan))) >= 0:  # NaN where it is not measured
-            shown[_MEASURES["cause"].format("all faults")] = f"{right:.1%}"
-    return shown
 
 
 def measured(
@@ -123,9 +76,9 @@ def measured(
 
 def _lost(row: dict[str, Any], reference: dict[str, Any]) -> Iterator[tuple[str, float]]:
     yield "SRCC loss", reference["srcc"] - row["srcc"]
-    for which, points in row.get("drift", {}).items():
-        if which != "reference":
-            yield f"{which} drift", points
+    for which in ("mean", "largest"):
+        if "drift" in row:
+            yield f"{which} drift", row["drift"][which]
 
 
 def targets_table(found: dict[str, float], targets: pd.DataFrame) -> str:

@@ -65,7 +65,7 @@ class TeacherCache:
             found = np.load(folder / "maps.npy", mmap_mode="r").shape
         except FileNotFoundError as error:
             raise InputError(f"{folder}: not a teacher cache, {Path(error.filename).name} is missing") from None
-        except (ValidationError, ValueError) as error:
+        except (ValidationError, ValueError, EOFError) as error:
             raise InputError(f"{folder}: not a teacher cache of this release ({str(error).splitlines()[0]})") from None
         if found != (len(self.index), *MAP_SHAPE) or self.scores.shape != (len(self.index),):
             raise InputError(f"{folder}: a damaged teacher cache, its maps do not match its index; make it anew")
@@ -80,6 +80,8 @@ class TeacherCache:
                 raise InputError(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
             np.save(part / "scores.npy", np.full(len(index), np.nan, np.float32))
             np.lib.format.open_memmap(part / "maps.npy", "w+", np.float16, (len(index), *MAP_SHAPE)).flush()
+            with (part / "maps.npy").open("r+b") as file:  # a hole would be filled when the disk may be full
+                os.posix_fallocate(file.fileno(), 0, (part / "maps.npy").stat().st_size)
             index.to_csv(part / "index.csv", index=False)
             (part / "cache.json").write_text(contents.model_dump_json(indent=2) + "\n")
         return TeacherCache(folder)

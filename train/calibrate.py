@@ -5,6 +5,7 @@ The fitted map is monotone, so the order of pictures stays; it becomes nodes of 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -51,7 +52,7 @@ def fit_map(score: np.ndarray, mos: np.ndarray) -> ScoreMap:
     """The monotone map of scores to MOS, float `[N]` each in 0 to 100, with the least squared error.
 
     Knots lie at 0, 100 and four quantiles of the scores. A spring between neighbouring slopes keeps the map straight
-    where there are few pictures, and no slope is below 0.05, so that no two scores become one.
+    where there are few pictures, and no slope is below 0.05, so that no two scores between 0 and 100 become one.
     """
     x = np.unique(np.concatenate([[0.0], np.quantile(score, _QUANTILES), [100.0]]))
     widths = np.diff(x)
@@ -68,9 +69,10 @@ def fit_map(score: np.ndarray, mos: np.ndarray) -> ScoreMap:
     return ScoreMap(x, start + np.concatenate([[0.0], np.cumsum(slopes * widths)]))
 
 
-def held_out_error(score: np.ndarray, mos: np.ndarray) -> float:
-    """RMSE in points of maps fitted to four fifths of the pictures on the fifth, over all five."""
-    fold = np.random.default_rng(0).permutation(len(score)) % _FOLDS
+def held_out_error(score: np.ndarray, mos: np.ndarray, groups: list[str]) -> float:
+    """RMSE in points of maps fitted to four fifths of the groups of pictures on the fifth, over all five."""
+    names, group = np.unique(groups, return_inverse=True)
+    fold = np.random.default_rng(0).permutation(len(names))[group] % _FOLDS
     errors = [fit_map(score[fold != k], mos[fold != k])(score[fold == k]) - mos[fold == k] for k in range(_FOLDS)]
     return float(np.sqrt(np.mean(np.concatenate(errors) ** 2)))
 
@@ -120,12 +122,16 @@ def check(score: np.ndarray, mos: np.ndarray) -> None:
         )
 
 
-def calibrated_spec(spec: ModelSpec, names: list[str], images: int) -> ModelSpec:
-    """The contract of a calibrated model: on whose scale it scores now, without figures on the old scale."""
-    scale = "; ".join(TERMS[name].scale for name in names) + f", through a monotone map fitted to {images} pictures"
-    licence = "; ".join(TERMS[name].licence for name in names)
-    fitted = TrainedOn(name="; ".join(names), split=SPLIT, images=images, licence=licence)
-    changed = {"score": ScoreSpec(scale=scale), "trained_on": (*spec.trained_on, fitted), "evaluated_on": ()}
+def calibrated_spec(spec: ModelSpec, rated: dict[str, int]) -> ModelSpec:
+    """The contract of a calibrated model: on whose scale it scores now, without figures on the old scale.
+
+    `rated` are the numbers of pictures by data set.
+    """
+    scale = "; ".join(TERMS[name].scale for name in rated)
+    scale += f", through a monotone map fitted to {sum(rated.values())} pictures"
+    fitted = (TrainedOn(name=name, split=SPLIT, images=images, licence=TERMS[name].licence)
+              for name, images in rated.items())  # fmt: skip
+    changed = {"score": ScoreSpec(scale=scale), "trained_on": (*spec.trained_on, *fitted), "evaluated_on": ()}
     return spec.model_copy(update=changed)
 
 
@@ -139,21 +145,25 @@ def main(
     spec = read_contract(graph, model)
     if any(entry.split == SPLIT for entry in spec.trained_on):
         raise InputError(f"{model}: is calibrated already, take the model that it was made from")
-    sources = [parse_source(text) for text in data]
-    samples = [sample for name, path in sources for sample in load(name, path)]
+    sources = [(name, load(name, path)) for name, path in map(parse_source, data)]
+    samples = [sample for _, part in sources for sample in part]
+    rated = Counter(name for name, part in sources for _ in part)
     mos = np.array([sample.mos for sample in samples])
     if len(samples) < MIN_PICTURES:
         raise InputError(f"{', '.join(data)}: {len(samples)} rated pictures, at least {MIN_PICTURES} are needed")
     score = score_samples(model, samples, progress=True)
     check(score, mos)
-    before, after = float(np.sqrt(np.mean((score - mos) ** 2))), held_out_error(score, mos)
+    before, after = (
+        float(np.sqrt(np.mean((score - mos) ** 2))),
+        held_out_error(score, mos, [sample.group for sample in samples]),
+    )
     if after > _WORTH_IT * before:
         raise GateError(
             f"{out}: not written, on pictures held out the map would be {after:.2f} points off (RMSE), "
             f"the model without it is {before:.2f}"
         )
     mapped = fit_map(score, mos)
-    save_model(with_map(graph, mapped), calibrated_spec(spec, [name for name, _ in sources], len(samples)), out)
+    save_model(with_map(graph, mapped), calibrated_spec(spec, rated), out)
     knots = ", ".join(f"{x:.0f} to {y:.0f}" for x, y in zip(mapped.x, mapped(mapped.x), strict=True))
     typer.echo(f"{out}: {before:.1f} points off before, {after:.1f} on held-out pictures after (RMSE); {knots}")
 

@@ -27,8 +27,9 @@ class Recipe:
     """All numbers that a training run depends on; a resumed run must use the same ones.
 
     `batch` counts the pictures of one step over all processes and all `accumulate` parts of it. `trunk_lr` is the share
-    of `lr` at which the pretrained trunk learns. With `milestones` (epochs) the rate is multiplied by `decay` at each;
-    without, it warms up and falls along a cosine. `ema` 0 keeps no averaged weights. `precision`: fp32, bf16 or fp16.
+    of `lr` at which the pretrained trunk learns. With `milestones` (shares of the run) the rate is multiplied by
+    `decay` at each; without, it warms up and falls along a cosine. `ema` 0 keeps no averaged weights. `precision` is
+    fp32, bf16 or fp16.
     """
 
     epochs: int = 2
@@ -43,8 +44,11 @@ class Recipe:
     seed: int = 0
     precision: str = "fp32"
     accumulate: int = 1
-    milestones: tuple[int, ...] = ()
+    milestones: tuple[float, ...] = ()
     decay: float = 0.1
+
+
+_DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError)
 
 
 class State:
@@ -63,18 +67,28 @@ class State:
         self.epoch, self.step, self.loss_sum, self.seconds = self.epoch + 1, 0, 0.0, 0.0
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint, whole or not at all; InputError where there is no room."""
         whole = {name: part.state_dict() for name, part in self.parts.items()}
         whole |= {name: value for name, value in vars(self).items() if name != "parts"}
         temporary = path.with_suffix(".tmp")
-        torch.save(whole, temporary)
-        os.replace(temporary, path)
+        try:
+            with temporary.open("wb") as file:
+                torch.save(whole, file)
+            os.replace(temporary, path)
+        except (OSError, RuntimeError) as error:
+            temporary.unlink(missing_ok=True)
+            reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
+            raise InputError(f"{path}: cannot be written, {str(reason).lower()}") from None
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint; InputError where another recipe, model or data wrote it."""
-        whole = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        for name in ("recipe", "about"):
-            if whole[name] != getattr(self, name):
+        try:
+            whole = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            known = whole["recipe"], _without_places(whole["about"])
+        except _DAMAGE:
+            raise InputError(f"{path}: damaged, remove it or choose another --out to start anew") from None
+        for own, found in zip((self.recipe, _without_places(self.about)), known, strict=True):
+            if own != found:
                 raise InputError(
                     f"{path} was written with another recipe, model or data; choose another --out to start anew"
                 )
@@ -82,6 +96,14 @@ class State:
             part.load_state_dict(whole[name])
         for name in ("epoch", "step", "loss_sum", "seconds", "history"):
             setattr(self, name, whole[name])
+
+
+def _without_places(about: dict[str, Any]) -> dict[str, Any]:
+    """What tells a run from others, wherever the release of its prior lies."""
+    return {
+        name: {key: entry for key, entry in value.items() if key != "weights"} if name == "teacher" else value
+        for name, value in about.items()
+    }
 
 
 def load_checkpoint(checkpoint: Path, kind: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -94,7 +116,7 @@ def load_checkpoint(checkpoint: Path, kind: str | None = None) -> tuple[dict[str
         about, weights = whole["about"], whole["ema"]
     except FileNotFoundError:
         raise InputError(f"{checkpoint}: no such file") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError):
+    except _DAMAGE:
         raise InputError(f"{checkpoint}: not a checkpoint of a training run") from None
     if kind and kind not in about:
         raise InputError(f"{checkpoint}: not a checkpoint of train.{kind}")

@@ -112,7 +112,11 @@ def main(
         int | None, typer.Option(min=1, help="Steps an epoch; by default one pass over all pictures.")
     ] = None,
     batch: Annotated[int, typer.Option(min=4)] = Recipe.batch,
-    crop: Annotated[int, typer.Option(min=64, help="Side of the training crops in pixels.")] = Recipe.crop,
+    accumulate: Annotated[int, typer.Option(min=1, help="Learn a batch in so many parts.")] = 1,
+    crop: Annotated[
+        int | None,
+        typer.Option(min=64, help=f"Side of the training crops.  [{Recipe.crop}; the paper's student: whole frames]"),
+    ] = None,
     lr: Annotated[float, typer.Option(min=0)] = Recipe.lr,
     trunk_lr: Annotated[float, typer.Option(min=0, help="Share of --lr at which the trunk learns.")] = Recipe.trunk_lr,
     seed: Annotated[int, typer.Option(help="Of the training; the parts of the data are the cache's.")] = Recipe.seed,
@@ -130,6 +134,7 @@ def main(
     if preset not in PRESETS:
         raise InputError(f"unknown preset '{preset}', known: {', '.join(PRESETS)}")
     arch, side = PRESETS[preset][0], size or PRESETS[preset][1]
+    crop = crop or (side if preset == "paper" else Recipe.crop)
     if crop > side:
         raise InputError(f"--crop {crop} is larger than --size {side}")
     weights = Weights(score_weight, teacher_weight, map_weight, ranking_weight)
@@ -148,7 +153,7 @@ def main(
     pupil = Pupil(arch, **(plan.heads if plan else {}))
     origin = pupil.load_imagenet() if pretrained else "random weights"
     recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, trunk_lr=trunk_lr, seed=seed,
-                    precision=pick_precision(bf16))  # fmt: skip
+                    accumulate=accumulate, precision=pick_precision(bf16))  # fmt: skip
     spec = InputSpec(height=side, width=side)
     contents, named = taught.contents, {name for name, _ in map(parse_source, data)}
     labels = [origin.model_dump() for origin in contents.origins if origin.name in named]

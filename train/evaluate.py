@@ -26,8 +26,10 @@ from .checkpoint import load_checkpoint
 from .datasets import Sample, load, parse_source
 from .frames import RatedFrames
 from .loop import answers, predict
+from .memory import memory_advice
 from .metrics import agreement, bootstrap, plcc, srcc
 from .plots import plot_scatter
+from .splits import may_be_known
 from .splits import split as divide
 from .student_model import Student, load_student
 from .teacher import load_teacher
@@ -41,15 +43,20 @@ class Judged(NamedTuple):
     map_mean: np.ndarray | None
 
 
-def score_samples(model: Path, samples: list[Sample], progress: bool = False) -> np.ndarray:
-    """Score pictures with a checkpoint (`.pt`) or a model file: float64 `[N]` in 0 to 100."""
-    return judge_samples(model, samples, progress).score
+def score_samples(model: Path, samples: list[Sample], progress: bool = False, **how: Any) -> np.ndarray:
+    """Score pictures with a checkpoint or a model file: float64 `[N]` in 0 to 100; `how` as in judge_samples."""
+    return judge_samples(model, samples, progress, **how).score
 
 
-def judge_samples(model: Path, samples: list[Sample], progress: bool = False) -> Judged:
-    """Ask a checkpoint (`.pt`) or a model file about pictures."""
+def judge_samples(
+    model: Path, samples: list[Sample], progress: bool = False, weights: str | None = None, batch: int = 16
+) -> Judged:
+    """Ask a checkpoint (`.pt`) or a model file about pictures.
+
+    A checkpoint looks at `batch` of them at once; `weights` is where the release of a diffusion teacher lies now.
+    """
     if model.suffix == ".pt":
-        return _ask_checkpoint(model, samples)
+        return _ask_checkpoint(model, samples, weights, batch)
     engine = open_engine(model, "onnxruntime")
     pictures = track(samples, f"scoring with {model.name}", disable=not progress)
     said = [engine.infer(to_input(read_picture(sample.path), engine.spec.input)[None]) for sample in pictures]
@@ -62,14 +69,14 @@ def judge_samples(model: Path, samples: list[Sample], progress: bool = False) ->
     )
 
 
-def _ask_checkpoint(model: Path, samples: list[Sample]) -> Judged:
+def _ask_checkpoint(model: Path, samples: list[Sample], weights: str | None, batch: int) -> Judged:
     is_teacher = "teacher" in load_checkpoint(model)[0]
-    trained, about = (load_teacher if is_teacher else load_student)(model)
+    trained, about = load_teacher(model, weights) if is_teacher else load_student(model)
     trained.to("cuda" if torch.cuda.is_available() else "cpu")
     frames = RatedFrames(samples, InputSpec(**about["input"]))
     if not isinstance(trained, Student):
-        return Judged(predict(trained, frames)[0], {}, None)
-    found = [dict(zip(trained.outputs, outputs, strict=True)) for outputs, _ in answers(trained, frames)]
+        return Judged(predict(trained, frames, batch)[0], {}, None)
+    found = [dict(zip(trained.outputs, outputs, strict=True)) for outputs, _ in answers(trained, frames, batch)]
     columns = {name: torch.cat([one[name] for one in found]).double().numpy() for name in trained.outputs}
     causes = dict(zip(trained.causes, columns["causes"].T, strict=True)) if "causes" in columns else {}
     return Judged(columns["score"], causes, columns["map"].mean((1, 2)) if "map" in columns else None)
@@ -119,34 +126,56 @@ def evaluate(judged: Judged, samples: list[Sample], everything: list[Sample]) ->
     return result | {"subsets": {name: asdict(agreement(score[rows], mos[rows])) for name, rows in parts.items()}}
 
 
+def drift(judged: Judged, expected: Judged) -> dict[str, float]:
+    """How far two models are apart: mean and largest distance of scores, share of pictures of the same cause."""
+    apart = np.abs(judged.score - expected.score)
+    found = {"mean": float(apart.mean()), "largest": float(apart.max())}
+    if judged.causes and judged.causes.keys() == expected.causes.keys():
+        one, other = (np.stack(list(said.causes.values())).argmax(0) for said in (judged, expected))
+        found["same_cause"] = float((one == other).mean())
+    return found
+
+
+@memory_advice("use a smaller --batch")
 def main(
     model: Annotated[Path, typer.Option(help="A checkpoint (.pt) or a model file (.onnx).")],
     data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; may be given several times.")],
     split: Annotated[str, typer.Option(help="all, or the test part of official or ratio:K.")] = "all",
     reference: Annotated[
-        Path | None, typer.Option(help="Also tell how far the scores are from those of this model, such as its FP32.")
+        Path | None, typer.Option(help="Also tell how far its answers are from those of this model, such as its FP32.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     plots: Annotated[Path, typer.Option(help="Folder for a scatter plot of each data set.")] = Path("plots"),
+    batch: Annotated[int, typer.Option(min=1, help="Pictures that a checkpoint looks at at once.")] = 16,
+    weights: Annotated[
+        str | None, typer.Option(help="Folder of a diffusion teacher's release, if it is no longer where it was.")
+    ] = None,
 ) -> None:
     """Print SRCC, PLCC, KRCC and RMSE against MOS, with bootstrap 95 % intervals and per subset."""
     for file in filter(None, (model, reference)):
         if not file.is_file():
             raise InputError(f"{file}: no such file")
     results: dict[str, Any] = {"model": model.name, "split": split, "data": {}}
-    if model.suffix != ".pt":
-        results["weights_sha256"] = open_engine(model, "onnxruntime").spec.weights_sha256
+    if model.suffix == ".pt":
+        learned = [(entry["name"], entry["split"]) for entry in load_checkpoint(model)[0]["trained_on"]]
+    else:
+        spec = open_engine(model, "onnxruntime").spec
+        results["weights_sha256"] = spec.weights_sha256
+        learned = [(entry.name, entry.split) for entry in spec.trained_on]
     for name, path in map(parse_source, data):
+        divisions = sorted({how for known, how in learned if known == name})
+        if may_be_known(divisions, split):
+            typer.echo(f"warning: {name}: {model.name} learned on part of it ({', '.join(divisions)}), which --split "
+                       f"{split} may not leave out: the figures may flatter it", err=True)  # fmt: skip
         everything = load(name, path)
         samples = tested_part(everything, split)
         if len(samples) < 2:
             raise InputError(f"{name}: {len(samples)} pictures to evaluate, at least two are needed")
-        judged = judge_samples(model, samples, progress=not as_json)
+        judged = judge_samples(model, samples, progress=not as_json, weights=weights, batch=batch)
         results["data"][name] = evaluate(judged, samples, everything)
         if reference:
-            apart = np.abs(judged.score - score_samples(reference, samples, progress=not as_json))
-            drift = {"mean": float(apart.mean()), "largest": float(apart.max())}
-            results["data"][name]["drift"] = {"reference": reference.name} | drift
+            expected = judge_samples(reference, samples, progress=not as_json, weights=weights, batch=batch)
+            results["data"][name]["drift"] = {"reference": reference.name} | drift(judged, expected)
         plots.mkdir(parents=True, exist_ok=True)
         title = f"{model.stem} on {name}, {len(samples)} pictures"
         plot_scatter(judged.score, np.array([s.mos for s in samples]), title, plots / f"{model.stem}_{name}.png")
@@ -171,6 +200,8 @@ def _print_tables(results: dict[str, Any]) -> None:
         Console().print(table)
         if "drift" in whole:
             Console().print("points from {reference}: mean {mean:.2f}, largest {largest:.2f}".format(**whole["drift"]))
+            if "same_cause" in whole["drift"]:
+                Console().print(f"the same strongest cause: {whole['drift']['same_cause']:.1%}")
         for cause, found in whole.get("causes", {}).items():
             if found["images"]:
                 Console().print(f"{cause}: strongest cause of {found['images']}, mean MOS {found['mean_mos']:.1f}")

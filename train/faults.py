@@ -17,7 +17,7 @@ from runtime.pictures import read_picture
 from runtime.preprocess import to_input
 from runtime.spec import InputSpec
 
-from .datasets import Sample, load_unlabelled
+from .datasets import Sample, check_pictures, load_unlabelled
 from .degradations import CAUSES, DEGRADATIONS, LEVELS
 from .degradations.base import blend
 from .degrade import at_reference_size
@@ -47,9 +47,15 @@ class Pristine:
 def collect_pristine(folders: list[Path], rated: list[Sample], least_mos: float, seed: int) -> Pristine:
     """The pictures of every folder, and the rated training pictures of at least `least_mos`; a tenth of each held out.
 
-    Those of one near-duplicate group are never parted. Raises InputError where there are fewer than four.
+    Those of one near-duplicate group are never parted. A rated one held out here is still trained on undegraded.
+    Raises InputError for broken pictures, for two folders of one name and where no picture can be held out.
     """
-    sources = {folder.resolve().name: load_unlabelled(folder, "--pristine") for folder in folders}
+    names = [folder.resolve().name for folder in folders]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"--pristine: two folders are called '{min(twice)}', the model could not tell them apart")
+    sources = {name: load_unlabelled(folder, "--pristine") for name, folder in zip(names, folders, strict=True)}
+    for name, samples in sources.items():
+        check_pictures(name, samples, progress=True)
     sources[BEST_RATED] = [sample for sample in rated if sample.mos >= least_mos]
     parts, held_out, about = [], [], []
     for name, samples in sources.items():
@@ -60,10 +66,15 @@ def collect_pristine(folders: list[Path], rated: list[Sample], least_mos: float,
         parts.append([sample.path for sample in samples if sample.group not in kept_back])
         about.append({"name": name, "images": len(parts[-1])})
     if not held_out:
-        raise InputError("too few pristine pictures: ten in a folder, or rated --pristine-mos, are the least")
+        raise InputError("too few pristine pictures: six in a folder, or rated from --pristine-mos on, are the least")
     rng = np.random.default_rng(seed)
     return Pristine([part for part in parts if part], [held_out[n] for n in rng.permutation(len(held_out))],
                     [entry for entry in about if entry["images"]])  # fmt: skip
+
+
+def made_of(batch: int, share: float) -> int:
+    """How many of a batch are made: whole groups of three, as near to the share as they come, at least one."""
+    return ROLES * max(1, round(share * batch / ROLES))
 
 
 class WithFaults(Dataset[tuple[Tensor, ...]]):
@@ -88,7 +99,7 @@ class WithFaults(Dataset[tuple[Tensor, ...]]):
 
     def batches(self, batch: int, rng: np.random.Generator) -> np.ndarray:
         """Indices `[steps, batch]` of an epoch: one pass over the rated pictures, and whole groups of made ones."""
-        made = ROLES * max(1, round(self.share * batch / ROLES))
+        made = made_of(batch, self.share)
         if batch - made < 2:
             raise InputError(f"--faults {self.share:g} leaves no rated pictures in a batch of {batch}")
         rated = self.base.batches(batch - made, rng)

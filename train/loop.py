@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +28,11 @@ from runtime.files import atomic_write
 from . import processes
 from .checkpoint import Part, Recipe, State
 from .losses import quality_loss
+from .memory import memory_advice
 from .metrics import plcc, srcc
 from .plots import plot_history
+
+_MOST_SKIPPED = 50  # FP16's scaler finds its scale in fewer, unless no gradient is ever finite
 
 
 class Frames(Protocol):
@@ -43,19 +46,6 @@ class Frames(Protocol):
     def __len__(self) -> int: ...
     def batches(self, batch: int, rng: np.random.Generator, /) -> np.ndarray: ...  # noqa: D102
     def __getitem__(self, index: int, /) -> tuple[Tensor, ...]: ...
-
-
-@contextmanager
-def memory_advice(
-    advice: str = "use a smaller --batch or, for a teacher, --accumulate, --gradient-checkpointing or --ema 0",
-) -> Iterator[None]:
-    """Turn running out of memory, on a GPU or not, into an InputError that says what to do."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)):
-            raise
-        raise InputError(f"out of memory: {advice}") from None
 
 
 @memory_advice()
@@ -100,6 +90,8 @@ def fit(
     state = State(parts, recipe, about)
     if (out / "last.pt").exists():
         state.load(out / "last.pt")
+    if len(set(gather_object([(state.epoch, state.step)]))) > 1:
+        raise InputError(f"{out}: the processes find other checkpoints there; it must be one folder that all share")
     parallel, optimizer = accelerator.prepare(model, optimizer)
 
     with _progress(disable=not accelerator.is_main_process) as progress:
@@ -176,6 +168,7 @@ class _Step:
 
     def __post_init__(self) -> None:
         self.parts, self.processes = self.recipe.accumulate, self.accelerator.num_processes
+        self.skipped = 0  # steps one after the other that the gradient scaler left out
         self.share, rest = divmod(self.recipe.batch, self.parts * self.processes)
         if rest or self.share * self.processes < 2:
             raise InputError(
@@ -207,7 +200,8 @@ class _Step:
         if not self.accelerator.scaler and not (norm is None or norm.isfinite()):
             return math.nan
         optimizer.step()
-        return total
+        self.skipped = self.skipped + 1 if self.accelerator.optimizer_step_was_skipped else 0
+        return total if self.skipped < _MOST_SKIPPED else math.nan
 
     def _whole(self, own: Any) -> Any:
         """The rows of all processes; gradient flows into the own ones."""
@@ -241,7 +235,9 @@ def _require_finite(what: str, value: float, epoch: int, out: Path) -> None:
     """Stop a run that diverged before it writes another checkpoint."""
     if not math.isfinite(value):
         kept = next((f" ({out / name} is from before)" for name in ("best.pt", "last.pt") if (out / name).exists()), "")
-        raise InputError(f"the {what} is {value:g} in epoch {epoch + 1}{kept}, train with a smaller --lr")
+        raise InputError(
+            f"the {what} is {value:g} in epoch {epoch + 1}{kept}, train with a smaller --lr and another --out"
+        )
 
 
 def _selection(row: dict[str, float]) -> float:
@@ -250,9 +246,10 @@ def _selection(row: dict[str, float]) -> float:
 
 def _schedule(step: int, steps: int, recipe: Recipe) -> float:
     """The share of the learning rate at a step, counted from 0, of a run with so many steps an epoch."""
+    done = step / (recipe.epochs * steps)
     if recipe.milestones:
-        return recipe.decay ** sum(step >= milestone * steps for milestone in recipe.milestones)
-    done, warmup = step / (recipe.epochs * steps), recipe.warmup
+        return recipe.decay ** sum(done >= milestone for milestone in recipe.milestones)
+    warmup = recipe.warmup
     return done / warmup if done < warmup else 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
 
@@ -290,5 +287,8 @@ def pick_precision(bf16: bool | None) -> str:
 
     Elsewhere PyTorch emulates it, slower than fp32.
     """
-    helps = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    if torch.cuda.is_available():
+        helps = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        helps = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16" if (helps if bf16 is None else bf16) else "fp32"

@@ -33,7 +33,7 @@ def diffusion_recipe(preset: Preset) -> Recipe:
         lr=1e-5,
         trunk_lr=1.0,
         weight_decay=0.0,
-        milestones=(epochs // 2, epochs * 3 // 4),
+        milestones=(0.5, 0.75),
         decay=0.2,
     )
 

@@ -8,16 +8,15 @@ from typing import Any
 
 import timm
 import torch
-from timm.models import is_model_in_modules
 from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor, nn
 
 from runtime.errors import InputError
 
+from .memory import is_out_of_memory
 from .packaged import VIT_INSTALL, packaged_vit
 
 VIT_S = "vit_small_patch14_dinov2"
-_SIZED = {"vision_transformer", "deit", "eva"}  # timm's modules whose positional embedding has a size
 _LEVELS = 4
 
 
@@ -49,9 +48,30 @@ class Prior(nn.Module, ABC):
     def checkpoint_gradients(self) -> None:
         """Compute activations a second time in the backward pass instead of keeping them."""
 
+    def require(self, option: str, side: int) -> None:
+        """Refuse, as InputError, frames of a size given by an option that this prior does not take."""
+        if side % self.multiple:
+            raise InputError(f"{option} {side}: this prior needs a multiple of {self.multiple} pixels")
+
+
+def _create(arch: str, size: int) -> tuple[dict[str, Any], Any]:
+    """A backbone for frames of that size, and the options that made it: not every one has a size, or can leave it."""
+    for sized in ({"img_size": size, "dynamic_img_size": True}, {"img_size": size}):
+        options: dict[str, Any] = {"num_classes": 0} | sized
+        try:
+            return options, timm.create_model(arch, **options)
+        except TypeError:  # it does not know the option
+            continue
+        except (AssertionError, ValueError, RuntimeError) as error:
+            raise InputError(f"--size {size}: {arch} does not take frames of this size ({error})") from None
+    return {"num_classes": 0}, timm.create_model(arch, num_classes=0)
+
 
 class TimmPrior(Prior):
-    """Any timm backbone: the last four feature levels of a network that has several, or four evenly spaced blocks."""
+    """Any timm backbone: the last four feature levels of a network that has several, or four evenly spaced blocks.
+
+    Neither adapter of a diffusion prior applies: there is no text to attend to, and no VAE that loses anything.
+    """
 
     mean: Tensor
     std: Tensor
@@ -64,24 +84,36 @@ class TimmPrior(Prior):
                 f"--prior {arch}: neither vit-s nor {', '.join(RELEASES)} nor a model of timm {timm.__version__}"
             )
         self.arch, self.config = arch, {"prior": arch}
-        self._options: dict[str, Any] = {"num_classes": 0}
-        if is_model_in_modules(arch, _SIZED):
-            self._options |= {"img_size": size, "dynamic_img_size": True}
-        self.trunk: Any = timm.create_model(arch, **self._options)
+        self.trunk: Any
+        self._options, self.trunk = _create(arch, size)
         levels = self.trunk.feature_info
         if len(levels) < _LEVELS or not hasattr(self.trunk, "forward_intermediates"):
             raise InputError(f"--prior {arch}: it does not give four feature levels, choose another")
         # Blocks of one resolution are spread over the depth and share the final norm.
         self._norm = levels[0]["reduction"] == levels[-1]["reduction"]
         self.multiple = levels[0]["reduction"] if self._norm else 1
-        if size % self.multiple:
-            raise InputError(f"--size {size}: {arch} needs a multiple of its patches' {self.multiple} pixels")
         chosen = [len(levels) * (n + 1) // _LEVELS - 1 for n in range(_LEVELS)] if self._norm else _LEVELS
         self.indices = self.trunk.prune_intermediate_layers(chosen, prune_norm=not self._norm)
         self.channels = [levels[index]["num_chs"] for index in self.indices]
         for name in ("mean", "std"):
             value = 255 * torch.tensor(self.trunk.pretrained_cfg[name]).view(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)
+        self.require("--size", size)
+
+    def require(self, option: str, side: int) -> None:
+        """See Prior; some backbones take but the size that they were made for, which only a try tells."""
+        super().require(option, side)
+        learning = self.training
+        try:
+            with torch.inference_mode():
+                self.eval()(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"{option} {side}: {self.arch} does not take frames of this size ({reason})") from None
+        finally:
+            self.train(learning)
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """Four levels of features, float `[N, C, h, w]` each, of uint8 RGB frames `[N, H, W, 3]`."""

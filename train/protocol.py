@@ -2,12 +2,14 @@
 
 Fine-tunes a student or a teacher on each of ten seeded 80/20 divisions, tests every one on its fifth, and tells the
 medians (DP-IQA, section 4.1). Options after `--` go to train.student or train.teacher: `-- --epochs 10 --lr 1e-4`.
+Without --start each begins anew, a teacher with `-- --prior sd15`, else a student: then no other ratings took part.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,7 @@ from .cache import digests
 from .checkpoint import load_checkpoint
 from .datasets import load, parse_source
 from .evaluate import score_samples
+from .memory import memory_advice
 from .metrics import agreement
 from .record import hardware
 from .splits import split as divide
@@ -31,24 +34,26 @@ from .student_model import load_packed
 DIVISIONS = 10
 
 
+@memory_advice()
 def main(
-    start: Annotated[
-        Path, typer.Option(help="best.pt or an FP32 model file of a model that has not seen this data set.")
-    ],
     data: Annotated[str, typer.Option(help="NAME=PATH of a rated data set.")],
     out: Annotated[Path, typer.Option(help="Folder for the runs and for protocol.csv; what is done there is kept.")],
+    start: Annotated[
+        Path | None, typer.Option(help="best.pt or an FP32 model file of a model that has not seen this data set.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Folder of a diffusion teacher's release, where it lies now.")
+    ] = None,
     options: Annotated[list[str] | None, typer.Argument(help="Options of the training command, after `--`.")] = None,
 ) -> None:
     """Fine-tune and test ten times, and print the median SRCC and PLCC."""
-    about = load_packed(start, None)[1] if start.suffix == ".onnx" else load_checkpoint(start)[0]
+    options = options or []
     name, path = parse_source(data)
-    if name in {entry["name"] for entry in about["trained_on"]}:
-        raise InputError(f"{start}: has learned on {name} already, its test pictures are not new to it")
+    model, begin, digest = _beginning(start, options, name)
     samples = load(name, path)
-    command = [sys.executable, "-m", "train.teacher" if "teacher" in about else "train.student", "--start", str(start),
-               "--data", data, *(options or [])]  # fmt: skip
-    model = f"teacher, {about['teacher']['prior']}" if "teacher" in about else f"student, {about['student']['arch']}"
-    run_of = {"model": model, "start": digests([start])[0][:12], "options": " ".join(options or [])}
+    command = [sys.executable, "-m", "train.teacher" if model.startswith("teacher") else "train.student", *begin,
+               "--data", data, *(["--weights", weights] if weights else []), *options]  # fmt: skip
+    run_of = {"model": model, "start": digest, "options": " ".join(options)}
     table = out / "protocol.csv"
     rows = pd.read_csv(table, keep_default_na=False, dtype={"start": str}).to_dict("records") if table.exists() else []
     if any(row[key] != value for row in rows for key, value in run_of.items()):
@@ -59,14 +64,28 @@ def main(
         if done.returncode:
             raise InputError(f"{division}: the training ended with status {done.returncode}, see above")
         tested = divide(samples, division).test
-        found = agreement(score_samples(folder / "best.pt", tested), np.array([sample.mos for sample in tested]))
+        score = score_samples(folder / "best.pt", tested, weights=weights, batch=4)
+        found = agreement(score, np.array([sample.mos for sample in tested]))
         figures = {"division": number, "images": len(tested), "srcc": found.srcc, "plcc": found.plcc}
         rows.append(figures | run_of | {"hardware": hardware()})
         with atomic_write(table) as file:
             pd.DataFrame(rows).round(4).to_csv(file, index=False)
+        (folder / "last.pt").unlink(missing_ok=True)  # of a diffusion teacher ten would take 118 GB
         typer.echo(f"{division}: SRCC {found.srcc:.3f}, PLCC {found.plcc:.3f} on {len(tested)} pictures")
     median = pd.DataFrame(rows)[["srcc", "plcc"]].median()
     typer.echo(f"median of {DIVISIONS} divisions of {name}: SRCC {median['srcc']:.3f}, PLCC {median['plcc']:.3f}")
+
+
+def _beginning(start: Path | None, options: list[str], data: str) -> tuple[str, list[str], str]:
+    """What is fine-tuned, in words; the options that begin with it; and the start of its file's hash."""
+    if start is None:
+        prior = dict(pairwise(options)).get("--prior")
+        return (f"teacher, {prior}" if prior else "student"), [], ""
+    about = load_packed(start, None)[1] if start.suffix == ".onnx" else load_checkpoint(start)[0]
+    if data in {entry["name"] for entry in about["trained_on"]}:
+        raise InputError(f"{start}: has learned on {data} already, its test pictures are not new to it")
+    model = f"teacher, {about['teacher']['prior']}" if "teacher" in about else f"student, {about['student']['arch']}"
+    return model, ["--start", str(start)], digests([start])[0][:12]
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from .frames import RatedFrames
 from .loop import answers, fit, pick_precision, predict
 from .losses import regression_loss
 from .quantizers import add_quantizers, clip_ranges, fold_batch_norms
-from .splits import merge
+from .splits import AUTO, DIVISIONS, merge, resolve
 from .splits import split as divide
 from .student_model import Student, load_student
 
@@ -76,7 +76,7 @@ def main(
     checkpoint: Annotated[Path, typer.Option(help="best.pt of train.student, or the run's folder.")],
     data: Annotated[list[str], typer.Option(help="NAME=PATH of a data set, as the student was trained on.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and plots; a run found there goes on.")],
-    split: Annotated[str, typer.Option(help="official, grouped, ratio:K (K from 0 to 9), leave:SUBSET.")] = "official",
+    split: Annotated[str, typer.Option(help=DIVISIONS)] = AUTO,
     images: Annotated[int, typer.Option(min=1, help="How many pictures of the training part to learn on.")] = 1000,
     calibrate: Annotated[int, typer.Option(min=1, help="How many of them the first ranges are taken from.")] = 300,
     percentile: Annotated[
@@ -96,8 +96,10 @@ def main(
     spec = InputSpec(**about["input"])
     parts, seen = [], []
     for name, path in map(parse_source, data):
-        parts.append(divide(load(name, path), split, seed))
-        seen.append({"name": name, "split": split, "images": len(parts[-1].train)})
+        samples = load(name, path)
+        division = resolve(split, samples)
+        parts.append(divide(samples, division, seed))
+        seen.append({"name": name, "split": division, "images": len(parts[-1].train)})
     whole = merge(parts)
     drawn = random.Random(seed).sample(whole.train, min(images, len(whole.train)))
     needed = 1 if allow_few else MIN_CALIBRATION

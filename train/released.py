@@ -20,6 +20,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from runtime.errors import InputError
 from runtime.files import atomic_write
 
+from .memory import is_out_of_memory
 from .priors import RELEASES
 from .prompts import PROMPTS
 
@@ -69,6 +70,8 @@ def load_part(kind: type[Model], folder: Path, **options: Any) -> Model:
     try:
         model, info = kind.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **options)  # type: ignore[attr-defined]
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise InputError(f"{folder}: cannot be read as {kind.__name__} ({_reason(error)}); {_expected()}") from None
     if info["missing_keys"]:
         raise InputError(f"{folder}: its weights lack {min(info['missing_keys'])}, get the file again; {_expected()}")
@@ -80,7 +83,7 @@ def _check_part(kind: str, folder: Path) -> None:
     config, weights = folder / "config.json", folder / _WEIGHTS[folder.name]
     try:
         about = json.loads(config.read_bytes())
-        found = about.get("_class_name") or about.get("architectures", [kind])[0]
+        found = about.get("_class_name") or (about.get("architectures") or [kind])[0]
     except (ValueError, AttributeError, LookupError):
         raise InputError(f"{config}: not the configuration of {kind}, get the file again; {_expected()}") from None
     if found != kind:
@@ -154,7 +157,7 @@ def _reason(error: Exception) -> str:
 
 
 def _expected() -> str:
-    return (
+    return (  # SD 1.5's place stands for all: they have one layout
         f"--weights expects a folder with unet/, vae/, text_encoder/ (config.json and .safetensors each) and "
         f"tokenizer/, as {RELEASES['sd15']} on huggingface.co has it"
     )

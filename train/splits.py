@@ -12,6 +12,8 @@ from runtime.errors import InputError
 from .datasets import Sample, check_pictures, load, parse_source
 
 VAL_SHARE = 0.1
+AUTO = "auto"
+DIVISIONS = "official, grouped, ratio:K (K from 0 to 9), leave:SUBSET; auto: official where there is one, else grouped."
 
 
 @dataclass
@@ -38,14 +40,36 @@ def load_parts(data: list[str], how: str, seed: int) -> tuple[Split, list[dict[s
     """
     parts, trained_on = [], []
     for name, path in [parse_source(text) for text in data]:
-        part = split(load(name, path), how, seed)
+        samples = load(name, path)
+        division = resolve(how, samples)
+        part = split(samples, division, seed)
         check_pictures(name, part.train + part.val, progress=True)
         parts.append(part)
-        trained_on.append({"name": name, "split": how, "images": len(part.train)})
+        trained_on.append({"name": name, "split": division, "images": len(part.train)})
     whole = merge(parts)
     if min(len(whole.train), len(whole.val)) < 4:
         raise InputError(f"too few pictures: training and validation need at least four each, here {whole}")
     return whole, trained_on
+
+
+def resolve(how: str, samples: list[Sample]) -> str:
+    """What `auto` means for a data set: `official` where its authors (or its table) divided it, else `grouped`."""
+    if how != AUTO:
+        return how
+    return "official" if any(sample.official in ("val", "test") for sample in samples) else "grouped"
+
+
+def may_be_known(divisions: Iterable[str], tested: str) -> bool:
+    """Whether a model that learned with these divisions of a data set may know pictures of the `tested` part.
+
+    That is `all`, or the test part of a division.
+    """
+
+    def spares(trained: str) -> bool:
+        keeps_official_test = trained in ("official", "grouped") or trained.startswith("leave:")
+        return tested == trained or (tested == "official" and keeps_official_test)
+
+    return not all(spares(trained) for trained in divisions)
 
 
 def split(samples: list[Sample], how: str, seed: int = 0) -> Split:

@@ -20,6 +20,7 @@ from .priors import Prior
 from .released import embed_prompts, find_release, identity, load_part
 
 _TIMESTEP = 1
+_LEVELS = 4
 
 
 class StableDiffusionPrior(Prior):
@@ -35,8 +36,7 @@ class StableDiffusionPrior(Prior):
         super().__init__()
         down = 2 ** (len(vae.config.block_out_channels) - 1)
         self.multiple = down * 2 ** (len(unet.config.block_out_channels) - 1)
-        if size % self.multiple:
-            raise InputError(f"--size {size}: Stable Diffusion needs a multiple of {self.multiple} pixels")
+        self.require("--size", size)
         width = unet.config.cross_attention_dim
         if prompts.shape[1] != width:
             raise InputError(f"the text encoder gives {prompts.shape[1]} numbers, the U-Net expects {width}")
@@ -56,8 +56,9 @@ class StableDiffusionPrior(Prior):
         folder = find_release(weights)
         place = str(folder.resolve()) if Path(weights).is_dir() else weights  # found again from any other folder
         key = identity(folder)
-        vae = load_part(AutoencoderKL, folder / "vae", torch_dtype=torch.float32)
-        unet = load_part(UNet2DConditionModel, folder / "unet", torch_dtype=torch.float32)
+        vae: Any = load_part(AutoencoderKL, folder / "vae", torch_dtype=torch.float32)
+        unet: Any = load_part(UNet2DConditionModel, folder / "unet", torch_dtype=torch.float32)
+        _require_text_to_image(unet.config, vae, folder / "unet")
         prior = cls(unet, vae, embed_prompts(folder, key), size)
         prior.config = {"prior": name, "weights": place, "frozen_sha256": key}
         return prior
@@ -86,6 +87,15 @@ class StableDiffusionPrior(Prior):
         """Compute the U-Net's activations a second time in the backward pass instead of keeping them."""
         unet: Any = self.trunk
         unet.enable_gradient_checkpointing()
+
+
+def _require_text_to_image(config: Any, vae: Any, folder: Path) -> None:
+    """Refuse what also wants a mask, depth, a picture, a class or a size, or has no four levels."""
+    latents = vae.config.latent_channels
+    if config.in_channels != latents:
+        raise InputError(f"{folder}: takes {config.in_channels} channels, not the VAE's {latents}: not text-to-image")
+    if len(config.up_block_types) != _LEVELS or config.class_embed_type or config.addition_embed_type:
+        raise InputError(f"{folder}: not a U-Net like Stable Diffusion 1 and 2 have, with four up-sampling blocks")
 
 
 @contextmanager

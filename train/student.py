@@ -20,14 +20,14 @@ from .frames import RatedFrames
 from .loop import fit, pick_precision
 from .losses import quality_loss
 from .record import record_run
-from .splits import load_parts
+from .splits import AUTO, DIVISIONS, load_parts
 from .student_model import PRESETS, Student, freeze_known, load_packed, load_student, with_heads
 
 
 def main(
     data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; may be given several times.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and plots; a run found there goes on.")],
-    split: Annotated[str, typer.Option(help="official, grouped, ratio:K (K from 0 to 9), leave:SUBSET.")] = "official",
+    split: Annotated[str, typer.Option(help=DIVISIONS)] = AUTO,
     arch: Annotated[str | None, typer.Option(help="Any timm trunk with four feature levels; by default Lite0.")] = None,
     size: Annotated[int | None, typer.Option(help="Height and width of the model's input, by default 384.")] = None,
     start: Annotated[

@@ -19,13 +19,14 @@ from .checkpoint import Recipe, load_checkpoint, weights_sha256
 from .datasets import parse_source
 from .decoder import Decoder
 from .frames import RatedFrames
-from .loop import fit, memory_advice, pick_precision
+from .loop import fit, pick_precision
 from .losses import paper_loss, quality_loss
+from .memory import memory_advice
 from .presets import Preset, diffusion_recipe, preset_for, timm_recipe
 from .priors import RELEASES, VIT_S, Prior, TimmPrior
 from .processes import processes
 from .record import record_run
-from .splits import load_parts
+from .splits import AUTO, DIVISIONS, load_parts
 
 
 class Teacher(nn.Module):
@@ -78,7 +79,11 @@ def load_teacher(checkpoint: Path, weights: str | None = None) -> tuple[Teacher,
     """
     about, state = load_checkpoint(checkpoint, "teacher")
     teacher = build_teacher(**about["teacher"] | ({"weights": weights} if weights else {}))
-    teacher.load_state_dict(state)
+    try:
+        teacher.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"{checkpoint}: its weights are of another network than its prior now is ({reason})") from None
     return teacher.eval(), about
 
 
@@ -93,8 +98,11 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and plots; a run found there goes on.")],
     prior: Annotated[str | None, typer.Option(help="sd14, sd15, sd21, vit-s or any timm backbone.")] = None,
     start: Annotated[Path | None, typer.Option(help="Trained teacher to start from, instead of a prior.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Folder in diffusers' layout, or a timm .safetensors.")] = None,
-    split: Annotated[str, typer.Option(help="official, grouped, ratio:K (K from 0 to 9), leave:SUBSET.")] = "official",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Folder in diffusers' layout (with --start, if it has moved), or a timm .safetensors."),
+    ] = None,
+    split: Annotated[str, typer.Option(help=DIVISIONS)] = AUTO,
     preset: Annotated[Preset | None, typer.Option(help="Schedule; by default the data set's.")] = None,
     size: Annotated[
         int | None, typer.Option(help="Height and width of the input in pixels.  [512 for a diffusion prior, else 448]")
@@ -116,8 +124,8 @@ def main(
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
 ) -> None:
     """Fine-tune a prior on human opinion scores and keep its best epoch on the validation part."""
-    if start and (prior or weights or size or width):
-        raise InputError(f"--start {start} brings its own --prior, --weights, --size and --width")
+    if start and (prior or size or width):
+        raise InputError(f"--start {start} brings its own --prior, --size and --width")
     if not start and not prior:
         raise InputError("what shall the teacher start from: --prior or --start?")
     arch = VIT_S if prior == "vit-s" else str(prior)
@@ -130,7 +138,7 @@ def main(
     tell(whole)
     torch.manual_seed(seed)
     if start:
-        teacher, before = load_teacher(start)
+        teacher, before = load_teacher(start, weights)
         begun, seen = {"begun": weights_sha256(teacher)}, before["trained_on"]
         origin = f"a teacher of weights {begun['begun'][:12]}"
     else:
@@ -138,8 +146,8 @@ def main(
         begun, seen, origin = {}, [], teacher.config.get("weights", "random weights")
     if isinstance(teacher.prior, TimmPrior) and pretrained and not start:
         origin = teacher.prior.load_pretrained(weights)
-    if crop and crop % teacher.prior.multiple:
-        raise InputError(f"--crop {crop}: this prior needs a multiple of {teacher.prior.multiple} pixels")
+    if crop:
+        teacher.prior.require("--crop", crop)
     diffusion = teacher.config["prior"] in RELEASES
     if gradient_checkpointing:
         teacher.prior.checkpoint_gradients()
@@ -156,7 +164,8 @@ def main(
     )
     loss = of_scores(paper_loss if diffusion else quality_loss)
     trained_on = [entry for entry in seen if entry not in trained_on] + trained_on
-    about = {"teacher": teacher.config, "input": teacher.input.model_dump(), "trained_on": trained_on} | begun
+    about = {"teacher": teacher.config, "input": teacher.input.model_dump(), "trained_on": trained_on,
+             "split_seed": seed} | begun  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     frames, val = RatedFrames(whole.train, teacher.input, recipe.crop, seed), RatedFrames(whole.val, teacher.input)
     best = fit(teacher, frames, val, recipe, out, about, save_every, loss)

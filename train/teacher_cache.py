@@ -25,7 +25,8 @@ from .cache import Contents, Origin, TeacherCache, digests, make_index
 from .checkpoint import weights_sha256
 from .datasets import Sample, check_pictures, load, load_unlabelled, parse_source
 from .frames import RatedFrames
-from .loop import memory_advice
+from .memory import memory_advice
+from .splits import AUTO, DIVISIONS, resolve
 from .splits import split as divide
 from .teacher import load_teacher
 
@@ -43,12 +44,13 @@ def plan(
     parts, origins, pictures, rated = [], [], [], set()
     for name, root in data:
         samples = load(name, root)
-        division = divide(samples, split, seed)
+        how = resolve(split, samples)
+        division = divide(samples, how, seed)
         rated |= set(digests([sample.path for sample in samples]))
         for part, chosen in (("train", division.train), ("val", division.val)):
             parts.append((name, root, part, [sample.path for sample in chosen]))
             pictures += chosen
-        origins.append(Origin(name=name, split=split, images=len(division.train)))
+        origins.append(Origin(name=name, split=how, images=len(division.train)))
     for folder in unlabelled:
         samples = load_unlabelled(folder)
         sums = digests([sample.path for sample in samples])
@@ -96,9 +98,7 @@ def main(
     data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; may be given several times.")],
     out: Annotated[Path, typer.Option(help="Folder for the cache; an unfinished one found there is gone on with.")],
     unlabelled: Annotated[list[Path] | None, typer.Option(help="Folder of pictures; several times, if wanted.")] = None,
-    split: Annotated[
-        str, typer.Option(help="As for the teacher: official, grouped, ratio:K, leave:SUBSET.")
-    ] = "official",
+    split: Annotated[str, typer.Option(help=f"As for the teacher: {DIVISIONS}")] = AUTO,
     seed: Annotated[int, typer.Option(help="Draws the validation part, as for the teacher.")] = 0,
     weights: Annotated[
         str | None, typer.Option(help="Folder of the diffusion prior, if it is no longer where the training found it.")
@@ -109,8 +109,11 @@ def main(
     """Store a teacher's score and quality map of every picture that a student will learn on."""
     index, pictures, origins = plan([parse_source(text) for text in data], unlabelled or [], split, seed)
     model, about = load_teacher(teacher, weights)
+    if (drawn := about.get("split_seed", seed)) != seed:
+        raise InputError(f"{teacher}: its validation part was drawn with --seed {drawn}, give the same here")
+    divisions = {origin.name: origin.split for origin in origins}
     for entry in about["trained_on"]:
-        if entry["name"] in {parse_source(text)[0] for text in data} and entry["split"] != split:
+        if divisions.get(entry["name"], entry["split"]) != entry["split"]:
             raise InputError(f"{teacher}: learned on {entry['name']} with --split {entry['split']}, give the same here")
     contents = describe(model, about, index, origins, bf16)
     if (out / "cache.json").is_file():

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from export.card_tables import causes_table, measured, targets_table, unseen_part
+from export.card_faults import causes_table
+from export.card_tables import measured, targets_table, unseen_part
 from runtime import Scorer
 from runtime.errors import InputError
 from train.contract import load_model, read_contract
@@ -108,6 +109,18 @@ def test_figures_of_other_weights_are_refused(run: Run, exported: Path, table: P
     assert done.stderr.strip().endswith("none of the evaluations is of this file")
     assert model.read_bytes() == before
     assert not (tmp_path / "card.md").exists()
+
+
+def test_pictures_that_training_may_have_seen_are_warned_of(
+    run: Run, exported: Path, table: Path, tmp_path: Path
+) -> None:
+    seen, unseen = (
+        run("train.evaluate", "--model", exported, "--data", f"csv={table}", "--split", split, "--plots", tmp_path)
+        for split in ("all", "ratio:0")
+    )
+    assert (seen.returncode, unseen.returncode, unseen.stderr) == (0, 0, "")
+    assert "warning: csv: " in seen.stderr
+    assert f"{exported.name} learned on part of it (ratio:0), which --split all may not leave out" in seen.stderr
 
 
 def test_pictures_that_training_may_have_seen_are_refused(exported: Path) -> None:

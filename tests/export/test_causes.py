@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from export.card import faults_table
+from export.card_faults import each_fault_table, faults_table
 from export.comparison import compare
 from export.graphs import resized
 from export.int8 import main as quantize
@@ -66,7 +66,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(checkpoint: Path) -> Path:
     out = checkpoint.with_name("multi.onnx")
-    export_checkpoint(checkpoint, out, "multi", "1")
+    export_checkpoint(checkpoint, out, "multi", "1", "MIT")
     return out
 
 
@@ -82,7 +82,7 @@ def test_the_contract_names_causes_and_everything_that_was_learned_on(model: Pat
 def test_a_model_file_that_learned_from_faults_is_exported_again(model: Path, tmp_path: Path) -> None:
     student, about = load_packed(model, "test_efficientnet")
     torch.save({"about": about, "ema": student.state_dict()}, tmp_path / "best.pt")
-    export_checkpoint(tmp_path / "best.pt", tmp_path / "again.onnx", "multi", "1")
+    export_checkpoint(tmp_path / "best.pt", tmp_path / "again.onnx", "multi", "1", "MIT")
     before, after = (read_contract(load_model(file), file) for file in (model, tmp_path / "again.onnx"))
     assert after.trained_on == before.trained_on
     assert after.score == before.score
@@ -227,13 +227,17 @@ def test_the_card_tells_order_causes_and_stability_of_each_model() -> None:
         ("order", "all", 0.97, 0.5),
         ("stability", "one_pixel_shift", 1.234, np.nan),
     ]
-    found = pd.DataFrame(rows, columns=["measure", "name", "value", "cause_right"]).assign(pictures=9)
+    found = pd.DataFrame(rows, columns=["measure", "name", "value", "cause_right"])
+    found = found.assign(pictures=9, photographs="good", cause="compression", level_0=80.2, level_1=75.0)
     lines = faults_table([found.assign(model="a.onnx"), found.assign(model="b.onnx")]).splitlines()
     assert lines[0] == "| | a.onnx | b.onnx |"
     assert "| strongest cause right, compression | 50.0% | 50.0% |" in lines
     assert "| adjacent levels in order, all | 97.0% | 97.0% |" in lines
     assert "| largest deviation in points, one pixel shift | 1.2 | 1.2 |" in lines
-    assert "on 9 photographs" in lines[-1]
+    assert "on 9 photographs held out (good)" in lines[-1]
+    assert each_fault_table(found.assign(model="a.onnx")).splitlines()[2:] == [
+        "| jpeg | compression | 80 | 75 | 90% | 50% |"
+    ]
     assert not any("jpeg" in line for line in lines)
     with pytest.raises(InputError, match="do not hold the same measures"):
         faults_table([found.assign(model="a"), found[:1].assign(model="b")])

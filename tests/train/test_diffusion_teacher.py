@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -118,6 +119,24 @@ def test_two_processes_learn_as_one(trained: Path, release: Path, table: Path, t
     assert done.stdout.count("best epoch on validation") == 1
     one, two = _log(trained), _log(tmp_path)
     assert two["loss"].tolist() == pytest.approx(one["loss"].tolist(), rel=1e-3)
+
+
+def test_processes_that_find_other_checkpoints_do_not_start(
+    trained: Path, release: Path, table: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "0").mkdir()
+    shutil.copy(trained / "last.pt", tmp_path / "0")
+    options = shlex.join(teach(release, table, Path("OUT"))).replace("OUT", f"{tmp_path}/$RANK")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    done = subprocess.run(
+        [*launch, "bash", "-c", f"exec {sys.executable} -m train.teacher {options}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode
+    assert done.stderr.count("the processes find other checkpoints there; it must be one folder that all share") == 2
+    assert not (tmp_path / "1" / "last.pt").exists()
 
 
 def test_a_batch_in_parts_is_learnt_as_a_whole(release: Path, table: Path, tmp_path: Path) -> None:

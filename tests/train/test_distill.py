@@ -332,16 +332,20 @@ def test_the_protocol_fine_tunes_and_tests_every_division(
     monkeypatch.setattr(protocol, "DIVISIONS", 2)
     options = ["--epochs", "1", "--crop", "64", "--batch", "16", "--no-bf16"]
     data = f"csv={rated_set}"
-    protocol.main(student_file, data, tmp_path, options)
+    protocol.main(data, tmp_path, student_file, options=options)
     rows = (tmp_path / "protocol.csv").read_text().splitlines()
     assert len(rows) == 3
     first, second = (float(row.split(",")[2]) for row in rows[1:])
     assert "median of 2 divisions of csv: SRCC" in capsys.readouterr().out
     shutil.rmtree(tmp_path / "ratio-0")  # a division that is in the table is not run again
-    protocol.main(student_file, data, tmp_path, options)
+    protocol.main(data, tmp_path, student_file, options=options)
     assert f"SRCC {(first + second) / 2:.3f}" in capsys.readouterr().out
     assert not (tmp_path / "ratio-0").exists()
     with pytest.raises(InputError, match="with other options; choose another --out"):
-        protocol.main(student_file, data, tmp_path, ["--epochs", "2"])
+        protocol.main(data, tmp_path, student_file, options=["--epochs", "2"])
+    protocol.main(data, tmp_path / "anew", options=[*options, "--arch", "test_efficientnet", "--no-pretrained",
+                                                    "--size", "64"])  # fmt: skip
+    assert (tmp_path / "anew" / "protocol.csv").read_text().count("student,,--epochs") == 2
+    assert not (tmp_path / "anew" / "ratio-0" / "last.pt").exists()
     with pytest.raises(InputError, match="has learned on biq2021 already"):
-        protocol.main(student_file, "biq2021=/nowhere", tmp_path / "other", options)
+        protocol.main("biq2021=/nowhere", tmp_path / "other", student_file, options=options)

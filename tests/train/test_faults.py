@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +73,20 @@ def test_pristine_pictures_are_held_out_by_group_and_told(rated_set: Path, photo
     assert found.about == [{"name": photographs.name, "images": 11}, {"name": BEST_RATED, "images": 9}]
     good = {sample.path for sample in samples if sample.mos >= 90}
     assert learned | set(found.val) == good | set(photographs.glob("*.png"))
-    with pytest.raises(InputError, match="ten in a folder"):
+    with pytest.raises(InputError, match="six in a folder"):
         collect_pristine([], samples[:8], 90, seed=0)
     with pytest.raises(InputError, match=r"--pristine .*: no such folder"):
         collect_pristine([photographs / "absent"], samples, 90, seed=0)
+
+
+def test_broken_and_like_named_photographs_are_refused(photographs: Path, tmp_path: Path) -> None:
+    for folder in (tmp_path / "one" / "good", tmp_path / "two" / "good"):
+        shutil.copytree(photographs, folder)
+    with pytest.raises(InputError, match="--pristine: two folders are called 'good'"):
+        collect_pristine([tmp_path / "one" / "good", tmp_path / "two" / "good"], [], 90, seed=0)
+    os.truncate(tmp_path / "one" / "good" / "3.png", 500)
+    with pytest.raises(InputError, match=r"good: 1 of 12 pictures are broken: .*3\.png"):
+        collect_pristine([tmp_path / "one" / "good"], [], 90, seed=0)
 
 
 def test_every_batch_holds_whole_groups_and_every_rated_picture_comes_once(rated_set: Path, photographs: Path) -> None:

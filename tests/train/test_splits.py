@@ -10,12 +10,38 @@ from hypothesis import strategies as st
 
 from runtime.errors import InputError
 from train.datasets import Part, Sample
-from train.splits import merge, split
+from train.splits import may_be_known, merge, resolve, split
 
 PARTS: st.SearchStrategy[Part] = st.sampled_from(["train", "test"])
 SAMPLES = st.lists(st.tuples(st.integers(0, 30), PARTS), min_size=1, max_size=120).map(
     lambda rows: [Sample(Path(f"{n}.png"), 50, f"g{group}", part, f"s{n % 3}") for n, (group, part) in enumerate(rows)]
 )
+
+
+def test_auto_is_official_where_anything_was_divided() -> None:
+    whole = [Sample(Path(f"{n}.png"), 50, str(n)) for n in range(20)]
+    assert resolve("auto", whole) == "grouped"
+    assert resolve("auto", [*whole, Sample(Path("t.png"), 50, "t", "test")]) == "official"
+    assert resolve("ratio:3", whole) == "ratio:3"
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested", "known"),
+    [
+        ([], "all", False),
+        (["official"], "official", False),
+        (["grouped"], "official", False),
+        (["leave:a"], "official", False),
+        (["official"], "all", True),
+        (["ratio:1"], "official", True),
+        (["ratio:1"], "ratio:1", False),
+        (["official", "ratio:1"], "official", True),
+        (["pristine"], "all", True),
+        (["calibration"], "official", True),
+    ],
+)
+def test_what_a_model_may_know(trained: list[str], tested: str, known: bool) -> None:
+    assert may_be_known(trained, tested) == known
 
 
 @given(SAMPLES, st.sampled_from(["grouped", "ratio:0", "ratio:7", "official", "leave:s0"]), st.integers(0, 3))

@@ -26,8 +26,10 @@ LAYOUT = (
     "--weights expects a folder with unet/, vae/, text_encoder/ (config.json and .safetensors each) and tokenizer/, "
     "as stable-diffusion-v1-5/stable-diffusion-v1-5 on huggingface.co has it"
 )
+CALMER = "train with a smaller --lr and another --out"
 UNET, VAE = (f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae"))
 TEXT = "text_encoder/model.safetensors"
+FIRST = "conv_in.weight"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -153,6 +155,15 @@ def test_parts_that_are_not_what_they_should_be_are_refused(
     assert told in refused_release(spoil)
 
 
+def test_a_unet_that_also_takes_a_mask_is_refused(refused_release: Callable[..., str]) -> None:
+    def spoil(folder: Path) -> None:
+        _change_config(folder / "unet" / "config.json", in_channels=9)
+        wide = load_file(folder / UNET)[FIRST].repeat(1, 3, 1, 1)[:, :9]
+        _change_weights(folder / UNET, lambda weights: weights.update({FIRST: wide.contiguous()}))
+
+    assert refused_release(spoil).endswith("/unet: takes 9 channels, not the VAE's 4: not text-to-image")
+
+
 def test_a_text_encoder_of_another_width_is_refused(
     release: Path, table: Path, tmp_path: Path, refused_release: Callable[..., str]
 ) -> None:
@@ -170,7 +181,7 @@ def test_a_text_encoder_of_another_width_is_refused(
 @pytest.mark.parametrize(
     ("option", "value", "told"),
     [
-        ("--size", "96", "--size 96: Stable Diffusion needs a multiple of 64 pixels"),
+        ("--size", "96", "--size 96: this prior needs a multiple of 64 pixels"),
         ("--crop", "48", "--crop 48: this prior needs a multiple of 64 pixels"),
         ("--batch", "9", "--batch 9 does not divide into 2 parts (--accumulate) of at least two pictures"),
     ],
@@ -226,7 +237,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_good(
         patch.setattr(teacher, "paper_loss", breaks)
         status, lines = ended(teacher.main, options)
     best = tmp_path / "run" / "best.pt"
-    assert (status, lines) == (2, [f"the loss is nan in epoch 2 ({best} is from before), train with a smaller --lr"])
+    assert (status, lines) == (2, [f"the loss is nan in epoch 2 ({best} is from before), " + CALMER])
     for file in ("best.pt", "last.pt"):
         kept = torch.load(tmp_path / "run" / file, weights_only=True)
         assert (kept["epoch"], kept["step"]) == (1, 0)
@@ -248,5 +259,5 @@ def test_an_epoch_that_scores_no_numbers_is_not_kept(
 
     monkeypatch.setattr(TextAdapter, "forward", breaks)
     status, lines = ended(teacher.main, teach(release, table, tmp_path))
-    assert (status, lines) == (2, ["the sum of validation scores is nan in epoch 1, train with a smaller --lr"])
+    assert (status, lines) == (2, ["the sum of validation scores is nan in epoch 1, " + CALMER])
     assert not (tmp_path / "best.pt").exists()

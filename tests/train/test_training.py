@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,13 @@ import pytest
 import torch
 from PIL import Image
 
+from runtime.errors import InputError
 from runtime.spec import InputSpec
+from train.checkpoint import Recipe, State
 from train.datasets import load
 from train.frames import RatedFrames
+from train.loop import _schedule
+from train.presets import diffusion_recipe
 from train.student_model import Student, load_student
 
 
@@ -98,7 +103,7 @@ def test_another_recipe_does_not_continue_a_run(rated_set: Path, trained: Path) 
 def test_a_diverging_run_is_stopped(rated_set: Path, tmp_path: Path) -> None:
     done = _train(rated_set, tmp_path, "--epochs", "3", "--lr", "1e30")
     assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].endswith("train with a smaller --lr")
+    assert done.stderr.strip().splitlines()[-1].endswith("train with a smaller --lr and another --out")
     assert not (tmp_path / "best.pt").exists()
 
 
@@ -118,6 +123,39 @@ def test_bad_command_is_one_line_and_writes_nothing(
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "last.tmp").symlink_to("/dev/full")
+    state = State({"model": torch.nn.Linear(300, 300)}, Recipe(), {})
+    with pytest.raises(InputError, match=r"last\.pt: cannot be written, no space left on device"):
+        state.save(tmp_path / "last.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
+    state = State({"model": torch.nn.Linear(3, 3)}, Recipe(), {})
+    state.save(tmp_path / "last.pt")
+    os.truncate(tmp_path / "last.pt", 99)
+    with pytest.raises(InputError, match=r"last\.pt: damaged, remove it"):
+        state.load(tmp_path / "last.pt")
+
+
+def test_a_run_goes_on_where_the_release_of_its_prior_was_moved(tmp_path: Path) -> None:
+    model = {"model": torch.nn.Linear(3, 3)}
+    State(model, Recipe(), {"teacher": {"prior": "sd15", "weights": "/here"}}).save(tmp_path / "last.pt")
+    State(model, Recipe(), {"teacher": {"prior": "sd15", "weights": "/there"}}).load(tmp_path / "last.pt")
+    with pytest.raises(InputError, match="another recipe, model or data"):
+        State(model, Recipe(), {"teacher": {"prior": "sd14", "weights": "/here"}}).load(tmp_path / "last.pt")
+
+
+@pytest.mark.parametrize("epochs", [1, 4, 60])
+def test_steps_of_the_rate_lie_where_the_preset_says_whatever_the_number_of_epochs(epochs: int) -> None:
+    recipe = replace(diffusion_recipe("koniq10k"), epochs=epochs)
+    shares = [_schedule(step, 8, recipe) for step in range(8 * epochs)]
+    assert shares[: 4 * epochs] == [1.0] * (4 * epochs)
+    assert shares[4 * epochs : 6 * epochs] == [0.2] * (2 * epochs)
+    assert shares[6 * epochs :] == pytest.approx([0.04] * (2 * epochs))
 
 
 def test_crops_keep_the_native_scale_and_depend_on_seed_epoch_and_index_alone(rated_set: Path) -> None:

@@ -51,16 +51,29 @@ def with_names(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of `HxW` as given to --size."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise InputError(f"--size {text}: expected height x width in pixels, such as 288x512")
+    return int(height), int(width)
+
+
+def input_of(spec: InputSpec, height: int, width: int) -> InputSpec:
+    """The same input at another size; InputError for one out of the contract's range."""
+    try:
+        return InputSpec(height=height, width=width, resize=spec.resize)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"--size {height}x{width}: {first['loc'][0]}: {first['msg'].lower()}") from None
+
+
 def resized(model: onnx.ModelProto, spec: ModelSpec, height: int, width: int) -> tuple[onnx.ModelProto, ModelSpec]:
     """The same network for frames of another size, and its contract, without the figures of the old size.
 
     Raises InputError for a size out of the contract's range, or a network that does not take any size.
     """
-    try:
-        size = InputSpec(height=height, width=width, resize=spec.input.resize)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"--size {height}x{width}: {first['loc'][0]}: {first['msg'].lower()}") from None
+    size = input_of(spec.input, height, width)
     copy = _copy(model)
     frames = next(value for value in copy.graph.input if value.name == "frames")
     for place, length in ((1, height), (2, width)):

@@ -1,6 +1,7 @@
 """Write a model as ONNX with its contract inside: `python -m export.onnx --checkpoint FILE --out FILE`.
 
-`--graph FILE` takes an ONNX file of your own instead of a trained student.
+Instead of a trained student `--graph FILE` takes an ONNX file of your own, and `--model FILE` one that has a contract,
+to write it for frames of another size.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import torch
 import typer
 
 from runtime.command import run
+from runtime.engines import open_engine
 from runtime.errors import GateError, InputError
-from runtime.models import DEFAULT_MODEL
 from runtime.spec import InputSpec, ModelSpec, ScoreSpec, TrainedOn
-from train.contract import load_model, save_model
+from train.contract import load_model, read_contract, save_model
 from train.datasets import licence_of, scale_of
 from train.student_model import Student, load_student
 
+from .graphs import input_of, parse_size, resized
 from .own_graph import add_contract
 from .probes import probe_frames
 
@@ -82,18 +84,24 @@ def sources(about: dict[str, Any]) -> tuple[TrainedOn, ...]:
     return tuple(TrainedOn(**entry, licence=licence_of(entry)) for entry in about["trained_on"])
 
 
-def export_checkpoint(checkpoint: Path, out: Path, name: str, version: str) -> float:
-    """Write a student as a model file, and return the largest parity error in points; GateError if that is too much."""
+def export_checkpoint(
+    checkpoint: Path, out: Path, name: str, version: str, licence: str, size: tuple[int, int] | None = None
+) -> float:
+    """Write a student as a model file, and return the largest parity error in points; GateError if that is too much.
+
+    `size`, height and width, is another one than it was trained at.
+    """
     student, about = load_student(checkpoint)
+    trained_at = InputSpec(**about["input"])
     spec = ModelSpec(
         name=name,
         version=version,
-        input=InputSpec(**about["input"]),
+        input=input_of(trained_at, *size) if size else trained_at,
         score=ScoreSpec(scale=scale_of(about["trained_on"])),
         causes=student.causes,
         trained_on=sources(about),
         weights_sha256="0" * 64,
-        licence="Apache-2.0",
+        licence=licence,
     )
     with TemporaryDirectory() as folder:
         bare = Path(folder, "student.onnx")
@@ -107,32 +115,59 @@ def export_checkpoint(checkpoint: Path, out: Path, name: str, version: str) -> f
     return error
 
 
+def resize_model(model: Path, out: Path, name: str | None, size: tuple[int, int]) -> None:
+    """Write a model file for frames of another size, after it has scored some.
+
+    An INT8 one keeps the ranges that it was calibrated to. Raises InputError, EngineError.
+    """
+    graph = load_model(model)
+    spec = read_contract(graph, model)
+    graph, spec = resized(graph, spec.model_copy(update={"name": name} if name else {}), *size)
+    with TemporaryDirectory() as folder:
+        candidate = Path(folder, out.name)
+        save_model(graph, spec, candidate)
+        open_engine(candidate, "onnxruntime").infer(probe_frames(spec.input))
+    save_model(graph, spec, out)
+
+
 def main(
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")],
     checkpoint: Annotated[Path | None, typer.Option(help="best.pt of a training run.")] = None,
     graph: Annotated[
         Path | None, typer.Option(help="An ONNX file without contract: frames, uint8 [N, H, W, 3] in, score [N] out.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Its name (default: the shipped model's, or the graph's).")] = None,
-    version: Annotated[str, typer.Option(help="Its version.")] = "0.1.0",
+    model: Annotated[Path | None, typer.Option(help="A model file, to be written for another --size.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Take frames of this size; not for --graph, which has its own.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Its name (default: that of the file, or --model's own).")] = None,
+    version: Annotated[str, typer.Option(help="Its version; --model keeps its own.")] = "0.1.0",
     scale: Annotated[str | None, typer.Option(help="For --graph: what 0 to 100 mean, such as 'KonIQ-10k MOS'.")] = None,
-    licence: Annotated[str | None, typer.Option(help="For --graph: the licence of its weights.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="The licence of the weights; without it a checkpoint's is 'not stated'.")
+    ] = None,
     causes: Annotated[str, typer.Option(help="For --graph: what its output 'causes' names: blur,noise,...")] = "",
 ) -> None:
     """Export a checkpoint and prove that ONNX Runtime gives PyTorch's scores, or add a contract to a graph."""
-    if checkpoint is not None and graph is None:
-        if scale or licence or causes:
-            raise InputError("--scale, --licence and --causes are for --graph, a checkpoint tells them itself")
-        error = export_checkpoint(checkpoint, out, name or DEFAULT_MODEL, version)
+    if sum(source is not None for source in (checkpoint, graph, model)) != 1:
+        raise InputError("name one model: --checkpoint of a training run, --graph (a file of your own) or --model")
+    if not graph and (scale or causes):
+        raise InputError("--scale and --causes are for --graph, others tell them themselves")
+    height_width = parse_size(size) if size else None
+    if checkpoint:
+        error = export_checkpoint(checkpoint, out, name or out.stem, version, licence or "not stated", height_width)
         told = f"at most {error:.4f} points off PyTorch"
-    elif graph is not None and checkpoint is None:
-        if not scale or not licence:
-            raise InputError(f"{graph}: needs --scale and --licence, nothing in it tells them")
+    elif graph:
+        if not scale or not licence or height_width:
+            raise InputError(f"{graph}: needs --scale and --licence, nothing in it tells them, and takes no --size")
         named = [cause.strip() for cause in causes.split(",") if cause.strip()]
         add_contract(graph, out, name or graph.stem, version, scale, licence, named)
         told = f"{graph} with a contract"
+    elif model and height_width and not licence:
+        resize_model(model, out, name, height_width)
+        told = f"{model} for frames of {size}, its scores at that size not judged"
     else:
-        raise InputError("name one model, --checkpoint of a training run or --graph, an ONNX file of your own")
+        raise InputError("--model: needs the --size that it is to take, and keeps its licence")
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {told}")
 
 

@@ -26,7 +26,7 @@ from train.contract import load_model, read_contract, save_model
 from .calibration import SOURCES
 from .comparison import MIN_PICTURES, Budget, compare
 from .engine_builder import BuildOptions, Engine, build
-from .graphs import for_tensorrt, half, resized, with_names
+from .graphs import for_tensorrt, half, parse_size, resized, with_names
 from .int8 import Quantization, quantize
 from .manifest import BatchProfile, Manifest, is_built, manifest_path, sha256
 from .precisions import convolution_shares
@@ -100,7 +100,7 @@ def main(
     """
     precision = _precision(int8, fp16, fp32)
     options = BuildOptions((), (min_batch, opt_batch, max_batch), workspace, dla, timing_cache)
-    height_width = _parse_size(size)
+    height_width = parse_size(size) if size else None
     try:
         found, missing = find_flavour(flavour), None
     except ToolError as error:
@@ -128,15 +128,6 @@ def _precision(int8: bool, fp16: bool, fp32: bool) -> Precision:
     if len(asked) != 1:
         raise InputError(f"name one precision, --int8, --fp16 or --fp32; found {len(asked)}")
     return asked[0]
-
-
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise InputError(f"--size {text}: expected height x width in pixels, such as 288x512")
-    return int(height), int(width)
 
 
 def _prepare(

@@ -258,7 +258,10 @@ def _agrees(student: Student, graph: onnx.ModelProto, spec: InputSpec) -> bool:
     found = open_session(graph.SerializeToString()).run(list(student.outputs), {"frames": frames})
     with torch.inference_mode():
         expected = student.answer(torch.from_numpy(frames)).values()
-    return all(np.allclose(one, other.numpy(), rtol=0, atol=0.01) for one, other in zip(found, expected, strict=True))
+    return all(
+        np.allclose(np.asarray(one), other.numpy(), rtol=0, atol=0.01)
+        for one, other in zip(found, expected, strict=True)
+    )
 
 
 def _without_effect(norm: nn.BatchNorm2d, name: str, bias: Tensor) -> dict[str, Tensor]:

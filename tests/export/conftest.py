@@ -65,6 +65,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(checkpoint: Path, run: Run) -> Path:
     """The same student as ONNX with its contract."""
     out = checkpoint.with_name("tiny.onnx")
-    done = run("export.onnx", "--checkpoint", checkpoint, "--out", out, "--name", "tiny")
+    done = run("export.onnx", "--checkpoint", checkpoint, "--out", out, "--name", "tiny", "--licence", "MIT")
     assert done.returncode == 0, done.stderr
     return out

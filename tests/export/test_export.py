@@ -49,6 +49,21 @@ def test_a_model_file_is_a_student_again(checkpoint: Path, exported: Path) -> No
             load_packed(file, arch)
 
 
+@pytest.mark.parametrize("source", ["--checkpoint", "--model"])
+def test_a_student_at_another_size(run: Run, checkpoint: Path, exported: Path, tmp_path: Path, source: str) -> None:
+    out = tmp_path / "wide.onnx"
+    file = checkpoint if source == "--checkpoint" else exported
+    done = run("export.onnx", source, file, "--size", "64x128", "--out", out)
+    assert done.returncode == 0, done.stderr
+    engine, (student, _) = open_engine(out), load_student(checkpoint)
+    spec = engine.spec
+    assert (spec.input.height, spec.input.width, spec.evaluated_on) == (64, 128, ())
+    assert (spec.name, spec.licence) == (("wide", "not stated") if source == "--checkpoint" else ("tiny", "MIT"))
+    frames = np.random.default_rng(0).integers(0, 256, (2, 64, 128, 3)).astype(np.uint8)
+    with torch.inference_mode():
+        assert engine.infer(frames).score == pytest.approx(student(torch.from_numpy(frames)).numpy(), abs=0.05)
+
+
 def test_frames_are_cast_before_anything_else(exported: Path) -> None:
     """TensorRT takes uint8 into no other layer."""
     nodes = load_model(exported).graph.node

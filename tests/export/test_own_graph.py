@@ -117,6 +117,8 @@ def test_a_graph_that_would_break_its_contract_gets_none(
         (["--graph", "a.onnx", "--checkpoint", "b.pt"], "name one model"),
         (["--graph", "a.onnx", "--scale", "MOS"], "a.onnx: needs --scale and --licence"),
         (["--checkpoint", "b.pt", "--scale", "MOS"], "are for --graph"),
+        (["--model", "c.onnx"], "--model: needs the --size"),
+        (["--model", "c.onnx", "--size", "big"], "--size big: expected height x width"),
         (["--graph", "absent.onnx", *TOLD], "absent.onnx: no such file"),
     ],
 )

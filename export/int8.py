@@ -21,7 +21,7 @@ from runtime.command import run
 from runtime.errors import GateError, InputError
 from train.contract import load_model, read_contract, save_model
 
-from .bias_correction import correct_biases
+from .bias_correction import correct_biases, correct_heads
 from .calibration import MIN_CALIBRATION, SOURCES, Pictures, enough, read_pictures
 from .comparison import MIN_PICTURES, Budget, compare
 from .graphs import with_names
@@ -146,6 +146,8 @@ def quantize(model: Path, out: Path, how: Quantization, title: str) -> Report:
         except GateError as error:
             refusal = str(error)
     result = candidates.keeping(kept)
+    if how.bias_correction:
+        result = correct_heads(result, graph, used.frames[:_FOR_BIASES])
     spec = spec.model_copy(update={"precision": "int8", "evaluated_on": ()})
     save_model(result, spec, out)
     found = compare(model, out, unseen.frames, unseen.names, progress=True, mos=unseen.mos)
@@ -188,9 +190,7 @@ def main(
     max_mean_drift: Annotated[float, typer.Option(min=0)] = Budget.mean_drift,
     report: Annotated[Path | None, typer.Option(help="The report; by default OUT with the suffix .html.")] = None,
     seed: Annotated[int, typer.Option(help="Draws the pictures.")] = 0,
-    bias_correction: Annotated[
-        bool, typer.Option(help="Make good the mean error of each convolution's channels.")
-    ] = True,
+    bias_correction: Annotated[bool, typer.Option(help="Make good the mean error of each channel and neuron.")] = True,
 ) -> None:
     """Quantize, compare with FP32 on pictures that nothing was chosen on, and write the file if the budget is kept."""
     budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)

@@ -1,4 +1,4 @@
-"""After correction a quantized convolution has the mean outputs of the original, channel by channel."""
+"""After correction quantized convolutions, and what reads them, have the mean outputs of the original."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.numpy_helper import from_array
 
-from export.bias_correction import correct_biases
+from export.bias_correction import correct_biases, correct_heads
 from runtime.reference import open_session
 
 _RNG = np.random.default_rng(0)
@@ -58,3 +58,36 @@ def test_a_convolution_without_bias_stays() -> None:
     frames = _RNG.integers(0, 256, (1, 16, 16, 3)).astype(np.uint8)
     quantized = _graph(True, False)
     assert correct_biases(quantized, _graph(False, False), frames).SerializeToString() == quantized.SerializeToString()
+
+
+def _with_head(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same with two fully connected layers that read each channel's energy, which rounding raises."""
+    rng = np.random.default_rng(1)
+    for name, shape in {"in": (4, 3), "out": (3, 2), "in_bias": (3,), "out_bias": (2,)}.items():
+        model.graph.initializer.append(from_array(rng.normal(0, 1, shape).astype(np.float32), name))
+    model.graph.initializer.append(from_array(np.array([2, 3]), "places"))
+    model.graph.node.extend(
+        [
+            helper.make_node("Mul", ["found", "found"], ["energies"]),
+            helper.make_node("ReduceMean", ["energies", "places"], ["energy"], keepdims=0),
+            helper.make_node("Gemm", ["energy", "in", "in_bias"], ["inner"]),
+            helper.make_node("Relu", ["inner"], ["positive"]),
+            helper.make_node("Gemm", ["positive", "out", "out_bias"], ["told"]),
+        ]
+    )
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("told", TensorProto.FLOAT, ["N", 2]))
+    model.opset_import[0].version = 18
+    return model
+
+
+def test_means_of_heads_are_those_of_the_original() -> None:
+    frames = _RNG.integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
+    quantized, original = _with_head(_graph(True, True)), _with_head(_graph(False, True))
+
+    def told(model: onnx.ModelProto) -> np.ndarray:
+        (values,) = open_session(model.SerializeToString()).run(["told"], {"frames": frames})
+        return np.asarray(values).mean(0)
+
+    assert np.abs(told(quantized) - told(original)).max() > 1
+    corrected = correct_heads(correct_biases(quantized, original, frames), original, frames)
+    assert told(corrected) == pytest.approx(told(original), rel=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,7 +55,7 @@ _DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError)
 class State:
     """Everything that must survive a SIGKILL for the rest of the run to be the same."""
 
-    def __init__(self, parts: dict[str, Part], recipe: Recipe, about: dict[str, Any]) -> None:
+    def __init__(self, parts: Mapping[str, Part], recipe: Recipe, about: dict[str, Any]) -> None:
         self.parts = parts
         self.recipe, self.about = asdict(recipe), about
         self.epoch = self.step = 0

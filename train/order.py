@@ -145,7 +145,9 @@ def main(
     with atomic_write(out) as file:
         rows = table(ask, images, still, progress=True)
         machine = f"{processor()}, {runner}, OpenCV {cv2.__version__}"
-        found = pd.DataFrame(rows).assign(photographs=Path(pictures).resolve().name, model=model.name, machine=machine)
+        found = pd.DataFrame(rows).assign(
+            photographs="/".join(Path(pictures).resolve().parts[-2:]), model=model.name, machine=machine
+        )
         found["pictures"] = np.where(found["measure"] == "stability", min(still, len(images)), len(images))
         found.to_csv(file, index=False, float_format="%.4g")
     for row in rows:

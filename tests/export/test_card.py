@@ -66,8 +66,8 @@ def test_checkpoint_and_model_file_agree(
 
 
 def _run_folder(folder: Path) -> Path:
-    facts = {"student": {"arch": "tiny"}, "start": "random weights", "recipe": {"epochs": 1}, "parameters": 1,
-             "hardware": "none", "metrics_sha256": "0abc", "faults": {"share": 0.3, "weights": {"order": 1, "map": 0.5},
+    facts = {"student": {"arch": "tiny"}, "start": "random weights", "recipe": {"epochs": 1, "batch": 32},
+             "parameters": 1, "hardware": "none", "metrics_sha256": "0abc", "faults": {"share": 0.3, "weights": {"order": 1, "map": 0.5},
                                             "pristine": [{"name": "clic", "images": 37}]}}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(facts))
     (folder / "log.csv").write_text("epoch,loss,val_srcc,val_plcc,train_seconds\n1,0.5,0.8,0.9,60\n")
@@ -94,8 +94,8 @@ def test_card_and_contract_repeat_the_figures(run: Run, exported: Path, table: P
     assert f"| tiny.onnx | csv, ratio:0 | {found['images']} | {found['srcc']:.3f} (" in written
     assert f"| csv SRCC: at least 1.1 (nobody) | {found['srcc']:.4g} | **missed** |" in written
     assert "`0abc`; the same seed" in written
-    assert "starting from random weights: epochs 1" in written
-    assert "were 30% of every batch, on clic (37); weights: order 1, map 0.5." in written
+    assert "starting from random weights: epochs 1, batch 32" in written
+    assert "were 9 of 32 pictures in every batch, on clic (37); weights: order 1, map 0.5." in written
 
 
 def test_figures_of_other_weights_are_refused(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:

@@ -194,10 +194,11 @@ def test_random_calibration_pictures_are_caught(pictures: Pictures, tmp_path: Pa
         gate(_compared(random, pictures, tmp_path), FEW)
 
 
-def test_restoring_gives_back_work_layer_by_layer_and_at_last_the_very_scores() -> None:
+def test_restoring_gives_back_work_layer_by_layer_and_at_last_the_scores() -> None:
+    """But for the biases of its heads, which were corrected for what INT8 did to the layers before them."""
     quantized, original = load_model(INT8), load_model(FP32)
     layers = quantized_layers(quantized)
     shares = [int8_share(restore(quantized, original, layers[:count])) for count in (0, 20, len(layers))]
     assert 1 > shares[0] > shares[1] > shares[2] == 0
     frames = np.random.default_rng(0).integers(0, 256, (2, 384, 384, 3)).astype(np.uint8)
-    assert (scores(restore(quantized, original, layers), frames) == scores(original, frames)).all()
+    assert scores(restore(quantized, original, layers), frames) == pytest.approx(scores(original, frames), abs=0.1)

@@ -66,9 +66,9 @@ def test_checkpoint_and_model_file_agree(
 
 
 def _run_folder(folder: Path) -> Path:
+    faults = {"share": 0.3, "weights": {"order": 1, "map": 0.5}, "pristine": [{"name": "clic", "images": 37}]}
     facts = {"student": {"arch": "tiny"}, "start": "random weights", "recipe": {"epochs": 1, "batch": 32},
-             "parameters": 1, "hardware": "none", "metrics_sha256": "0abc", "faults": {"share": 0.3, "weights": {"order": 1, "map": 0.5},
-                                            "pristine": [{"name": "clic", "images": 37}]}}  # fmt: skip
+             "parameters": 1, "hardware": "none", "metrics_sha256": "0abc", "faults": faults}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(facts))
     (folder / "log.csv").write_text("epoch,loss,val_srcc,val_plcc,train_seconds\n1,0.5,0.8,0.9,60\n")
     (folder / "targets.csv").write_text("figure,at_least,at_most,source\ncsv SRCC,1.1,,nobody\n")

@@ -69,7 +69,7 @@ def main(
         if arch not in (None, student.config["arch"]):
             raise InputError(f"{start}: a student with {student.config['arch']}, not --arch {arch}")
         known = student.outputs
-        side, begun["begun"] = size or int(before["input"]["height"]), weights_sha256(student)
+        spec, begun["begun"] = InputSpec(**before["input"]), weights_sha256(student)
         origin = f"a student of weights {begun['begun'][:12]}"
         student = with_heads(student, heads)
         if lost := [name for name in known if name not in student.outputs]:
@@ -81,13 +81,15 @@ def main(
     elif freeze:
         raise InputError("--freeze needs --start: what else is to stay as it is?")
     else:
-        student, side = Student(arch or PRESETS["lite0"][0], **heads), size or PRESETS["lite0"][1]
+        student, side = Student(arch or PRESETS["lite0"][0], **heads), PRESETS["lite0"][1]
+        spec = InputSpec(height=side, width=side)
         origin = student.load_imagenet() if pretrained else "random weights"
-    if crop > side:
+    if size:
+        spec = InputSpec(height=size, width=size, resize=spec.resize)
+    if crop > (side := min(spec.height, spec.width)):
         raise InputError(f"--crop {crop} is larger than --size {side}")
     precision = pick_precision(bf16)
     recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, trunk_lr=trunk_lr, seed=seed, precision=precision)
-    spec = InputSpec(height=side, width=side)
     about = {"student": student.config, "input": spec.model_dump(), "trained_on": trained_on} | begun
     about |= plan.about if plan else {}
     out.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import csv
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,11 +25,15 @@ from runtime.sources import expand, is_video
 
 Part = Literal["train", "val", "test"]
 _NAMED = 5
+_COLUMNS = "image,mos[,std,split,group,collection]"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One rated picture: `mos` in 0-100, `std` on the same scale; `official` is the authors' part, if they made one."""
+    """One rated picture: `mos` in 0-100, `std` on the same scale; `official` is the authors' part, if they made one.
+
+    `collection` is where the picture was gathered, in data sets that join several: how it looks there tells its MOS.
+    """
 
     path: Path
     mos: float
@@ -37,6 +41,7 @@ class Sample:
     official: Part | None = None
     subset: str | None = None
     std: float | None = None
+    collection: str = ""
 
 
 def load(name: str, root: Path) -> list[Sample]:
@@ -49,7 +54,7 @@ def load(name: str, root: Path) -> list[Sample]:
     if not root.exists():
         raise InputError(f"{name}: {root} does not exist")
     try:
-        samples = list(LOADERS[name](root))
+        samples = [replace(sample, collection=f"{root} {sample.collection}") for sample in LOADERS[name](root)]
     except FileNotFoundError as error:
         raise InputError(f"{name}: {error.filename} is missing, {root} does not have the published layout") from None
     except (KeyError, ValueError, pd.errors.ParserError, MatReadError) as error:
@@ -121,7 +126,8 @@ def _biq2021(root: Path) -> Iterator[Sample]:
         )
         for image, mos in table.itertuples(index=False):
             group = f"near-duplicates {groups[image]}" if image in groups else str(image)
-            yield Sample(find(str(image)), 100 * float(mos), group, part, subset=str(image)[:4])
+            subset = str(image)[:4]
+            yield Sample(find(str(image)), 100 * float(mos), group, part, subset=subset, collection=subset)
 
 
 def _clive(root: Path) -> Iterator[Sample]:
@@ -154,7 +160,7 @@ def _livefb(root: Path) -> Iterator[Sample]:
     folder = root / "database" if (root / "database").is_dir() else root
     table = pd.read_csv(root / "labels_image.csv")
     for image, mos in zip(table["name"], table["mos"], strict=True):
-        yield Sample(folder / str(image), float(mos), str(image))
+        yield Sample(folder / str(image), float(mos), str(image), collection=str(image).partition("/")[0])
 
 
 def _kadid10k(root: Path) -> Iterator[Sample]:
@@ -176,12 +182,12 @@ def _tid2013(root: Path) -> Iterator[Sample]:
 
 
 def _csv(path: Path) -> Iterator[Sample]:
-    """A table `image,mos[,std,split,group]`: MOS 0-100, images relative to the table, split train, val or test."""
+    """A table of `_COLUMNS`: MOS 0-100, images relative to the table, split train, val or test."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         missing = {"image", "mos"} - set(rows.fieldnames or ())
         if missing:
-            raise InputError(f"{path}: column '{min(missing)}' is missing, expected image,mos[,std,split,group]")
+            raise InputError(f"{path}: column '{min(missing)}' is missing, expected {_COLUMNS}")
         for number, row in enumerate(rows, start=2):
             split = row.get("split") or None
             try:
@@ -192,7 +198,8 @@ def _csv(path: Path) -> Iterator[Sample]:
                 raise InputError(f"{path}: line {number}: mos is {mos:g}, expected 0 to 100")
             if split not in (None, "train", "val", "test"):
                 raise InputError(f"{path}: line {number}: split is '{split}', expected train, val or test")
-            yield Sample(path.parent / row["image"], mos, row.get("group") or row["image"], split, std=std)
+            yield Sample(path.parent / row["image"], mos, row.get("group") or row["image"], split, std=std,
+                         collection=row.get("collection") or "")  # fmt: skip
 
 
 def _from_1_5(mos: float) -> float:

@@ -80,11 +80,11 @@ def made_of(batch: int, share: float) -> int:
 class WithFaults(Dataset[tuple[Tensor, ...]]):
     """The crops of `base` with their targets and, in each batch, a share of faults made on pristine pictures.
 
-    Every item is (frame, *targets of base, group, level, cause, changed). Three items of one group are the same crop
-    of the same picture: clean (level 0) and with two different levels (1 to 5) of one fault; their targets of base are
-    NaN. `cause` is an index into CAUSES. `changed`, float `[crop / 8, crop / 8]`, tells by how many of 255 levels the
-    fault moved each cell of the map on average. Rated items have group and cause -1. Every draw depends on
-    (seed, epoch, index) alone.
+    Every item is (frame, *targets of base, group, level, cause, changed). Three items of one group are the same crop of
+    the same picture: clean (level 0) and with two different levels (1 to 5) of one fault; their targets of base are
+    NaN, or -1 where those are whole numbers. `cause` is an index into CAUSES. `changed`, float `[crop / 8, crop / 8]`,
+    tells by how many of 255 levels the fault moved each cell of the map on average. Rated items have group and cause
+    -1. Every draw depends on (seed, epoch, index) alone.
     """
 
     def __init__(self, base: RatedFrames, pictures: list[list[Path]], share: float) -> None:
@@ -123,7 +123,7 @@ class WithFaults(Dataset[tuple[Tensor, ...]]):
         view = View.draw((spec.height, spec.width), self.crop, rng)
         before, after = (view.cut(to_input(picture, spec), self.crop) for picture in (clean, made))
         cause = CAUSES.index(DEGRADATIONS[name].cause)
-        self._unknown = self._unknown or [torch.full_like(target, torch.nan) for target in self.base[0][1:]]
+        self._unknown = self._unknown or [_unknown(target) for target in self.base[0][1:]]
         return (torch.from_numpy(after), *self._unknown, *_told(group, level, cause, changed_cells(before, after)))
 
 
@@ -156,6 +156,10 @@ def fault_region(shape: tuple[int, int], seed: int) -> np.ndarray:
         axes = (max(1, round(half[1])), max(1, round(half[0])))
         cv2.ellipse(share, (round(middle[1]), round(middle[0])), axes, 0, 0, 360, 1.0, -1)
     return cv2.GaussianBlur(share, (0, 0), max(0.01 * min(shape), 0.5))
+
+
+def _unknown(target: Tensor) -> Tensor:
+    return torch.full_like(target, torch.nan if target.is_floating_point() else -1)
 
 
 def _told(group: int, level: int, cause: int, changed: np.ndarray) -> tuple[Tensor, ...]:

@@ -71,3 +71,15 @@ class RatedFrames(Dataset[tuple[Tensor, ...]]):
             view = View.draw((self.spec.height, self.spec.width), self.crop, rng)
             frame = view.cut(frame, self.crop)
         return torch.from_numpy(np.ascontiguousarray(frame)), view
+
+
+class CollectedFrames(RatedFrames):
+    """The same with a third item, the number of the collection that the picture comes from."""
+
+    def __init__(self, samples: list[Sample], spec: InputSpec, crop: int | None = None, seed: int = 0) -> None:
+        super().__init__(samples, spec, crop, seed)
+        numbers = {name: number for number, name in enumerate(sorted({sample.collection for sample in samples}))}
+        self.collections = [numbers[sample.collection] for sample in samples]
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        return (*super().__getitem__(index), torch.tensor(self.collections[index]))

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 # Errors are counted in units of ten points, about the spread of one rater around the mean.
 _UNIT = 10.0
+_FEWEST_COMPARED = 3  # two pictures correlate perfectly or not at all
 
 
 def regression_loss(score: Tensor, mos: Tensor) -> Tensor:
@@ -29,9 +30,21 @@ def ranking_loss(score: Tensor, mos: Tensor) -> Tensor:
     return hinge.sum() / higher.abs().sum().clamp_min(1) / _UNIT
 
 
-def quality_loss(score: Tensor, mos: Tensor) -> Tensor:
-    """What the student minimises: regression + correlation + ranking, each of the order of one at the start."""
-    return regression_loss(score, mos) + correlation_loss(score, mos) + ranking_loss(score, mos)
+def quality_loss(score: Tensor, mos: Tensor, collection: Tensor | None = None) -> Tensor:
+    """What the student minimises: regression + correlation + ranking, each of the order of one at the start.
+
+    With `collection`, whole numbers `[N]`, correlation and ranking compare pictures of one collection alone: that a
+    picture looks like those of a good collection tells its MOS there, and nothing about pictures from elsewhere.
+    """
+    if collection is None:
+        return regression_loss(score, mos) + correlation_loss(score, mos) + ranking_loss(score, mos)
+    compared = [(score[own], mos[own]) for own in collection[None] == collection.unique()[:, None]]
+    compared = [pair for pair in compared if len(pair[0]) >= _FEWEST_COMPARED]
+    total = regression_loss(score, mos)
+    for own_score, own_mos in compared:
+        share = len(own_score) / sum(len(own) for own, _ in compared)
+        total = total + share * (correlation_loss(own_score, own_mos) + ranking_loss(own_score, own_mos))
+    return total
 
 
 def paper_loss(score: Tensor, mos: Tensor) -> Tensor:

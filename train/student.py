@@ -16,7 +16,7 @@ from runtime.spec import InputSpec
 from .checkpoint import Recipe, weights_sha256
 from .fault_losses import FaultWeights
 from .fault_plan import LEAST_MOS, CauseWeight, Folders, LeastMos, MapWeight, OrderWeight, Share, plan_faults
-from .frames import RatedFrames
+from .frames import CollectedFrames, RatedFrames
 from .loop import fit, pick_precision
 from .losses import quality_loss
 from .record import record_run
@@ -93,9 +93,9 @@ def main(
     about = {"student": student.config, "input": spec.model_dump(), "trained_on": trained_on} | begun
     about |= plan.about if plan else {}
     out.mkdir(parents=True, exist_ok=True)
-    crops, frames = RatedFrames(whole.train, spec, crop, seed), RatedFrames(whole.val, spec)
+    crops, frames = CollectedFrames(whole.train, spec, crop, seed), RatedFrames(whole.val, spec)
     if plan:
-        loss = plan.loss(student.outputs, lambda said, mos: quality_loss(said["score"], mos))
+        loss = plan.loss(student.outputs, lambda said, *told: quality_loss(said["score"], *told))
         best = fit(student, plan.lessons(crops), frames, recipe, out, about, save_every, loss,
                    plan.check(student.outputs, spec))  # fmt: skip
     else:

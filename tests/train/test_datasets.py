@@ -81,7 +81,7 @@ def _csv(root: Path) -> None:
     for name in ("a.png", "b.png", "c.png"):
         _picture(root / name)
     (root / "scores.csv").write_text(
-        "image,mos,std,split,group\na.png,25,4,train,x\nb.png,50,,val,x\nc.png,75,2,test,\n"
+        "image,mos,std,split,group,collection\na.png,25,4,train,x,old\nb.png,50,,val,x,old\nc.png,75,2,test,,\n"
     )
 
 
@@ -109,6 +109,18 @@ def test_published_layout_gives_mos_from_0_to_100(laid_out: tuple[str, Path]) ->
     assert [sample.mos for sample in samples] == pytest.approx([25, 50, 75])
     assert all(sample.path.is_file() for sample in samples)
     assert name in TERMS
+
+
+@pytest.mark.parametrize(("name", "apart"), [("biq2021", 3), ("livefb", 3), ("csv", 2), ("clive", 1), ("kadid10k", 1)])
+def test_pictures_know_which_collection_they_come_from(name: str, apart: int, tmp_path: Path) -> None:
+    places = [tmp_path / "here", tmp_path / "there"]
+    for place in places:
+        place.mkdir()
+        LAYOUTS[name](place)
+    roots = [place / "scores.csv" if name == "csv" else place for place in places]
+    found = [{sample.collection for sample in load(name, root)} for root in roots]
+    assert [len(names) for names in found] == [apart, apart]
+    assert not found[0] & found[1]  # two data sets never share one
 
 
 def test_absent_pictures_are_counted_and_named(laid_out: tuple[str, Path]) -> None:

@@ -34,9 +34,26 @@ def test_regression_is_quadratic_near_and_linear_far() -> None:
     assert far == pytest.approx(4.5)
 
 
+def test_with_collections_only_pictures_of_one_are_compared() -> None:
+    """That all of one collection score too high costs their error alone, not their rank among the others."""
+    mos, collection = torch.cat([MOS, MOS]), torch.tensor([3] * 5 + [7] * 5)
+    raised = torch.cat([MOS, MOS + 30])
+    assert quality_loss(raised, mos, collection).item() == pytest.approx(regression_loss(raised, mos).item(), abs=1e-6)
+    assert quality_loss(raised, mos).item() > regression_loss(raised, mos).item() + 0.1
+
+
+def test_a_collection_counts_by_its_pictures_and_one_of_two_is_not_compared() -> None:
+    score, mos = torch.cat([MOS, -MOS[:3], MOS[[1, 0]]]), torch.cat([MOS, MOS[:3], MOS[:2]])
+    collection = torch.tensor([0] * 5 + [1] * 3 + [2] * 2)
+    wrong = correlation_loss(-MOS[:3], MOS[:3]) + ranking_loss(-MOS[:3], MOS[:3])
+    expected = regression_loss(score, mos) + 3 / 8 * wrong
+    assert quality_loss(score, mos, collection).item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("collection", [None, torch.arange(4)])
 @pytest.mark.parametrize("mos", [torch.full((4,), 50.0), torch.tensor([50.0])])
-def test_batches_without_spread_have_finite_gradients(mos: torch.Tensor) -> None:
+def test_batches_without_spread_have_finite_gradients(mos: torch.Tensor, collection: torch.Tensor | None) -> None:
     score = torch.full_like(mos, 40.0, requires_grad=True)
-    quality_loss(score, mos).backward()
+    quality_loss(score, mos, collection if collection is None else collection[: len(mos)]).backward()
     assert score.grad is not None
     assert torch.isfinite(score.grad).all()

@@ -20,7 +20,7 @@ from runtime.errors import InputError
 from runtime.spec import InputSpec
 from train.checkpoint import Recipe, State
 from train.datasets import load
-from train.frames import RatedFrames
+from train.frames import CollectedFrames, RatedFrames
 from train.loop import _schedule
 from train.presets import diffusion_recipe
 from train.student_model import Student, load_student
@@ -168,6 +168,16 @@ def test_crops_keep_the_native_scale_and_depend_on_seed_epoch_and_index_alone(ra
     assert np.array_equal(crop, RatedFrames(samples, spec, crop=64, seed=1)[3][0].numpy())
     crops.epoch = 1
     assert not np.array_equal(crop, crops[3][0].numpy())
+
+
+def test_collected_frames_are_the_same_with_the_number_of_their_collection(rated_set: Path) -> None:
+    samples = [replace(sample, collection="ab"[place % 2]) for place, sample in enumerate(load("csv", rated_set))]
+    spec = InputSpec(height=96, width=96)
+    plain, collected = RatedFrames(samples, spec, crop=64, seed=1), CollectedFrames(samples, spec, crop=64, seed=1)
+    for place in (3, 4):
+        frame, mos, collection = collected[place]
+        assert torch.equal(frame, plain[place][0])
+        assert (float(mos), int(collection)) == (float(plain[place][1]), place % 2)
 
 
 def test_untrained_student_starts_in_the_middle_of_the_scale() -> None:

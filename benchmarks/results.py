@@ -100,6 +100,19 @@ def _ablated(name: str, value: float) -> str:
     return f"{value:.1f} points" if name == "val_map" else f"{value:.3f}"
 
 
+def collections_left_out(rows: pd.DataFrame) -> list[str]:
+    """What benchmarks/collections_left_out.py measured: SRCC / PLCC on what was left out, means over the seeds."""
+    left = list(dict.fromkeys(rows["left_out"]))
+    lines = [f"| compared | {' | '.join(f'{name} left out' for name in left)} |", "| --- " * (len(left) + 1) + "|"]
+    for compared, group in rows.groupby("compared", sort=False):
+        parts = [group[group["left_out"] == name] for name in left]
+        cells = [f"{part['val_srcc'].mean():.3f} / {part['val_plcc'].mean():.3f}" for part in parts]
+        lines.append(f"| {compared} | {' | '.join(cells)} |")
+    first, minutes = rows.iloc[0], rows["train_seconds"].median() / 60
+    return [*lines, "", f"Seeds: {rows['seed'].nunique()}; {first['steps']} steps of 32 pictures, input "
+            f"{first['size']}, crops {first['crop']} pixels; {minutes:.1f} minutes a run on {first['hardware']}."]  # fmt: skip
+
+
 def input_size(rows: pd.DataFrame) -> list[str]:
     """What benchmarks/input_size.py measured."""
     lines = ["| pictures | input | SRCC | PLCC | ms |", "| --- " * 5 + "|"]
@@ -117,6 +130,7 @@ _FORMATS: dict[str, Callable[[pd.DataFrame], list[str]]] = {
     "condition": distillation,
     "division": protocol,
     "lessons": ablation,
+    "compared": collections_left_out,
     "height": input_size,
 }
 

@@ -110,7 +110,8 @@ def collections_left_out(rows: pd.DataFrame) -> list[str]:
         lines.append(f"| {compared} | {' | '.join(cells)} |")
     first, minutes = rows.iloc[0], rows["train_seconds"].median() / 60
     return [*lines, "", f"Seeds: {rows['seed'].nunique()}; {first['steps']} steps of 32 pictures, input "
-            f"{first['size']}, crops {first['crop']} pixels; {minutes:.1f} minutes a run on {first['hardware']}."]  # fmt: skip
+            f"{first['size']}, crops {first['crop']} pixels; {minutes:.1f} minutes a run on "
+            f"{first['hardware']}."]  # fmt: skip
 
 
 def input_size(rows: pd.DataFrame) -> list[str]:

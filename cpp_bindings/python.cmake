@@ -7,6 +7,7 @@ set_target_properties(_native PROPERTIES INSTALL_RPATH "$ORIGIN/../openvino/libs
 install(TARGETS _native LIBRARY DESTINATION dpiqa)
 set_target_properties(dpiqa dpiqa_static PROPERTIES EXCLUDE_FROM_ALL ON)
 
-# The shipped models come with the wheel, under the name that `runtime` looks for.
-file(GLOB _models CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/models/*.onnx")
+# The default models come with the wheel, under the name that `runtime` looks for; the larger ones would make it twice as
+# heavy for everybody.
+file(GLOB _models CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/models/dpiqa-lite0*.onnx")
 install(FILES ${_models} DESTINATION dpiqa_models)

@@ -34,7 +34,7 @@ def load_results(files: list[Path]) -> list[dict[str, Any]]:
     for file in files:
         try:
             results.append(json.loads(file.read_text()))
-            _ = results[-1]["model"], results[-1]["split"], results[-1]["data"]
+            _ = results[-1]["model"], results[-1]["split"], results[-1]["data"], results[-1]["engine"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{file}: not the JSON of train.evaluate ({error})") from None
     return results
@@ -89,7 +89,7 @@ Files: {sizes}. Licence of code and weights: {spec.licence}.
 {results_table(spec, results)}
 
 In brackets: 95 % bootstrap intervals (1,000 resamples of the pictures). `no near-duplicate` leaves out test pictures of
-which the authors' training part holds a near-duplicate. Scored with ONNX Runtime, one picture at a time.
+which the authors' training part holds a near-duplicate. Scored one picture at a time, with {_engines(results)}.
 
 {faults}## Targets
 
@@ -114,6 +114,10 @@ Tested on:
 
 Made by `python -m export.card` with {packages} on Python {platform.python_version()}.
 """
+
+
+def _engines(results: list[dict[str, Any]]) -> str:
+    return " and ".join(sorted({result["engine"] for result in results}))
 
 
 def _recipes(runs: list[Path]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -18,6 +19,7 @@ from rich.table import Table
 from runtime.command import run
 from runtime.engines import open_engine
 from runtime.errors import InputError
+from runtime.machine import processor
 from runtime.pictures import read_picture
 from runtime.preprocess import to_input
 from runtime.spec import InputSpec
@@ -34,6 +36,8 @@ from .splits import split as divide
 from .student_model import Student, load_student
 from .teacher import load_teacher
 
+REFERENCE = "onnxruntime"
+
 
 class Judged(NamedTuple):
     """What a model says of N pictures: score float64 `[N]`; where it gives them, causes by name `[N]` and map means."""
@@ -49,22 +53,28 @@ def score_samples(model: Path, samples: list[Sample], progress: bool = False, **
 
 
 def judge_samples(
-    model: Path, samples: list[Sample], progress: bool = False, weights: str | None = None, batch: int = 16
+    model: Path,
+    samples: list[Sample],
+    progress: bool = False,
+    weights: str | None = None,
+    batch: int = 16,
+    engine: str = REFERENCE,
 ) -> Judged:
     """Ask a checkpoint (`.pt`) or a model file about pictures.
 
-    A checkpoint looks at `batch` of them at once; `weights` is where the release of a diffusion teacher lies now.
+    A checkpoint looks at `batch` of them at once; `weights` is where the release of a diffusion teacher lies now. A
+    model file runs on `engine`.
     """
     if model.suffix == ".pt":
         return _ask_checkpoint(model, samples, weights, batch)
-    engine = open_engine(model, "onnxruntime")
+    running = open_engine(model, engine)
     pictures = track(samples, f"scoring with {model.name}", disable=not progress)
-    said = [engine.infer(to_input(read_picture(sample.path), engine.spec.input)[None]) for sample in pictures]
+    said = [running.infer(to_input(read_picture(sample.path), running.spec.input)[None]) for sample in pictures]
     causes = [one.causes[0] for one in said if one.causes is not None]
     means = [one.map.mean() for one in said if one.map is not None]
     return Judged(
         np.array([one.score[0] for one in said], np.float64),
-        dict(zip(engine.spec.causes, np.transpose(causes), strict=True)) if causes else {},
+        dict(zip(running.spec.causes, np.transpose(causes), strict=True)) if causes else {},
         np.array(means, np.float64) if means else None,
     )
 
@@ -147,6 +157,9 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     plots: Annotated[Path, typer.Option(help="Folder for a scatter plot of each data set.")] = Path("plots"),
     batch: Annotated[int, typer.Option(min=1, help="Pictures that a checkpoint looks at at once.")] = 16,
+    engine: Annotated[
+        str, typer.Option(help="For model files: onnxruntime, or openvino, which is far faster with INT8.")
+    ] = REFERENCE,
     weights: Annotated[
         str | None, typer.Option(help="Folder of a diffusion teacher's release, if it is no longer where it was.")
     ] = None,
@@ -159,9 +172,12 @@ def main(
     if model.suffix == ".pt":
         learned = [(entry["name"], entry["split"]) for entry in load_checkpoint(model)[0]["trained_on"]]
     else:
-        spec = open_engine(model, "onnxruntime").spec
+        running = open_engine(model, engine)
+        spec = running.spec
         results["weights_sha256"] = spec.weights_sha256
+        results["engine"] = f"{running.name} {version(running.name)} on {processor()}"
         learned = [(entry.name, entry.split) for entry in spec.trained_on]
+    how: dict[str, Any] = {"weights": weights, "batch": batch, "engine": engine}
     for name, path in map(parse_source, data):
         divisions = sorted({how for known, how in learned if known == name})
         if may_be_known(divisions, split):
@@ -171,10 +187,10 @@ def main(
         samples = tested_part(everything, split)
         if len(samples) < 2:
             raise InputError(f"{name}: {len(samples)} pictures to evaluate, at least two are needed")
-        judged = judge_samples(model, samples, progress=not as_json, weights=weights, batch=batch)
+        judged = judge_samples(model, samples, progress=not as_json, **how)
         results["data"][name] = evaluate(judged, samples, everything)
         if reference:
-            expected = judge_samples(reference, samples, progress=not as_json, weights=weights, batch=batch)
+            expected = judge_samples(reference, samples, progress=not as_json, **how)
             results["data"][name]["drift"] = {"reference": reference.name} | drift(judged, expected)
         plots.mkdir(parents=True, exist_ok=True)
         title = f"{model.stem} on {name}, {len(samples)} pictures"

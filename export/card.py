@@ -139,15 +139,14 @@ def _recipes(runs: list[Path]) -> str:
 
 def _history(epochs: pd.DataFrame) -> str:
     """One row an epoch; of a run with made faults also what it held on photographs held out."""
-    columns = {"loss": "training loss", "val_srcc": "validation SRCC", "val_plcc": "validation PLCC",
-               "val_order": "levels in order", "val_cause": "causes right",
-               "val_map": "the map falls by, points"}  # fmt: skip
+    columns = {"val_srcc": "validation SRCC", "val_plcc": "validation PLCC", "val_order": "levels in order",
+               "val_cause": "causes right", "val_map": "the map falls by, points"}  # fmt: skip
     shown = [name for name in columns if name in epochs]
-    lines = [f"| epoch | {' | '.join(columns[name] for name in shown)} | minutes |",
-             "| --- " * (len(shown) + 2) + "|"]  # fmt: skip
+    lines = [f"| epoch | training loss | {' | '.join(columns[name] for name in shown)} | minutes |",
+             "| --- " * (len(shown) + 3) + "|"]  # fmt: skip
     for row in epochs.to_dict("records"):
         figures = " | ".join(f"{row[name]:.4f}" for name in shown)
-        lines.append(f"| {row['epoch']:.0f} | {figures} | {row['train_seconds'] / 60:.1f} |")
+        lines.append(f"| {row['epoch']:.0f} | {row['loss']:.3f} | {figures} | {row['train_seconds'] / 60:.1f} |")
     return "\n".join(lines)
 
 

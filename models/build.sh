@@ -23,27 +23,18 @@ esac
 fp32=$run/$name.onnx int8=$run/$name-int8.onnx results=$run/results
 mkdir -p "$results"
 
-# The score from ratings alone, the default's as the mean of two trainings; then causes and map from made faults, while
-# trunk and score stay as they are.
-train() { python -m train.student --arch "tf_efficientnet_$preset" "${rated[@]}" --no-bf16 "$@"; }
-rated=(--data "biq2021=$biq" --split official)
-train --out "$run/1"
-runs=(1 heads)
-if [ "$preset" = lite0 ]; then
-  train --across-collections --out "$run/2"
-  python -m train.average --model "$run/1/best.pt" --model "$run/2/best.pt" "${rated[@]}" --out "$run/average"
-  runs=(1 2 average heads)
-fi
-[ -f "$run/heads/best.pt" ] ||
-  python -m train.heads --start "$run/${runs[-2]}/best.pt" "${rated[@]}" --pristine "$pristine" --out "$run/heads"
-python -m export.onnx --checkpoint "$run/heads/best.pt" --version 0.3.0 --licence Apache-2.0 --out "$fp32"
+# The score from ratings alone; then causes and map from made faults, while trunk and score stay as they are.
+python -m train.student --arch "tf_efficientnet_$preset" --data "biq2021=$biq" --split official --no-bf16 --out "$run/1"
+[ -f "$run/2/best.pt" ] || python -m train.heads --start "$run/1/best.pt" --data "biq2021=$biq" --split official \
+  --pristine "$pristine" --out "$run/2"
+python -m export.onnx --checkpoint "$run/2/best.pt" --version 0.3.0 --licence Apache-2.0 --out "$fp32"
 python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --method percentile --auto-repair \
   --report "$run/int8.html" --out "$int8"
 recipe=()
-for part in "${runs[@]}"; do
-  folder=$name-run-$part
+for number in 1 2; do
+  folder=$name-run-$number
   mkdir -p "$results/$folder"
-  cp "$run/$part/"{log.csv,run.json} "$results/$folder"
+  cp "$run/$number/"{log.csv,run.json} "$results/$folder"
   recipe+=(--run "models/results/$folder")
 done
 python -m train.near_duplicates --training "biq2021=$biq" --training "$(basename "$pristine")=$pristine" \

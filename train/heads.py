@@ -34,7 +34,7 @@ from .loop import keep_freed_memory, load_batches
 from .memory import memory_advice
 from .record import record_run
 from .splits import AUTO, DIVISIONS, load_parts
-from .student_model import Student, deviations, means, open_student, with_heads
+from .student_model import Student, deviations, load_packed, load_student, means, with_heads
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def main(
 ) -> None:
     """Learn causes and map from made faults, and leave every score as it is."""
     keep_freed_memory()
-    student, before = open_student(start)
+    student, before = load_packed(start, None) if start.suffix == ".onnx" else load_student(start)
     recipe = HeadRecipe(pictures, batch=batch, epochs=epochs, lr=lr, seed=seed)
     spec = InputSpec(**before["input"])
     whole, trained_on = load_parts(data, split, seed)

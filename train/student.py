@@ -21,7 +21,7 @@ from .loop import fit, pick_precision
 from .losses import quality_loss
 from .record import record_run
 from .splits import AUTO, DIVISIONS, load_parts
-from .student_model import PRESETS, Student, open_student, with_heads
+from .student_model import PRESETS, Student, load_packed, load_student, with_heads
 
 
 def main(
@@ -42,9 +42,6 @@ def main(
     seed: Annotated[int, typer.Option()] = Recipe.seed,
     bf16: Annotated[bool | None, typer.Option(help="Mixed precision; by default where the hardware has it.")] = None,
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
-    across_collections: Annotated[
-        bool, typer.Option("--across-collections", help="Also rank pictures of different collections by MOS.")
-    ] = False,
     faults: Share = 0.0,
     pristine: Folders = None,
     pristine_mos: LeastMos = LEAST_MOS,
@@ -67,7 +64,7 @@ def main(
     heads = plan.heads if plan else {}
     begun: dict[str, Any] = {}
     if start:
-        student, before = open_student(start, arch)
+        student, before = load_packed(start, arch) if start.suffix == ".onnx" else load_student(start)
         if arch not in (None, student.config["arch"]):
             raise InputError(f"{start}: a student with {student.config['arch']}, not --arch {arch}")
         known = student.outputs
@@ -88,10 +85,9 @@ def main(
     precision = pick_precision(bf16)
     recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, trunk_lr=trunk_lr, seed=seed, precision=precision)
     about = {"student": student.config, "input": spec.model_dump(), "trained_on": trained_on} | begun
-    about |= (plan.about if plan else {}) | ({"across_collections": True} if across_collections else {})
+    about |= plan.about if plan else {}
     out.mkdir(parents=True, exist_ok=True)
-    crops = (RatedFrames if across_collections else CollectedFrames)(whole.train, spec, crop, seed)
-    frames = RatedFrames(whole.val, spec)
+    crops, frames = CollectedFrames(whole.train, spec, crop, seed), RatedFrames(whole.val, spec)
     if plan:
         loss = plan.loss(student.outputs, lambda said, *told: quality_loss(said["score"], *told))
         best = fit(student, plan.lessons(crops), frames, recipe, out, about, save_every, loss,

@@ -220,11 +220,6 @@ def load_student(checkpoint: Path) -> tuple[Student, dict[str, Any]]:
     return student.eval(), about
 
 
-def open_student(file: Path, arch: str | None = None) -> tuple[Student, dict[str, Any]]:
-    """The student in a checkpoint (`load_student`) or in an FP32 model file, whatever the suffix says it is."""
-    return load_packed(file, arch) if file.suffix == ".onnx" else load_student(file)
-
-
 def load_packed(model: Path, arch: str | None) -> tuple[Student, dict[str, Any]]:
     """The student in an FP32 model file of export.onnx and what its contract says of it, as load_student gives them.
 

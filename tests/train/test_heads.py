@@ -14,7 +14,7 @@ from runtime.errors import InputError
 from train import heads, student
 from train.degradations import CAUSES
 from train.heads import HeadRecipe, Seen, name_causes
-from train.student_model import PRESETS, load_student
+from train.student_model import load_student
 
 Heads = Any  # heads.main, whose options come as a dictionary
 
@@ -66,7 +66,7 @@ def test_causes_and_map_are_learned_while_scores_stay_to_the_bit(
 def test_a_model_file_is_taught_and_few_rated_pictures_are_seen_several_times(
     scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PRESETS, "lite0", ("test_efficientnet", 96))
+    monkeypatch.setitem(heads.load_packed.__globals__["PRESETS"], "lite0", ("test_efficientnet", 96))
     file = tmp_path / "scorer.onnx"
     export_checkpoint(scorer, file, "scorer", "1.0.0", "MIT")
     taught = _teach(file, rated_set, photographs, tmp_path / "taught", pictures=300)  # 25 batches, 14 a pass

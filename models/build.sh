@@ -25,8 +25,8 @@ mkdir -p "$results"
 
 # The score from ratings alone; then causes and map from made faults, while trunk and score stay as they are.
 python -m train.student --arch "tf_efficientnet_$preset" --data "biq2021=$biq" --split official --no-bf16 --out "$run/1"
-[ -f "$run/2/best.pt" ] || python -m train.heads --start "$run/1/best.pt" --data "biq2021=$biq" --split official \
-  --pristine "$pristine" --out "$run/2"
+python -m train.student --start "$run/1/best.pt" --freeze --data "biq2021=$biq" --split official \
+  --faults 0.6 --pristine "$pristine" --lr 2e-3 --crop 320 --out "$run/2"
 python -m export.onnx --checkpoint "$run/2/best.pt" --version 0.3.0 --licence Apache-2.0 --out "$fp32"
 python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --method percentile --auto-repair \
   --report "$run/int8.html" --out "$int8"
@@ -34,7 +34,7 @@ recipe=()
 for number in 1 2; do
   folder=$name-run-$number
   mkdir -p "$results/$folder"
-  cp "$run/$number/"{log.csv,run.json} "$results/$folder"
+  cp "$run/$number/"{log.csv,run.json,history.png} "$results/$folder"
   recipe+=(--run "models/results/$folder")
 done
 python -m train.near_duplicates --training "biq2021=$biq" --training "$(basename "$pristine")=$pristine" \

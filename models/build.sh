@@ -23,15 +23,26 @@ esac
 fp32=$run/$name.onnx int8=$run/$name-int8.onnx results=$run/results
 mkdir -p "$results"
 
-# The score from ratings alone; then causes and map from made faults, while trunk and score stay as they are.
-python -m train.student --arch "tf_efficientnet_$preset" --data "biq2021=$biq" --split official --no-bf16 --out "$run/1"
-python -m train.student --start "$run/1/best.pt" --freeze --data "biq2021=$biq" --split official \
-  --faults 0.6 --pristine "$pristine" --lr 2e-3 --crop 320 --out "$run/2"
-python -m export.onnx --checkpoint "$run/2/best.pt" --version 0.3.0 --licence Apache-2.0 --out "$fp32"
+# lite0: the score from ratings alone, all pictures ranked together; then causes and map from made faults, while trunk and
+# score stay as they are. lite2: the score alone, pictures ranked within the collection that they come from.
+rated=(--data "biq2021=$biq" --split official)
+case $preset in
+  lite0)
+    version=0.2.0 runs=(1 2)
+    python -m train.student --across-collections "${rated[@]}" --no-bf16 --out "$run/1"
+    python -m train.student --start "$run/1/best.pt" --freeze --across-collections "${rated[@]}" \
+      --faults 0.6 --pristine "$pristine" --lr 2e-3 --crop 320 --out "$run/2"
+    ;;
+  lite2)
+    version=0.3.0 runs=(1)
+    python -m train.student --arch tf_efficientnet_lite2 "${rated[@]}" --no-bf16 --out "$run/1"
+    ;;
+esac
+python -m export.onnx --checkpoint "$run/${runs[-1]}/best.pt" --version "$version" --licence Apache-2.0 --out "$fp32"
 python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --method percentile --auto-repair \
   --report "$run/int8.html" --out "$int8"
 recipe=()
-for number in 1 2; do
+for number in "${runs[@]}"; do
   folder=$name-run-$number
   mkdir -p "$results/$folder"
   cp "$run/$number/"{log.csv,run.json,history.png} "$results/$folder"
@@ -56,4 +67,4 @@ done
 cp "$fp32" "$int8" models/
 cp -r "$results" models/
 python -m export.card --model "models/$(basename "$fp32")" --model "models/$(basename "$int8")" "${told[@]}" \
-  "${recipe[@]}" --targets models/targets.csv --notes "models/$name.notes.md" --out "$card"
+  "${recipe[@]}" --targets "models/$name.targets.csv" --notes "models/$name.notes.md" --out "$card"

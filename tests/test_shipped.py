@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 STRETCHES = runpy.run_path(str(EXAMPLES / "make_clip.py"))["STRETCHES"]
 MODELS = ("dpiqa-lite0", "dpiqa-lite0-int8")
+LARGER = ("dpiqa-lite2", "dpiqa-lite2-int8")
 # The clip's grain is so coarse that it looks like blocks: the card says so.
 CAUSES = {"blur": "blur", "noise": "compression", "compression": "compression", "darkness": "exposure_low"}
 
@@ -95,7 +96,7 @@ def test_clip_is_twenty_seconds_of_1080p(readings: list[Reading]) -> None:
     assert (EXAMPLES / "clip.mp4").stat().st_size < 8_000_000
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MODELS + LARGER)
 def test_contract_is_true(name: str) -> None:
     path = shipped_model(name)
     graph = load_model(path)
@@ -120,7 +121,7 @@ def test_int8_scores_are_those_of_exact_arithmetic() -> None:
 
 def test_figures_in_readme_are_the_measured_ones() -> None:
     readme = (ROOT / "README.md").read_text()
-    for name in MODELS:
+    for name in MODELS + LARGER:
         path = shipped_model(name)
         for entry in read_contract(load_model(path), path).evaluated_on:
             assert f"{entry.srcc:.3f} / {entry.plcc:.3f}" in readme
@@ -139,9 +140,21 @@ def _srcc(name: str) -> dict[str, float]:
     return {entry.name: entry.srcc for entry in read_contract(load_model(path), path).evaluated_on}
 
 
-def test_int8_ranks_as_fp32_does() -> None:
-    fp32, int8 = map(_srcc, MODELS)
+@pytest.mark.parametrize("names", [MODELS, LARGER])
+def test_int8_ranks_as_fp32_does(names: tuple[str, str]) -> None:
+    fp32, int8 = map(_srcc, names)
     assert all(int8[name] >= fp32[name] - 0.003 for name in fp32)
+
+
+def test_the_larger_model_agrees_better_on_cameras_that_neither_has_seen() -> None:
+    assert _srcc(LARGER[0])["clive"] > _srcc(MODELS[0])["clive"] + 0.01
+
+
+@pytest.mark.parametrize("name", LARGER)
+def test_the_larger_model_sees_every_spoilt_stretch(name: str) -> None:
+    readings = list(Scorer(shipped_model(name)).stream(EXAMPLES / "clip.mp4", fps=1))
+    for begin, end, _ in STRETCHES:
+        assert _mean(readings, begin, end) < _mean(readings, begin - 2, begin) - 10
 
 
 def test_beats_the_first_baseline() -> None:

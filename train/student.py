@@ -43,6 +43,9 @@ def main(
     seed: Annotated[int, typer.Option()] = Recipe.seed,
     bf16: Annotated[bool | None, typer.Option(help="Mixed precision; by default where the hardware has it.")] = None,
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
+    across_collections: Annotated[
+        bool, typer.Option("--across-collections", help="Also rank pictures of different collections by MOS.")
+    ] = False,
     faults: Share = 0.0,
     pristine: Folders = None,
     pristine_mos: LeastMos = LEAST_MOS,
@@ -91,9 +94,10 @@ def main(
     precision = pick_precision(bf16)
     recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, trunk_lr=trunk_lr, seed=seed, precision=precision)
     about = {"student": student.config, "input": spec.model_dump(), "trained_on": trained_on} | begun
-    about |= plan.about if plan else {}
+    about |= (plan.about if plan else {}) | ({"across_collections": True} if across_collections else {})
     out.mkdir(parents=True, exist_ok=True)
-    crops, frames = CollectedFrames(whole.train, spec, crop, seed), RatedFrames(whole.val, spec)
+    crops = (RatedFrames if across_collections else CollectedFrames)(whole.train, spec, crop, seed)
+    frames = RatedFrames(whole.val, spec)
     if plan:
         loss = plan.loss(student.outputs, lambda said, *told: quality_loss(said["score"], *told))
         best = fit(student, plan.lessons(crops), frames, recipe, out, about, save_every, loss,

@@ -106,7 +106,9 @@ def collections_left_out(rows: pd.DataFrame) -> list[str]:
     lines = [f"| compared | {' | '.join(f'{name} left out' for name in left)} |", "| --- " * (len(left) + 1) + "|"]
     for compared, group in rows.groupby("compared", sort=False):
         parts = [group[group["left_out"] == name] for name in left]
-        cells = [f"{part['val_srcc'].mean():.3f} / {part['val_plcc'].mean():.3f}" for part in parts]
+        cells = [
+            f"{part['val_srcc'].mean():.3f} / {part['val_plcc'].mean():.3f}" if len(part) else "" for part in parts
+        ]
         lines.append(f"| {compared} | {' | '.join(cells)} |")
     first, minutes = rows.iloc[0], rows["train_seconds"].median() / 60
     return [*lines, "", f"Seeds: {rows['seed'].nunique()}; {first['steps']} steps of 32 pictures, input "

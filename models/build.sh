@@ -5,8 +5,8 @@
 #
 # BIQ2021  folder with Images/ and the two CSV files
 # CLIVE    ChallengeDB_release (LIVE in the Wild), used for testing only
-# PRISTINE folder of good photographs to make faults on, beside the best-rated training pictures (CLIC 2025)
-# HELD_OUT folder of other good photographs, to test order and causes on (CID22's originals, or gb82's)
+# PRISTINE folder of good photographs to make faults on, beside the best-rated training pictures (CLIC 2025); for lite0
+# HELD_OUT folder of other good photographs, to test order and causes on (CID22's originals, or gb82's); for lite0
 # RUN      where everything is made; an unfinished run there goes on (default runs/dpiqa-lite0 or runs/dpiqa-lite2)
 #
 # OpenVINO computes INT8 on processors with VNNI alone: on another one the figures of INT8 would be those of FP32.
@@ -46,10 +46,12 @@ for number in "${runs[@]}"; do
   folder=$name-run-$number
   mkdir -p "$results/$folder"
   cp "$run/$number/"{log.csv,run.json,history.png} "$results/$folder"
-  recipe+=(--run "models/results/$folder")
+  recipe+=(--run "$results/$folder")
 done
-python -m train.near_duplicates --training "biq2021=$biq" --training "$(basename "$pristine")=$pristine" \
-  --test "clive=$clive" --test "$(basename "$held_out")=$held_out" --out "$results/near_duplicates.json"
+if [ "$preset" = lite0 ]; then
+  python -m train.near_duplicates --training "biq2021=$biq" --training "$(basename "$pristine")=$pristine" \
+    --test "clive=$clive" --test "$(basename "$held_out")=$held_out" --out "$results/near_duplicates.json"
+fi
 told=()
 for model in "$fp32" "$int8"; do
   file=$(basename "$model" .onnx)
@@ -59,12 +61,15 @@ for model in "$fp32" "$int8"; do
     --engine openvino "${against[@]}" > "$results/$file-biq2021.json"
   python -m train.evaluate --json --model "$model" --data "clive=$clive" --split all --plots "$results" \
     --engine openvino "${against[@]}" > "$results/$file-clive.json"
-  python -m train.order --model "$model" --pictures "$held_out" --engine openvino --out "$results/$file-order.csv"
-  told+=(--order "models/results/$file-order.csv")
-  told+=(--evaluation "models/results/$file-biq2021.json" --evaluation "models/results/$file-clive.json")
+  told+=(--evaluation "$results/$file-biq2021.json" --evaluation "$results/$file-clive.json")
+  if [ "$preset" = lite0 ]; then
+    python -m train.order --model "$model" --pictures "$held_out" --engine openvino --out "$results/$file-order.csv"
+    told+=(--order "$results/$file-order.csv")
+  fi
 done
 
+python -m export.card --model "$fp32" --model "$int8" "${told[@]}" "${recipe[@]}" \
+  --targets "models/$name.targets.csv" --notes "models/$name.notes.md" --out "$run/card.md"
 cp "$fp32" "$int8" models/
 cp -r "$results" models/
-python -m export.card --model "models/$(basename "$fp32")" --model "models/$(basename "$int8")" "${told[@]}" \
-  "${recipe[@]}" --targets "models/$name.targets.csv" --notes "models/$name.notes.md" --out "$card"
+cp "$run/card.md" "$card"

@@ -45,9 +45,18 @@ def test_means_gains_and_medians(tmp_path: Path) -> None:
     (tmp_path / "input_size.csv").write_text(
         "pictures,height,width,srcc,plcc,ms,engine,images,model,machine\n16:9,288,512,0.8,0.81,9.25,x,9,m.onnx,a CPU\n"
     )
+    setting = "120,256,192,99"
+    (tmp_path / "collections_left_out.csv").write_text(
+        "compared,left_out,seed,steps,size,crop,images,val_srcc,val_plcc,train_seconds,hardware\n"
+        f"all,a,0,{setting},0.70,0.71,60,a CPU\nall,a,1,{setting},0.80,0.81,60,a CPU\n"
+        f"all,b,0,{setting},0.50,0.51,60,a CPU\nown,a,0,{setting},0.90,0.91,60,a CPU\n"
+    )
     page = Path(shutil.copy(PAGE, tmp_path))
     assert _fill(page, tmp_path).returncode == 0
     text = page.read_text()
+    assert "| compared | a left out | b left out |" in text
+    assert "| all | 0.750 / 0.760 | 0.500 / 0.510 |" in text
+    assert "| own | 0.900 / 0.910 |  |" in text
     assert "| labels | 2 | 0.710 | 0.720 | 85.0% |  |  |" in text
     assert "| labels+order+causes | 1 | 0.690 | 0.700 | 99.0% | 50.0% |  |" in text
     assert "| 16:9 | 288x512 | 0.800 | 0.810 | 9.2 |" in text
@@ -64,5 +73,7 @@ def test_a_table_of_no_known_kind_is_one_line(tmp_path: Path) -> None:
     page = Path(shutil.copy(PAGE, tmp_path))
     done = _fill(page, tmp_path)
     assert done.returncode == 2
-    assert done.stderr.strip().endswith("of no known kind, expected one of: condition, division, lessons, height")
+    assert done.stderr.strip().endswith(
+        "of no known kind, expected one of: condition, division, lessons, compared, height"
+    )
     assert page.read_text() == PAGE.read_text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -31,6 +30,7 @@ from .loop import answers, predict
 from .memory import memory_advice
 from .metrics import agreement, bootstrap, plcc, srcc
 from .plots import plot_scatter
+from .record import runner
 from .splits import may_be_known
 from .splits import split as divide
 from .student_model import Student, load_student
@@ -158,7 +158,7 @@ def main(
     plots: Annotated[Path, typer.Option(help="Folder for a scatter plot of each data set.")] = Path("plots"),
     batch: Annotated[int, typer.Option(min=1, help="Pictures that a checkpoint looks at at once.")] = 16,
     engine: Annotated[
-        str, typer.Option(help="For model files: onnxruntime, or openvino, which is far faster with INT8.")
+        str, typer.Option(help="For model files: onnxruntime, openvino (far faster with INT8), tensorrt or auto.")
     ] = REFERENCE,
     weights: Annotated[
         str | None, typer.Option(help="Folder of a diffusion teacher's release, if it is no longer where it was.")
@@ -175,9 +175,9 @@ def main(
         running = open_engine(model, engine)
         spec = running.spec
         results["weights_sha256"] = spec.weights_sha256
-        results["engine"] = f"{running.name} {version(running.name)} on {processor()}"
+        results["engine"] = f"{runner(running.name)} on {processor()}"
         learned = [(entry.name, entry.split) for entry in spec.trained_on]
-    how: dict[str, Any] = {"weights": weights, "batch": batch, "engine": engine}
+    asked: dict[str, Any] = {"weights": weights, "batch": batch, "engine": engine}
     for name, path in map(parse_source, data):
         divisions = sorted({how for known, how in learned if known == name})
         if may_be_known(divisions, split):
@@ -187,10 +187,10 @@ def main(
         samples = tested_part(everything, split)
         if len(samples) < 2:
             raise InputError(f"{name}: {len(samples)} pictures to evaluate, at least two are needed")
-        judged = judge_samples(model, samples, progress=not as_json, **how)
+        judged = judge_samples(model, samples, progress=not as_json, **asked)
         results["data"][name] = evaluate(judged, samples, everything)
         if reference:
-            expected = judge_samples(reference, samples, progress=not as_json, **how)
+            expected = judge_samples(reference, samples, progress=not as_json, **asked)
             results["data"][name]["drift"] = {"reference": reference.name} | drift(judged, expected)
         plots.mkdir(parents=True, exist_ok=True)
         title = f"{model.stem} on {name}, {len(samples)} pictures"

@@ -36,7 +36,7 @@ _MOST_SKIPPED = 50  # FP16's scaler finds its scale in fewer, unless no gradient
 
 
 class Frames(Protocol):
-    """A data set of `(frames, *targets)`: uint8 `[H, W, 3]` frames and float targets; `epoch` may change its draws.
+    """A data set of `(frames, *targets)`: uint8 `[H, W, 3]` frames, MOS and more; `epoch` changes its draws.
 
     `batches(batch, rng)` gives the indices `[steps, batch]` of an epoch.
     """

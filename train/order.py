@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +27,7 @@ from runtime.spec import InputSpec
 
 from .degradations import DEGRADATIONS, LEVELS, Degradation
 from .degrade import at_reference_size
+from .record import runner
 from .student_model import load_student
 
 TOLERANCE = 1.0
@@ -66,7 +66,7 @@ def open_model(model: Path, engine: str = "auto") -> tuple[Ask, str]:
         causes = outputs.causes
         return Said(float(outputs.score[0]), None if causes is None else running.spec.causes[int(causes[0].argmax())])
 
-    return ask_engine, f"{running.name} {version(running.name)}"
+    return ask_engine, runner(running.name)
 
 
 def order(ask: Ask, image: np.ndarray, fault: Degradation, seed: int) -> list[Said]:

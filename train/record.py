@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,14 @@ def metrics_sha256(log: Path) -> str:
     """The SHA-256 of a log without its times: the same for the same seed on the same machine."""
     table = pd.read_csv(log, dtype=str).drop(columns="train_seconds")
     return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
+
+
+def runner(engine: str) -> str:
+    """An engine of the runtime by name, with its version where a package of that name tells it."""
+    try:
+        return f"{engine} {version(engine)}"
+    except PackageNotFoundError:
+        return engine
 
 
 def hardware() -> str:

@@ -94,7 +94,7 @@ def main(
     precision = pick_precision(bf16)
     recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, trunk_lr=trunk_lr, seed=seed, precision=precision)
     about = {"student": student.config, "input": spec.model_dump(), "trained_on": trained_on} | begun
-    about |= (plan.about if plan else {}) | ({"across_collections": True} if across_collections else {})
+    about |= (plan.about if plan else {}) | {"across_collections": across_collections}
     out.mkdir(parents=True, exist_ok=True)
     crops = (RatedFrames if across_collections else CollectedFrames)(whole.train, spec, crop, seed)
     frames = RatedFrames(whole.val, spec)

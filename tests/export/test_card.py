@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 
@@ -65,6 +66,18 @@ def test_checkpoint_and_model_file_agree(
     assert torch_figures["rmse"] == pytest.approx(onnx_figures["rmse"], abs=0.02)
 
 
+def test_another_engine_gives_the_same_figures_and_is_told(
+    run: Run, exported: Path, table: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino", reason="needs OpenVINO, pip install '.[openvino]'")
+    options = ["--json", "--model", exported, "--data", f"csv={table}", "--plots", tmp_path]
+    reference, other = (
+        json.loads(run("train.evaluate", *options, "--engine", engine).stdout) for engine in ("onnxruntime", "openvino")
+    )
+    assert other["engine"].startswith("openvino ")
+    assert other["data"]["csv"]["rmse"] == pytest.approx(reference["data"]["csv"]["rmse"], abs=0.02)
+
+
 def _run_folder(folder: Path) -> Path:
     faults = {"share": 0.3, "weights": {"order": 1, "map": 0.5}, "pristine": [{"name": "clic", "images": 37}]}
     facts = {"student": {"arch": "tiny"}, "start": "random weights", "recipe": {"epochs": 1, "batch": 32},
@@ -94,6 +107,7 @@ def test_card_and_contract_repeat_the_figures(run: Run, exported: Path, table: P
     assert f"| tiny.onnx | csv, ratio:0 | {found['images']} | {found['srcc']:.3f} (" in written
     assert f"| csv SRCC: at least 1.1 (nobody) | {found['srcc']:.4g} | **missed** |" in written
     assert "`0abc`; the same seed" in written
+    assert f"one picture at a time, with onnxruntime {onnxruntime.__version__} on " in written
     assert "starting from random weights: epochs 1, batch 32" in written
     assert "were 9 of 32 pictures in every batch, on clic (37); weights: order 1, map 0.5." in written
 

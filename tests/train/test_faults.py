@@ -34,7 +34,7 @@ from train.fault_losses import (
 )
 from train.fault_plan import plan_faults
 from train.faults import BEST_RATED, REGIONAL, Ladder, WithFaults, changed_cells, collect_pristine, fault_region, pair
-from train.frames import RatedFrames
+from train.frames import CollectedFrames, RatedFrames
 from train.losses import regression_loss
 from train.student_model import Student, freeze_known, load_student, with_heads
 
@@ -137,6 +137,16 @@ def test_rated_items_are_those_of_the_rated_set(rated_set: Path, photographs: Pa
     assert torch.equal(frame, plain[5][0])
     assert (float(mos), int(group), float(level), int(cause)) == (float(plain[5][1]), -1, 0, -1)
     assert not changed.any()
+
+
+def test_made_items_belong_to_no_collection(rated_set: Path, photographs: Path) -> None:
+    samples = load("csv", rated_set)
+    pictures = collect_pristine([photographs], samples, 90, seed=0).train
+    lessons = WithFaults(CollectedFrames(samples, SPEC, crop=64, seed=0), pictures, share=0.4)
+    (_, mos, collection, group, *_), (_, made_mos, none, made_group, *_) = lessons[5], lessons[len(lessons)]
+    assert (float(mos), int(collection), int(group)) == (samples[5].mos, 0, -1)
+    assert made_mos.isnan()
+    assert (int(none), none.dtype, int(made_group)) == (-1, collection.dtype, 0)
 
 
 @settings(max_examples=25, deadline=None)

@@ -107,6 +107,23 @@ def test_a_diverging_run_is_stopped(rated_set: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "best.pt").exists()
 
 
+def test_collections_are_ranked_by_themselves_unless_told(rated_set: Path, tmp_path: Path) -> None:
+    """Two collections of unlike pictures: what is compared changes what is learned, and is part of the recipe."""
+    table = rated_set.with_name("collected.csv")
+    header, *rows = rated_set.read_text().splitlines()
+    lines = [f"{header},collection", *(f"{row},{'ab'[place % 2]}" for place, row in enumerate(rows))]
+    table.write_text("\n".join(lines) + "\n")
+    for name, options in (("within", []), ("across", ["--across-collections"])):
+        done = _train(table, tmp_path / name, "--epochs", "1", *options)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((tmp_path / name / "run.json").read_text())["across_collections"] == (name == "across")
+    one, other = (_weights(tmp_path / name)["head.1.weight"] for name in ("within", "across"))
+    assert not torch.equal(one, other)
+    refused = _train(table, tmp_path / "within", "--epochs", "1", "--across-collections")
+    assert refused.returncode == 2
+    assert "another recipe, model or data" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -171,13 +188,13 @@ def test_crops_keep_the_native_scale_and_depend_on_seed_epoch_and_index_alone(ra
 
 
 def test_collected_frames_are_the_same_with_the_number_of_their_collection(rated_set: Path) -> None:
-    samples = [replace(sample, collection="ab"[place % 2]) for place, sample in enumerate(load("csv", rated_set))]
+    samples = [replace(sample, collection="ba"[place % 2]) for place, sample in enumerate(load("csv", rated_set))]
     spec = InputSpec(height=96, width=96)
     plain, collected = RatedFrames(samples, spec, crop=64, seed=1), CollectedFrames(samples, spec, crop=64, seed=1)
-    for place in (3, 4):
+    for place, number in ((3, 0), (4, 1)):  # by name: 'a' is 0
         frame, mos, collection = collected[place]
         assert torch.equal(frame, plain[place][0])
-        assert (float(mos), int(collection)) == (float(plain[place][1]), place % 2)
+        assert (float(mos), int(collection)) == (float(plain[place][1]), number)
 
 
 def test_untrained_student_starts_in_the_middle_of_the_scale() -> None:

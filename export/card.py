@@ -128,8 +128,9 @@ def _recipes(runs: list[Path]) -> str:
         recipe = json.loads((folder / "run.json").read_text())
         numbers = ", ".join(f"{key} {value}" for key, value in recipe["recipe"].items() if value not in (None, []))
         which = f"Run {number}: " if len(runs) > 1 else ""
+        command = recipe.get("command", "train.student")
         parts.append(
-            f"{which}`python -m train.student`, starting from {recipe['start']}: {numbers}.{_lessons(recipe)}\n"
+            f"{which}`python -m {command}`, starting from {recipe['start']}: {numbers}.{_lessons(recipe)}\n"
             f"Trained on {recipe['hardware']}.{_repeat(recipe)}\n\n{_history(pd.read_csv(folder / 'log.csv'))}"
         )
     return "\n\n".join(

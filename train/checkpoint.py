@@ -49,7 +49,7 @@ class Recipe:
     decay: float = 0.1
 
 
-_DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError)
+DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError)
 
 
 class State:
@@ -86,7 +86,7 @@ class State:
         try:
             whole = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             known = whole["recipe"], _without_places(whole["about"])
-        except _DAMAGE:
+        except DAMAGE:
             raise InputError(f"{path}: damaged, remove it or choose another --out to start anew") from None
         for own, found in zip((self.recipe, _without_places(self.about)), known, strict=True):
             if own != found:
@@ -117,7 +117,7 @@ def load_checkpoint(checkpoint: Path, kind: str | None = None) -> tuple[dict[str
         about, weights = whole["about"], whole["ema"]
     except FileNotFoundError:
         raise InputError(f"{checkpoint}: no such file") from None
-    except _DAMAGE:
+    except DAMAGE:
         raise InputError(f"{checkpoint}: not a checkpoint of a training run") from None
     if kind and kind not in about:
         raise InputError(f"{checkpoint}: not a checkpoint of train.{kind}")

@@ -101,7 +101,7 @@ class WithFaults(Dataset[tuple[Tensor, ...]]):
         """Indices `[steps, batch]` of an epoch: one pass over the rated pictures, and whole groups of made ones."""
         made = made_of(batch, self.share)
         if batch - made < 2:
-            raise InputError(f"--faults {self.share:g} leaves no rated pictures in a batch of {batch}")
+            raise InputError(f"made faults of a share of {self.share:g} leave no rated pictures in a batch of {batch}")
         rated = self.base.batches(batch - made, rng)
         numbers = len(self.base) + np.arange(len(rated) * made).reshape(len(rated), made)
         return np.hstack([rated, numbers])
@@ -166,9 +166,8 @@ def _told(group: int, level: int, cause: int, changed: np.ndarray) -> tuple[Tens
     return torch.tensor(group), torch.tensor(float(level)), torch.tensor(cause), torch.from_numpy(changed)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=256)  # of about 1 MB each: decoding a large photograph takes longer than most faults on it
 def _pristine(path: Path) -> np.ndarray:
-    """The three items of a group are made one after the other, of one reading."""
     cv2.setNumThreads(1)
     return at_reference_size(read_picture(path))
 

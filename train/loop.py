@@ -71,7 +71,7 @@ def fit(
     Goes on from `out/last.pt` when it is there. `about` (the model's configuration and what it is trained on) travels
     in every checkpoint. The main process writes `log.csv`, `history.png` and both checkpoints, each atomically.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     if recipe.precision == "fp16" and not torch.cuda.is_available():
         raise InputError("half precision (fp16) trains on a GPU only, use bf16 or fp32")
     accelerator = processes.accelerator(recipe.precision)
@@ -102,7 +102,7 @@ def fit(
             batches = train.batches(recipe.batch, np.random.default_rng((recipe.seed, state.epoch)))[state.step :]
             train.epoch = state.epoch
             model.train()
-            loader = iter(_loader(train, batch_sampler=step.own_parts(batches), prefetch_factor=4))
+            loader = iter(load_batches(train, batch_sampler=step.own_parts(batches), prefetch_factor=4))
             for _ in batches:
                 began = time.perf_counter()
                 done = state.epoch * steps + state.step
@@ -153,7 +153,7 @@ def answers(
     """All outputs of a model for whole frames, on the CPU, and all targets, batch by batch in the data set's order."""
     model.eval()
     device = next(model.parameters()).device
-    for pictures, *targets in _loader(frames, batch_size=batch):
+    for pictures, *targets in load_batches(frames, batch_size=batch):
         outputs = model(pictures.to(device))
         yield tuple(output.cpu() for output in (outputs if isinstance(outputs, tuple) else (outputs,))), targets
 
@@ -262,11 +262,12 @@ def _update(ema: nn.Module, model: nn.Module, decay: float) -> None:
             kept.copy_(new)
 
 
-def _loader(frames: Any, **options: Any) -> DataLoader[Any]:
+def load_batches(frames: Any, **options: Any) -> DataLoader[Any]:
+    """A loader with as many workers as the machine has room for."""
     return DataLoader(frames, num_workers=min(4, max(1, (os.cpu_count() or 1) // 2)), **options)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let glibc keep what is freed: without the page faults a step on a CPU is up to 1.6 times as fast."""
     try:
         libc = ctypes.CDLL("libc.so.6")

@@ -21,7 +21,7 @@ from .loop import fit, pick_precision
 from .losses import quality_loss
 from .record import record_run
 from .splits import AUTO, DIVISIONS, load_parts
-from .student_model import PRESETS, Student, freeze_known, load_packed, load_student, with_heads
+from .student_model import PRESETS, Student, load_packed, load_student, with_heads
 
 
 def main(
@@ -34,7 +34,6 @@ def main(
         Path | None,
         typer.Option(help="Student to start from, a checkpoint or an FP32 model file: its trunk, its input."),
     ] = None,
-    freeze: Annotated[bool, typer.Option("--freeze", help="Learn only what --start lacks: causes, map.")] = False,
     epochs: Annotated[int, typer.Option(min=1)] = Recipe.epochs,
     batch: Annotated[int, typer.Option(min=4)] = Recipe.batch,
     crop: Annotated[int, typer.Option(min=64, help="Side of the training crops in pixels.")] = Recipe.crop,
@@ -56,11 +55,11 @@ def main(
 ) -> None:
     """Train a student on human opinion scores and keep its best epoch on the validation part.
 
-    With --faults it learns from degraded photographs beside them, and tells causes and a quality map. With --freeze
-    only these learn, and every score stays what --start gives.
+    With --faults it learns from degraded photographs beside them, and tells causes and a quality map; train.heads
+    teaches these afterwards, and leaves every score as it is.
     """
     whole, trained_on = load_parts(data, split, seed)
-    weights = FaultWeights(0 if freeze else order_weight, cause_weight, map_weight)  # order is the score's
+    weights = FaultWeights(order_weight, cause_weight, map_weight)
     plan = plan_faults(faults, pristine, pristine_mos, weights, whole.train, seed)
     trained_on += plan.photographs if plan else []
     typer.echo(whole)
@@ -77,12 +76,7 @@ def main(
         student = with_heads(student, heads)
         if lost := [name for name in known if name not in student.outputs]:
             typer.echo(f"leaving out {' and '.join(lost)}: only made faults teach them, see --faults")
-        if freeze:
-            freeze_known(student, known, start)
-            begun["frozen"] = list(known)
         trained_on = [entry for entry in before["trained_on"] if entry not in trained_on] + trained_on
-    elif freeze:
-        raise InputError("--freeze needs --start: what else is to stay as it is?")
     else:
         student, side = Student(arch or PRESETS["lite0"][0], **heads), PRESETS["lite0"][1]
         spec = InputSpec(height=side, width=side)

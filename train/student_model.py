@@ -123,23 +123,22 @@ class Student(nn.Module):
 
     def judge(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
         """All outputs, float32, from what `look` saw."""
-        pooled = torch.cat([level.mean((2, 3)) for level in levels], dim=1)
+        pooled = means(levels)
         found = [100 * torch.sigmoid(self.head(pooled).float().squeeze(1))]
         if "causes" in self.outputs:
-            spread = torch.cat([_deviation(level) for level in levels], dim=1)
-            found.append(torch.sigmoid(self.cause_head(torch.cat([pooled, spread], dim=1)).float()))
+            found.append(torch.sigmoid(self.cause_head(torch.cat([pooled, deviations(levels)], dim=1)).float()))
         if "map" in self.outputs:
-            found.append(100 * torch.sigmoid(self._draw(levels).float().squeeze(1)))
+            found.append(self.draw(levels))
         return tuple(found)
 
-    def _draw(self, levels: list[Tensor]) -> Tensor:
-        """A map's logits `[N, 1, h, w]`: every level at the map's size, summed, and one step beyond a linear map.
+    def draw(self, levels: list[Tensor]) -> Tensor:
+        """The map `[N, h, w]`: every level at its size, summed, and one step beyond a linear map.
 
         A flat patch is the sky or out of focus: only the fine and the coarse levels together tell.
         """
         size = levels[_MAP_LEVEL].shape[2:]
         drawn = [_resize(project(level), size) for project, level in zip(self.map_levels, levels, strict=True)]
-        return self.map_head(sum(drawn[1:], drawn[0]))
+        return 100 * torch.sigmoid(self.map_head(sum(drawn[1:], drawn[0])).float().squeeze(1))
 
     def freeze(self, *parts: nn.Module) -> None:
         """Keep these parts as they are, their averages of batch normalisation too, while the others learn."""
@@ -175,10 +174,18 @@ class Student(nn.Module):
         return f"{arch} of timm {version('timm')} (ImageNet)"
 
 
+def means(levels: list[Tensor]) -> Tensor:
+    """The mean over the picture of every channel of every level, `[N, F]`."""
+    return torch.cat([level.mean((2, 3)) for level in levels], dim=1)
+
+
+def deviations(levels: list[Tensor]) -> Tensor:
+    """The standard deviation over the picture of every channel of every level, `[N, F]`."""
+    return torch.cat([_deviation(level.float()) for level in levels], dim=1)
+
+
 def _deviation(level: Tensor) -> Tensor:
-    """The standard deviation `[N, C]` of every channel over the picture."""
-    wide = level.float()
-    return ((wide * wide).mean((2, 3)) - wide.mean((2, 3)) ** 2).clamp_min(_LEAST_VARIANCE).sqrt()
+    return ((level * level).mean((2, 3)) - level.mean((2, 3)) ** 2).clamp_min(_LEAST_VARIANCE).sqrt()
 
 
 def _resize(level: Tensor, size: torch.Size) -> Tensor:
@@ -269,15 +276,6 @@ def _without_effect(norm: nn.BatchNorm2d, name: str, bias: Tensor) -> dict[str, 
     ones = torch.ones_like(bias)
     return {f"{name}.weight": ones, f"{name}.bias": bias, f"{name}.running_mean": 0 * ones,
             f"{name}.running_var": ones - norm.eps}  # fmt: skip
-
-
-def freeze_known(student: Student, known: tuple[str, ...], start: Path) -> None:
-    """Leave only those outputs to learn that the student at `start` did not have."""
-    parts = {"score": ("head",), "causes": ("cause_head",), "map": ("map_levels", "map_head")}
-    if set(student.outputs) <= set(known):
-        raise InputError(f"--freeze: {start} has all of {', '.join(student.outputs)} already, nothing is left to learn")
-    kept = [student.get_submodule(part) for name in student.outputs if name in known for part in parts[name]]
-    student.freeze(student.trunk, *kept)
 
 
 def with_heads(student: Student, heads: dict[str, Any]) -> Student:

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from train.degradations import DEGRADATIONS
+
 
 def blurred_texture(seed: int, sigma: float, side: int = 96) -> np.ndarray:
     """Random edges and grain, uint8 `[side, side, 3]`, softened by a Gaussian of `sigma` pixels."""
@@ -65,3 +67,20 @@ def kept_prompts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def few_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three faults alone, of three causes."""
+    for name in set(DEGRADATIONS) - {"defocus", "colour_cast", "packet_loss"}:
+        monkeypatch.delitem(DEGRADATIONS, name)
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 12 pictures with edges and grain everywhere."""
+    folder = tmp_path_factory.mktemp("good")
+    for seed in range(12):
+        coarse = np.random.default_rng(seed).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{seed}.png"), cv2.resize(coarse, (128, 128), interpolation=cv2.INTER_NEAREST))
+    return folder

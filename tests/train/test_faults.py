@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,7 +16,7 @@ from runtime.errors import InputError
 from runtime.spec import InputSpec
 from train import student
 from train.datasets import load
-from train.degradations import CAUSES, DEGRADATIONS
+from train.degradations import CAUSES
 from train.fault_check import figures
 from train.fault_losses import (
     MAP_MARGIN,
@@ -36,25 +33,9 @@ from train.fault_plan import plan_faults
 from train.faults import BEST_RATED, REGIONAL, Ladder, WithFaults, changed_cells, collect_pristine, fault_region, pair
 from train.frames import CollectedFrames, RatedFrames
 from train.losses import regression_loss
-from train.student_model import Student, freeze_known, load_student, with_heads
+from train.student_model import Student, load_student, with_heads
 
 SPEC = InputSpec(height=96, width=96)
-
-
-@pytest.fixture
-def few_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in set(DEGRADATIONS) - {"defocus", "colour_cast", "packet_loss"}:
-        monkeypatch.delitem(DEGRADATIONS, name)
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 12 pictures with edges and grain everywhere."""
-    folder = tmp_path_factory.mktemp("good")
-    for seed in range(12):
-        coarse = np.random.default_rng(seed).integers(0, 256, (16, 16, 3)).astype(np.uint8)
-        cv2.imwrite(str(folder / f"{seed}.png"), cv2.resize(coarse, (128, 128), interpolation=cv2.INTER_NEAREST))
-    return folder
 
 
 def _lessons(rated_set: Path, photographs: Path, epoch: int = 0) -> WithFaults:
@@ -97,7 +78,7 @@ def test_every_batch_holds_whole_groups_and_every_rated_picture_comes_once(rated
     assert sorted(rated.ravel()) == sorted(set(rated.ravel()))
     assert rated.max() < len(lessons) == 80
     assert (made.ravel() == 80 + np.arange(48)).all()
-    with pytest.raises(InputError, match=r"--faults 0\.4 leaves no rated pictures in a batch of 4"):
+    with pytest.raises(InputError, match=r"a share of 0\.4 leave no rated pictures in a batch of 4"):
         lessons.batches(4, np.random.default_rng(0))
 
 
@@ -290,38 +271,3 @@ def test_a_student_learns_causes_and_a_map_beside_scores(rated_set: Path, photog
     assert float(epochs[-1][1]) < float(epochs[0][1])
     started = train(tmp_path / "started", start=run / "best.pt", arch=None, cause_weight=0, epochs=1)
     assert load_student(started / "best.pt")[0].outputs == ("score", "map")
-
-
-def test_what_is_left_of_the_start_is_frozen() -> None:
-    start = Student("test_efficientnet", causes=("blur",))
-    student = with_heads(start, {"map": True})
-    freeze_known(student, start.outputs, Path("start.pt"))
-    learning = {name.partition(".")[0] for name, weight in student.named_parameters() if weight.requires_grad}
-    assert learning == {"map_levels", "map_head"}
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("few_faults")
-def test_frozen_scores_stay_to_the_bit_while_causes_are_learned(
-    rated_set: Path, photographs: Path, tmp_path: Path
-) -> None:
-    train: Any = student.main  # whose options come as dictionaries
-    small = {"split": "ratio:0", "crop": 64, "batch": 16, "epochs": 1, "bf16": False, "lr": 3e-3}
-    first, second = tmp_path / "first", tmp_path / "second"
-    fresh = {"arch": "test_efficientnet", "size": 96, "pretrained": False}
-    train([f"csv={rated_set}"], first, **(small | fresh))
-    kept = {"start": first / "best.pt", "freeze": True, "faults": 0.4, "pristine": [photographs]}
-    train([f"csv={rated_set}"], second, **(small | kept | {"epochs": 2}))
-    (before, _), (after, about) = load_student(first / "best.pt"), load_student(second / "best.pt")
-    frames = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8)
-    with torch.inference_mode():
-        assert torch.equal(before(frames), after(frames)[0])
-    assert about["frozen"] == ["score"]
-    log = pd.read_csv(second / "log.csv")
-    assert log["loss"][1] < log["loss"][0]
-    last = torch.load(second / "last.pt", weights_only=True)
-    assert torch.equal(last["ema"]["cause_head.1.weight"], after.state_dict()["cause_head.1.weight"])  # not the first
-    with pytest.raises(InputError, match="nothing is left to learn"):
-        train([f"csv={rated_set}"], tmp_path / "third", **(small | kept | {"start": second / "best.pt"}))
-    with pytest.raises(InputError, match="--freeze needs --start"):
-        train([f"csv={rated_set}"], tmp_path / "third", **(small | fresh | {"freeze": True}))

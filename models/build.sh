@@ -1,57 +1,47 @@
 #!/usr/bin/env bash
 # From fetched data to the files of one model in this folder:
 #
-#   bash models/build.sh lite0|lite2 BIQ2021 CLIVE PRISTINE HELD_OUT [RUN]
+#   bash models/build.sh lite0|lite2|nano BIQ2021 CLIVE PRISTINE HELD_OUT [RUN]
 #
 # BIQ2021  folder with Images/ and the two CSV files
 # CLIVE    ChallengeDB_release (LIVE in the Wild), used for testing only
-# PRISTINE folder of good photographs to make faults on, beside the best-rated training pictures (CLIC 2025); for lite0
-# HELD_OUT folder of other good photographs, to test order and causes on (CID22's originals, or gb82's); for lite0
-# RUN      where everything is made; an unfinished run there goes on (default runs/dpiqa-lite0 or runs/dpiqa-lite2)
+# PRISTINE folder of good photographs to make faults on, beside the best-rated training pictures (CLIC 2025)
+# HELD_OUT folder of other good photographs, to test order and causes on (CID22's originals, or gb82's)
+# RUN      where everything is made; an unfinished run there goes on (default runs/dpiqa-lite0, ...)
 #
-# OpenVINO computes INT8 on processors with VNNI alone: on another one the figures of INT8 would be those of FP32.
-# Nothing in this folder changes before all of it is made and both files have passed their gates.
+# nano begins with the lite0 that lies in this folder. OpenVINO computes INT8 on processors with VNNI alone: on another one
+# the figures of INT8 would be those of FP32. Nothing in this folder changes before all of it is made and both files have
+# passed their gates.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=$1 biq=$2 clive=$3 pristine=$4 held_out=$5 run=${6:-runs/dpiqa-$1}
-name=dpiqa-$preset
+name=dpiqa-$preset card=models/dpiqa-$preset.md budget=()
+rated=(--data "biq2021=$biq" --split official)
 case $preset in
-  lite0) card=models/README.md ;;
-  lite2) card=models/$name.md ;;
-  *) echo "$preset: expected lite0 or lite2" >&2 && exit 2 ;;
+  lite0) score=(--across-collections) card=models/README.md ;;
+  lite2) score=(--arch tf_efficientnet_lite2) budget=(--max-drift 3) ;; # of other pictures some drift twice as far
+  nano) score=(--start models/dpiqa-lite0.onnx --size 192 --crop 192 --epochs 3) ;;
+  *) echo "$preset: expected lite0, lite2 or nano" >&2 && exit 2 ;;
 esac
 fp32=$run/$name.onnx int8=$run/$name-int8.onnx results=$run/results
 mkdir -p "$results"
 
-# lite0: the score from ratings alone, all pictures ranked together; then causes and map from made faults, while trunk and
-# score stay as they are. lite2: the score alone, pictures ranked within the collection that they come from.
-rated=(--data "biq2021=$biq" --split official)
-case $preset in
-  lite0)
-    version=0.2.0 runs=(1 2)
-    python -m train.student --across-collections "${rated[@]}" --no-bf16 --out "$run/1"
-    python -m train.student --start "$run/1/best.pt" --freeze --across-collections "${rated[@]}" \
-      --faults 0.6 --pristine "$pristine" --lr 2e-3 --crop 320 --out "$run/2"
-    ;;
-  lite2)
-    version=0.3.0 runs=(1)
-    python -m train.student --arch tf_efficientnet_lite2 "${rated[@]}" --no-bf16 --out "$run/1"
-    ;;
-esac
-python -m export.onnx --checkpoint "$run/${runs[-1]}/best.pt" --version "$version" --licence Apache-2.0 --out "$fp32"
-python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --method percentile --auto-repair \
+# The score from ratings alone; then causes and map from made faults, while trunk and score stay as they are.
+python -m train.student "${score[@]}" "${rated[@]}" --no-bf16 --out "$run/1"
+[ -f "$run/2/run.json" ] || python -m train.heads --start "$run/1/best.pt" "${rated[@]}" --pristine "$pristine" --out "$run/2"
+python -m export.onnx --checkpoint "$run/2/best.pt" --version 0.4.0 --licence Apache-2.0 --out "$fp32"
+python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --method percentile --auto-repair "${budget[@]}" \
   --report "$run/int8.html" --out "$int8"
 recipe=()
-for number in "${runs[@]}"; do
+for number in 1 2; do
   folder=$name-run-$number
   mkdir -p "$results/$folder"
-  cp "$run/$number/"{log.csv,run.json,history.png} "$results/$folder"
+  cp "$run/$number/"{log.csv,run.json} "$results/$folder"
+  if [ "$number" = 1 ]; then cp "$run/1/history.png" "$results/$folder"; fi
   recipe+=(--run "$results/$folder")
 done
-if [ "$preset" = lite0 ]; then
-  python -m train.near_duplicates --training "biq2021=$biq" --training "$(basename "$pristine")=$pristine" \
-    --test "clive=$clive" --test "$(basename "$held_out")=$held_out" --out "$results/near_duplicates.json"
-fi
+python -m train.near_duplicates --training "biq2021=$biq" --training "$(basename "$pristine")=$pristine" \
+  --test "clive=$clive" --test "$(basename "$held_out")=$held_out" --out "$results/near_duplicates.json"
 told=()
 for model in "$fp32" "$int8"; do
   file=$(basename "$model" .onnx)
@@ -61,11 +51,8 @@ for model in "$fp32" "$int8"; do
     --engine openvino "${against[@]}" > "$results/$file-biq2021.json"
   python -m train.evaluate --json --model "$model" --data "clive=$clive" --split all --plots "$results" \
     --engine openvino "${against[@]}" > "$results/$file-clive.json"
-  told+=(--evaluation "$results/$file-biq2021.json" --evaluation "$results/$file-clive.json")
-  if [ "$preset" = lite0 ]; then
-    python -m train.order --model "$model" --pictures "$held_out" --engine openvino --out "$results/$file-order.csv"
-    told+=(--order "$results/$file-order.csv")
-  fi
+  python -m train.order --model "$model" --pictures "$held_out" --engine openvino --out "$results/$file-order.csv"
+  told+=(--evaluation "$results/$file-biq2021.json" --evaluation "$results/$file-clive.json" --order "$results/$file-order.csv")
 done
 
 python -m export.card --model "$fp32" --model "$int8" "${told[@]}" "${recipe[@]}" \

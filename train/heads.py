@@ -1,7 +1,7 @@
 """Teach a student causes and a map, its scores untouched: `python -m train.heads --start FILE --data ... --out DIR`.
 
 The trunk stays as it is, so that it looks at every picture once: the map learns as they pass, the causes afterwards, in
-many epochs, from what the trunk saw. That is kept in `seen.pt`, so that looking, which takes the hours, is not repeated.
+many epochs, from what the trunk saw. That is kept in `seen.pt`, so that looking, which takes long, is not done twice.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -57,7 +57,7 @@ class HeadRecipe:
 class Seen(NamedTuple):
     """What the trunk saw of made pictures, what they were, and how the map learned from them meanwhile.
 
-    Summaries float32 `[N, F]`, causes as indices `[N]`, how bad each is, 0 to 1, `[N]`; the map's mean loss and seconds.
+    Summaries float32 `[N, F]`, causes as indices `[N]`, how bad each is, 0 to 1, `[N]`; the map's mean loss; seconds.
     """
 
     summaries: Tensor

@@ -57,7 +57,7 @@ def test_causes_and_map_are_learned_while_scores_stay_to_the_bit(
     looked = (taught.parent / "seen.pt").stat().st_mtime_ns
     longer = _teach(scorer, rated_set, photographs, taught.parent, epochs=31)
     assert (longer.parent / "seen.pt").stat().st_mtime_ns == looked
-    with pytest.raises(InputError, match="seen.pt: of another start, recipe or data"):
+    with pytest.raises(InputError, match=r"seen\.pt: of another start, recipe or data"):
         _teach(scorer, rated_set, photographs, taught.parent, pictures=190)
     again = _teach(taught, rated_set, photographs, tmp_path / "again")
     same = load_student(again)

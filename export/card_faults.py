@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from runtime.errors import InputError
+from train.degradations import LEVELS
 from train.order import ALL
 
 _MEASURES = {
@@ -93,4 +94,9 @@ def _of_faults(found: pd.DataFrame) -> dict[str, str]:
         shown[_MEASURES[row["measure"]].format(row["name"].replace("_", " "))] = figure
         if (right := float(row.get("cause_right", math.nan))) >= 0:  # NaN where it is not measured
             shown[_MEASURES["cause"].format("all faults")] = f"{right:.1%}"
+            shown |= {
+                _MEASURES["cause"].format(f"all faults at level {level}"): f"{row[name]:.1%}"
+                for level in LEVELS
+                if (name := f"cause_right_{level}") in row
+            }
     return shown

@@ -24,14 +24,21 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 STRETCHES = runpy.run_path(str(EXAMPLES / "make_clip.py"))["STRETCHES"]
 MODELS = ("dpiqa-lite0", "dpiqa-lite0-int8")
-LARGER = ("dpiqa-lite2", "dpiqa-lite2-int8")  # in the repository, not in the wheel
+LARGER = ("dpiqa-lite2", "dpiqa-lite2-int8")  # these two are in the repository, not in the wheel
+SMALLER = ("dpiqa-nano", "dpiqa-nano-int8")
+ALL = MODELS + LARGER + SMALLER
 # The clip's grain is so coarse that it looks like blocks: the card says so.
 CAUSES = {"blur": "blur", "noise": "compression", "compression": "compression", "darkness": "exposure_low"}
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=ALL)
 def readings(request: pytest.FixtureRequest) -> list[Reading]:
-    return list(Scorer(shipped_model(request.param)).stream(EXAMPLES / "clip.mp4", fps=2))
+    return list(Scorer(_file(request.param)).stream(EXAMPLES / "clip.mp4", fps=2))
+
+
+def _file(name: str) -> Path:
+    """Where a model lies: beside the runtime where it is installed with it, else in the repository."""
+    return Path(shipped_model(name)) if name in MODELS else ROOT / "models" / f"{name}.onnx"
 
 
 def _mean(readings: list[Reading], begin: float, end: float) -> float:
@@ -58,7 +65,7 @@ def test_the_strongest_cause_is_the_stretch_s_own(
     assert max(max(reading.causes.values()) for reading in clean) < 0.1
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_map_shows_where(name: str) -> None:
     frame = next(read_video(str(EXAMPLES / "clip.mp4"))).pixels
     height, width = frame.shape[:2]
@@ -68,7 +75,7 @@ def test_the_map_shows_where(name: str) -> None:
     ):
         spoilt = frame.copy()
         spoilt[place] = fault[place]
-        before, after = (Scorer(shipped_model(name)).explain(pixels).map for pixels in (frame, spoilt))
+        before, after = (Scorer(_file(name)).explain(pixels).map for pixels in (frame, spoilt))
         assert before is not None
         assert after is not None
         fall = cv2.resize(before - after, (width, height))
@@ -96,11 +103,7 @@ def test_clip_is_twenty_seconds_of_1080p(readings: list[Reading]) -> None:
     assert (EXAMPLES / "clip.mp4").stat().st_size < 8_000_000
 
 
-def _file(name: str) -> Path:
-    return ROOT / "models" / f"{name}.onnx"
-
-
-@pytest.mark.parametrize("name", MODELS + LARGER)
+@pytest.mark.parametrize("name", ALL)
 def test_contract_is_true(name: str) -> None:
     path = _file(name)
     graph = load_model(path)
@@ -125,7 +128,7 @@ def test_int8_scores_are_those_of_exact_arithmetic() -> None:
 
 def test_figures_in_readme_are_the_measured_ones() -> None:
     readme = (ROOT / "README.md").read_text()
-    for name in MODELS + LARGER:
+    for name in ALL:
         path = _file(name)
         for entry in read_contract(load_model(path), path).evaluated_on:
             assert f"{entry.srcc:.3f} / {entry.plcc:.3f}" in readme
@@ -144,7 +147,7 @@ def _srcc(name: str) -> dict[str, float]:
     return {entry.name: entry.srcc for entry in read_contract(load_model(path), path).evaluated_on}
 
 
-@pytest.mark.parametrize("names", [MODELS, LARGER])
+@pytest.mark.parametrize("names", [MODELS, LARGER, SMALLER])
 def test_int8_ranks_as_fp32_does(names: tuple[str, str]) -> None:
     fp32, int8 = map(_srcc, names)
     assert all(int8[name] >= fp32[name] - 0.003 for name in fp32)
@@ -152,13 +155,6 @@ def test_int8_ranks_as_fp32_does(names: tuple[str, str]) -> None:
 
 def test_the_larger_model_agrees_better_on_cameras_that_neither_has_seen() -> None:
     assert _srcc(LARGER[0])["clive"] > _srcc(MODELS[0])["clive"] + 0.01
-
-
-@pytest.mark.parametrize("name", LARGER)
-def test_the_larger_model_sees_every_spoilt_stretch(name: str) -> None:
-    readings = list(Scorer(_file(name)).stream(EXAMPLES / "clip.mp4", fps=1))
-    for begin, end, _ in STRETCHES:
-        assert _mean(readings, begin, end) < _mean(readings, begin - 2, begin) - 10
 
 
 def test_beats_the_first_baseline() -> None:

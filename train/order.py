@@ -93,17 +93,19 @@ def table(ask: Ask, images: list[np.ndarray], still: int, progress: bool = False
 
     `value` is the share of adjacent pairs in order (level 0 is the original), for a cause (only of a model that names
     them) that of degraded pictures whose strongest cause is the fault's own, and for the stability the largest
-    deviation in points; `cause_right` is the share for causes of one fault.
+    deviation in points; `cause_right` is the share for causes of one fault, `cause_right_1` that at its level 1.
     """
     rows = []
     for name, fault in track(DEGRADATIONS.items(), "degrading", disable=not progress):
         said = [order(ask, image, fault, seed) for seed, image in enumerate(images)]
         scores = np.array([[one.score for one in picture] for picture in said])
-        named = [one.cause == fault.cause for picture in said for one in picture[1:] if one.cause]
+        named = np.array([[one.cause == fault.cause for one in picture[1:]] for picture in said])
         row = {"measure": "order", "name": name, "cause": fault.cause, "value": (np.diff(scores) <= TOLERANCE).mean()}
-        row |= {"cause_right": np.mean(named)} if named else {}
+        if said[0][0].cause:
+            row |= {"cause_right": named.mean()}
+            row |= {f"cause_right_{level}": share for level, share in zip(LEVELS, named.mean(0), strict=True)}
         rows.append(row | {f"level_{level}": mean.round(2) for level, mean in enumerate(scores.mean(0))})
-    means = {key: np.mean([row[key] for row in rows]) for key in ("value", "cause_right") if key in rows[0]}
+    means = {key: np.mean([row[key] for row in rows]) for key in rows[0] if key == "value" or "cause_right" in key}
     scenes = track(images[:still], "still scenes", disable=not progress)
     stability = {
         "still_scene_with_noise": max(still_scene(ask, image, seed) for seed, image in enumerate(scenes)),

@@ -44,7 +44,7 @@ def test_pairs_out_of_order_and_causes_named_right_are_counted() -> None:
     assert noise["value"] < 0.5  # noise looks sharp
     assert noise["cause_right"] == 0.0
     assert whole["value"] == pytest.approx((blur["value"] + noise["value"]) / 2)
-    assert whole["cause_right"] == 0.5
+    assert whole["cause_right"] == whole["cause_right_1"] == 0.5
     assert {row["name"]: row["value"] for row in rows if row["measure"] == "cause"} == {"noise": 0, "blur": 1}
     levels = [blur[f"level_{level}"] for level in (0, *LEVELS)]
     assert levels[1:] == sorted(levels[1:], reverse=True)

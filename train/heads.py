@@ -42,13 +42,15 @@ class HeadRecipe:
     """All numbers that the training of heads depends on.
 
     `pictures` made ones are looked at, `share` of every batch; the rest of a batch is rated and tells the map its
-    level. The causes learn `epochs` from what was seen. Both rates fall to nothing along a cosine.
+    level. The causes learn `epochs` from what was seen, in batches of `cause_batch`. Both rates fall to nothing along a
+    cosine.
     """
 
     pictures: int = 24_000
     share: float = 0.8
     batch: int = 32
     epochs: int = 20
+    cause_batch: int = 64
     lr: float = 2e-3
     weight_decay: float = 1e-2
     seed: int = 0
@@ -114,7 +116,7 @@ def look_once(student: Student, lessons: WithFaults, recipe: HeadRecipe, about: 
 
     Raises InputError where that run was another one, and where `kept` cannot be written.
     """
-    key = {name: value for name, value in asdict(recipe).items() if name != "epochs"} | about
+    key = {name: value for name, value in asdict(recipe).items() if name not in ("epochs", "cause_batch")} | about
     maps = nn.ModuleDict({"levels": student.map_levels, "head": student.map_head})
     if kept.exists():
         try:
@@ -136,7 +138,7 @@ def name_causes(head: nn.Module, seen: Seen, recipe: HeadRecipe) -> float:
     """Train the head that names causes on what was seen; the mean loss of the last epoch."""
     rng = np.random.default_rng(recipe.seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-    steps = -(-len(seen.cause) // recipe.batch)
+    steps = -(-len(seen.cause) // recipe.cause_batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs * steps)
     losses = [0.0]
     for _ in track(range(recipe.epochs), "naming causes"):

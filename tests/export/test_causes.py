@@ -229,9 +229,11 @@ def test_the_card_tells_order_causes_and_stability_of_each_model() -> None:
     ]
     found = pd.DataFrame(rows, columns=["measure", "name", "value", "cause_right"])
     found = found.assign(pictures=9, photographs="good", cause="compression", level_0=80.2, level_1=75.0)
+    found = found.assign(cause_right_1=[0.25, np.nan, 0.25, np.nan])
     lines = faults_table([found.assign(model="a.onnx"), found.assign(model="b.onnx")]).splitlines()
     assert lines[0] == "| | a.onnx | b.onnx |"
     assert "| strongest cause right, compression | 50.0% | 50.0% |" in lines
+    assert "| strongest cause right, all faults at level 1 | 25.0% | 25.0% |" in lines
     assert "| adjacent levels in order, all | 97.0% | 97.0% |" in lines
     assert "| largest deviation in points, one pixel shift | 1.2 | 1.2 |" in lines
     assert "on 9 photographs held out (good)" in lines[-1]

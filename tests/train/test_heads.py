@@ -91,6 +91,6 @@ def test_naming_separates_what_was_seen() -> None:
     cause = torch.arange(60) % 3
     seen = Seen(torch.nn.functional.one_hot(cause, 5) + 0.1 * torch.randn(60, 5), cause, torch.ones(60), 0.0, 0.0)
     head = torch.nn.Linear(5, len(CAUSES))
-    loss = name_causes(head, seen, HeadRecipe(batch=10, epochs=60, lr=0.05))
+    loss = name_causes(head, seen, HeadRecipe(cause_batch=10, epochs=60, lr=0.05))
     assert loss < 0.5
     assert (head(seen.summaries).argmax(1) == cause).all()

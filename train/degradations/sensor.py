@@ -35,8 +35,8 @@ def dead_pixels(image: np.ndarray, share: float, rng: np.random.Generator) -> np
 
 @degradation("exposure_low", 0.45, 0.2, 0.075, 0.02, 0.003)
 def underexposure(image: np.ndarray, gain: float, rng: np.random.Generator) -> np.ndarray:
-    """Too little light, at last next to none, with the noise that comes with it: more or less, by the sensor's size."""
-    return from_linear(_expose(to_linear(image) * np.float32(gain), 0.0003 * rng.random(), rng))
+    """Too little light, at last next to none; between a small sensor's noise and the smooth dark of one that removes it."""
+    return from_linear(_expose(to_linear(image) * np.float32(gain), 10 ** rng.uniform(-7.5, -3.5), rng))
 
 
 @degradation("exposure_low", (0.6, 0.0015), (0.36, 0.004), (0.2, 0.009), (0.11, 0.016), (0.05, 0.026))

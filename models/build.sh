@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From fetched data to the files of one model in this folder:
 #
-#   bash models/build.sh lite0|lite2|nano BIQ2021 CLIVE PRISTINE HELD_OUT [RUN]
+#   bash models/build.sh lite0|lite2 BIQ2021 CLIVE PRISTINE HELD_OUT [RUN]
 #
 # BIQ2021  folder with Images/ and the two CSV files
 # CLIVE    ChallengeDB_release (LIVE in the Wild), used for testing only
@@ -9,9 +9,8 @@
 # HELD_OUT folder of other good photographs, to test order and causes on (CID22's originals, or gb82's)
 # RUN      where everything is made; an unfinished run there goes on (default runs/dpiqa-lite0, ...)
 #
-# nano begins with the lite0 that lies in this folder. OpenVINO computes INT8 on processors with VNNI alone: on another one
-# the figures of INT8 would be those of FP32. Nothing in this folder changes before all of it is made and both files have
-# passed their gates.
+# OpenVINO computes INT8 on processors with VNNI alone: on another one the figures of INT8 would be those of FP32.
+# Nothing in this folder changes before all of it is made and both files have passed their gates.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=$1 biq=$2 clive=$3 pristine=$4 held_out=$5 run=${6:-runs/dpiqa-$1}
@@ -20,8 +19,7 @@ rated=(--data "biq2021=$biq" --split official)
 case $preset in
   lite0) score=(--across-collections) card=models/README.md ;;
   lite2) score=(--arch tf_efficientnet_lite2) budget=(--max-drift 3) ;; # of other pictures some drift twice as far
-  nano) score=(--start models/dpiqa-lite0.onnx --size 192 --crop 192 --epochs 3) ;;
-  *) echo "$preset: expected lite0, lite2 or nano" >&2 && exit 2 ;;
+  *) echo "$preset: expected lite0 or lite2" >&2 && exit 2 ;;
 esac
 fp32=$run/$name.onnx int8=$run/$name-int8.onnx results=$run/results
 mkdir -p "$results"

@@ -35,7 +35,7 @@ def dead_pixels(image: np.ndarray, share: float, rng: np.random.Generator) -> np
 
 @degradation("exposure_low", 0.45, 0.2, 0.075, 0.02, 0.003)
 def underexposure(image: np.ndarray, gain: float, rng: np.random.Generator) -> np.ndarray:
-    """Too little light, at last next to none; between a small sensor's noise and the smooth dark of one that removes it."""
+    """Too little light, at last next to none: anything from a small sensor's noise to the smooth dark that hides it."""
     return from_linear(_expose(to_linear(image) * np.float32(gain), 10 ** rng.uniform(-7.5, -3.5), rng))
 
 

@@ -246,10 +246,9 @@ def load_packed(model: Path, arch: str | None) -> tuple[Student, dict[str, Any]]
                 weights |= _without_effect(norm, after, weights.pop(f"{name}.bias"))
         student.load_state_dict({name: weights[name] for name in student.state_dict() if "num_batches" not in name},
                                 strict=False)  # fmt: skip
-    except (KeyError, RuntimeError) as error:
-        raise InputError(
-            f"{model}: not the FP32 graph of a student with the trunk {arch or 'of Lite0'} ({error})"
-        ) from None
+    except (KeyError, RuntimeError):  # PyTorch's reason has a line for every weight
+        trunk = arch or PRESETS["lite0"][0]
+        raise InputError(f"{model}: not the FP32 graph of a student with the trunk {trunk}, see --arch") from None
     if not _agrees(student.eval(), graph, spec.input):
         raise InputError(
             f"{model}: computes something else than its student, as a calibrated model does; take the original"

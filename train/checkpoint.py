@@ -8,12 +8,15 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class Part(Protocol):
@@ -55,7 +58,7 @@ DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError)
 class State:
     """Everything that must survive a SIGKILL for the rest of the run to be the same."""
 
-    def __init__(self, parts: Mapping[str, Part], recipe: Recipe, about: dict[str, Any]) -> None:
+    def __init__(self, parts: Mapping[str, Part], recipe: DataclassInstance, about: dict[str, Any]) -> None:
         self.parts = parts
         self.recipe, self.about = asdict(recipe), about
         self.epoch = self.step = 0

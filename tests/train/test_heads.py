@@ -32,7 +32,7 @@ def scorer(rated_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _teach(start: Path, rated_set: Path, photographs: Path, out: Path, **options: object) -> Path:
     teach: Heads = heads.main
     teach(start, [f"csv={rated_set}"], out, split="ratio:0", pristine=[photographs],
-          **({"pictures": 180, "batch": 16, "epochs": 30, "lr": 3e-3} | options))  # fmt: skip
+          **({"pictures": 180, "batch": 16, "epochs": 120, "lr": 3e-3} | options))  # fmt: skip
     return out / "best.pt"
 
 
@@ -55,7 +55,7 @@ def test_causes_and_map_are_learned_while_scores_stay_to_the_bit(
     log = pd.read_csv(taught.parent / "log.csv").iloc[-1]
     assert log["val_cause"] > 0.4  # chance is a third at best: three causes are shown, and ten are known
     looked = (taught.parent / "seen.pt").stat().st_mtime_ns
-    longer = _teach(scorer, rated_set, photographs, taught.parent, epochs=31)
+    longer = _teach(scorer, rated_set, photographs, taught.parent, epochs=121)
     assert (longer.parent / "seen.pt").stat().st_mtime_ns == looked
     with pytest.raises(InputError, match=r"seen\.pt: of another start, recipe or data"):
         _teach(scorer, rated_set, photographs, taught.parent, pictures=190)

@@ -14,11 +14,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=$1 biq=$2 clive=$3 pristine=$4 held_out=$5 run=${6:-runs/dpiqa-$1}
-name=dpiqa-$preset card=models/dpiqa-$preset.md budget=()
+name=dpiqa-$preset card=models/dpiqa-$preset.md
 rated=(--data "biq2021=$biq" --split official)
 case $preset in
   lite0) score=(--across-collections) card=models/README.md ;;
-  lite2) score=(--arch tf_efficientnet_lite2) budget=(--max-drift 3) ;; # of other pictures some drift twice as far
+  lite2) score=(--arch tf_efficientnet_lite2) ;;
   *) echo "$preset: expected lite0 or lite2" >&2 && exit 2 ;;
 esac
 fp32=$run/$name.onnx int8=$run/$name-int8.onnx results=$run/results
@@ -28,7 +28,8 @@ mkdir -p "$results"
 python -m train.student "${score[@]}" "${rated[@]}" --no-bf16 --out "$run/1"
 [ -f "$run/2/run.json" ] || python -m train.heads --start "$run/1/best.pt" "${rated[@]}" --pristine "$pristine" --out "$run/2"
 python -m export.onnx --checkpoint "$run/2/best.pt" --version 0.4.0 --licence Apache-2.0 --out "$fp32"
-python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --method percentile --auto-repair "${budget[@]}" \
+# Of the test sets' pictures some drift nearly twice as far as the worst of the gate's, so 3 is asked for where 5 is the aim.
+python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --method percentile --auto-repair --max-drift 3 \
   --report "$run/int8.html" --out "$int8"
 recipe=()
 for number in 1 2; do

@@ -159,9 +159,11 @@ def _compared(model: onnx.ModelProto, pictures: Pictures, folder: Path) -> Compa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("block", "operand"), [("0.0.conv_dw", 0), ("4.1.conv_pwl", 1)])
+@pytest.mark.parametrize(
+    ("block", "operand", "factor"), [("0.0.conv_pw", 0, 16), ("1.0.conv_pw", 0, 16), ("4.1.conv_pwl", 1, 8)]
+)
 def test_sabotaged_layer_is_caught_and_repair_finds_it(
-    block: str, operand: int, pictures: Pictures, tmp_path: Path
+    block: str, operand: int, factor: float, pictures: Pictures, tmp_path: Path
 ) -> None:
     """The gate asks what a fault does, not whether it is there.
 
@@ -169,7 +171,7 @@ def test_sabotaged_layer_is_caught_and_repair_finds_it(
     """
     whole, original, layer = load_model(INT8), load_model(FP32), _layer(block)
     gate(_compared(whole, pictures, tmp_path), FEW)
-    spoilt = _with_scale(whole, layer, 8, operand)
+    spoilt = _with_scale(whole, layer, factor, operand)
     with pytest.raises(GateError, match="budget broken on"):
         gate(_compared(spoilt, pictures, tmp_path), FEW)
     ranked = [layer, *(name for name in quantized_layers(whole) if name != layer)]

@@ -133,29 +133,30 @@ def _recipes(runs: list[Path]) -> str:
             f"{which}`python -m {command}`, starting from {recipe['start']}: {numbers}.{_lessons(recipe)}\n"
             f"Trained on {recipe['hardware']}.{_repeat(recipe)}\n\n{_history(pd.read_csv(folder / 'log.csv'))}"
         )
-    return "\n\n".join(
-        [*parts, "The epoch with the best validation SRCC + PLCC went on, the last of equals; no test set took part."]
-    )
+    return "\n\n".join([*parts, "No test set took part."])
 
 
 def _history(epochs: pd.DataFrame) -> str:
     """One row an epoch; of a run with made faults also what it held on photographs held out."""
-    columns = {"val_srcc": "validation SRCC", "val_plcc": "validation PLCC", "val_order": "levels in order",
-               "val_cause": "causes right", "val_map": "the map falls by, points"}  # fmt: skip
-    shown = [name for name in columns if name in epochs]
-    lines = [f"| epoch | training loss | {' | '.join(columns[name] for name in shown)} | minutes |",
-             "| --- " * (len(shown) + 3) + "|"]  # fmt: skip
-    for row in epochs.to_dict("records"):
-        figures = " | ".join(f"{row[name]:.4f}" for name in shown)
-        lines.append(f"| {row['epoch']:.0f} | {row['loss']:.3f} | {figures} | {row['train_seconds'] / 60:.1f} |")
-    return "\n".join(lines)
+    columns = {"epoch": ("epoch", ".0f"), "loss": ("training loss", ".3f"),
+               "cause_loss": ("loss of the causes, last epoch", ".3f"), "map_loss": ("loss of the map, mean", ".3f"),
+               "val_srcc": ("validation SRCC", ".4f"), "val_plcc": ("validation PLCC", ".4f"),
+               "val_order": ("levels in order", ".4f"), "val_cause": ("causes right", ".4f"),
+               "val_map": ("the map falls by, points", ".4f"), "minutes": ("minutes", ".1f")}  # fmt: skip
+    epochs = epochs.assign(minutes=epochs["train_seconds"] / 60)
+    shown = {name: column for name, column in columns.items() if name in epochs}
+    rows = [[title for title, _ in shown.values()], ["---"] * len(shown)]
+    rows += [[format(row[name], shape) for name, (_, shape) in shown.items()] for row in epochs.to_dict("records")]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    chosen = "\n\nThe epoch with the best validation SRCC + PLCC went on, the last of equals."
+    return table + (chosen if "val_srcc" in shown else "")
 
 
 def _repeat(recipe: dict[str, Any]) -> str:
     if "metrics_sha256" not in recipe:
         return ""
-    digest = recipe["metrics_sha256"]
-    return f"\nSHA-256 of the log without its times: `{digest}`; the same seed on the same machine gives it again."
+    again = "the same seed on the same machine with as many threads gives it again"
+    return f"\nSHA-256 of the log without its times: `{recipe['metrics_sha256']}`; {again}."
 
 
 def _lessons(recipe: dict[str, Any]) -> str:

@@ -48,7 +48,7 @@ class Quantization:
     budget: Budget
     images: int = 300
     allow_few: bool = False
-    method: Method = "max"
+    method: Method = "percentile"
     percentile: float = 99.99
     keep: int = 0
     auto_repair: bool = False
@@ -178,7 +178,7 @@ def main(
     out: Annotated[Path, typer.Option(help="The INT8 model file to write.")],
     images: Annotated[int, typer.Option(min=1, help="How many pictures to calibrate on.")] = 300,
     allow_few: Annotated[bool, typer.Option(help="Calibrate and judge on however few pictures there are.")] = False,
-    method: Annotated[Method, typer.Option(help="How ranges are chosen.")] = "max",
+    method: Annotated[Method, typer.Option(help="How ranges are chosen.")] = "percentile",
     percentile: Annotated[float, typer.Option(min=50, max=100, help="For --method percentile.")] = 99.99,
     keep: Annotated[int, typer.Option(min=0, help="How many of the most sensitive layers stay in FP32.")] = 0,
     auto_repair: Annotated[bool, typer.Option(help="Keep the fewest layers in FP32 that meet the budget.")] = False,
@@ -189,7 +189,7 @@ def main(
     max_drift: Annotated[float, typer.Option(min=0, help="Of a single picture, in points of 100.")] = Budget.drift,
     max_mean_drift: Annotated[float, typer.Option(min=0)] = Budget.mean_drift,
     report: Annotated[Path | None, typer.Option(help="The report; by default OUT with the suffix .html.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the pictures.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the pictures.")] = 0,
     bias_correction: Annotated[bool, typer.Option(help="Make good the mean error of each channel and neuron.")] = True,
 ) -> None:
     """Quantize, compare with FP32 on pictures that nothing was chosen on, and write the file if the budget is kept."""

@@ -78,7 +78,7 @@ def main(
     max_drift: Annotated[float, typer.Option(min=0, help="Of a single picture, in points of 100.")] = Budget.drift,
     max_mean_drift: Annotated[float, typer.Option(min=0)] = Budget.mean_drift,
     report: Annotated[Path | None, typer.Option(help="The report; by default OUT with the suffix .html.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the pictures.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the pictures.")] = 0,
 ) -> None:
     """Export, compare with FP32, and write the file if the budget is kept."""
     spec = read_contract(load_model(reference), reference)

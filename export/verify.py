@@ -47,7 +47,9 @@ def main(
     engine: Annotated[str | None, typer.Option(help="Runs the candidate; by default what suits the file.")] = None,
     count: Annotated[int, typer.Option(min=1, help="How many pictures to judge on.")] = MIN_PICTURES,
     skip: Annotated[int, typer.Option(min=0, help="Leave out as many first: those that calibration took.")] = 0,
-    seed: Annotated[int, typer.Option(help="Draws the pictures; as for the calibration, when --skip is used.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Draws the pictures; as for the calibration, when --skip is used.")
+    ] = 0,
     max_srcc_drop: Annotated[float, typer.Option(min=0)] = Budget.srcc_drop,
     max_drift: Annotated[float, typer.Option(min=0, help="Of a single picture, in points of 100.")] = Budget.drift,
     max_mean_drift: Annotated[float, typer.Option(min=0)] = Budget.mean_drift,

@@ -19,6 +19,9 @@ import typer
 
 from .command import complain, leave_now, open_closed_streams, run
 from .errors import DpiqaError
+from .models import DEFAULT_MODEL, INT8_MODEL
+
+_MODEL = "Model file, or a shipped one's name"
 
 app = typer.Typer(
     help="Scores the quality of pictures and video, 0 (bad) to 100 (excellent), without a reference.",
@@ -53,7 +56,7 @@ def score(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH", help="Pictures, videos, folders (with all below them), globs.")
     ],
-    model: Annotated[Path | None, typer.Option(help="Model file (default: the shipped one).")] = None,
+    model: Annotated[Path | None, typer.Option(help=f"{_MODEL} (default: {DEFAULT_MODEL}).")] = None,
     engine: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or tensorrt.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: the engine's choice).")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames to score per second of video (default: all).")] = None,
@@ -116,7 +119,9 @@ def monitor(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with cameras and all settings.")] = None,
     fps: Annotated[float | None, typer.Option(help="Scores per second and source (default: 5).")] = None,
-    model: Annotated[Path | None, typer.Option(help="Model file (default: the shipped one).")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help=f"{_MODEL} (default: {INT8_MODEL}, without the native core {DEFAULT_MODEL}).")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="auto, onnxruntime, openvino or tensorrt.")] = None,
     jsonl: Annotated[str | None, typer.Option(metavar="FILE", help="Append JSON lines, - for stdout.")] = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Append readings as CSV.")] = None,

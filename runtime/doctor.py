@@ -145,10 +145,11 @@ def _reason(error: DpiqaError, file: Path, engine: str) -> str:
 def _next(models: list[ModelState], driver: Driver, tensorrt: tuple[TensorRt, ...]) -> list[str]:
     """The commands that make the most of what was found, the nearest first."""
     commands = []
-    runs = [(ms, model, engine) for model in models for engine, ms in model.infer_ms.items()]
+    same = [model for model in models if model.name.startswith(models[0].name)]  # speed is no reason to change networks
+    runs = [(ms, model, engine) for model in same for engine, ms in model.infer_ms.items()]
     if runs:
         _, model, engine = min(runs, key=lambda run: run[0])
-        options = [] if model is models[0] else [f"--model {model.file}"]
+        options = [] if model is models[0] else [f"--model {model.name}"]
         options += [] if engine == ("onnxruntime" if why_absent() else "openvino") else [f"--engine {engine}"]
         commands.append(" ".join(["dpiqa score", *options, "photo.jpg"]))
     if why_absent():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .engine import Engine
 from .errors import EngineError
+from .models import find_model
 from .native import NativeEngine, why_absent
 from .reference import OnnxRuntimeEngine
 
@@ -28,7 +29,7 @@ def _suits(path: str | Path) -> str | None:
 
 
 def open_engine(path: str | Path, name: str = "auto", threads: int | None = None) -> Engine:
-    """Open a model file with the named engine, or with the one that suits the file (`auto`).
+    """Open a model file, or a shipped one by its name, with the named engine or the one that suits the file (`auto`).
 
     Raises EngineError for a missing file, an unknown name, or a file that the engine cannot run, and ContractError for
     a file without a valid contract.
@@ -37,8 +38,7 @@ def open_engine(path: str | Path, name: str = "auto", threads: int | None = None
         raise EngineError(f"unknown engine '{name}', expected one of: auto, {', '.join(ENGINES)}")
     if threads is not None and threads < 1:
         raise EngineError(f"threads must be at least 1, found {threads}")
-    if not Path(path).is_file():
-        raise EngineError(f"{path}: no such model file")
+    path = find_model(path)
     chosen = _suits(path) if name == "auto" else name
     if chosen is None:
         raise EngineError(f"{path}: no engine here runs such files, expected one of: {', '.join(_BY_SUFFIX)}")

@@ -21,7 +21,21 @@ def shipped_model(name: str = DEFAULT_MODEL) -> Path:
         path = folder / f"{name}.onnx"
         if path.is_file():
             return path
-    raise EngineError(f"this installation ships no model '{name}', name a model file with --model FILE or model=FILE")
+    known = ", ".join(path.stem for path in shipped_models()) or "none"
+    raise EngineError(f"this installation ships no model '{name}' (shipped: {known}), name a model file instead")
+
+
+def find_model(model: str | Path) -> Path:
+    """The model file at a path or, for a bare name such as `dpiqa-lite0-int8`, the shipped one of that name.
+
+    Raises EngineError where there is none.
+    """
+    path = Path(model)
+    if path.is_file():
+        return path
+    if path.suffix or len(path.parts) > 1:
+        raise EngineError(f"{path}: no such model file")
+    return shipped_model(path.name)
 
 
 def shipped_models() -> list[Path]:

@@ -37,8 +37,9 @@ class Explanation(NamedTuple):
 class Scorer:
     """Scores pictures and video with one model file.
 
-    `model` is a model file (default: the shipped one), `engine` the name of an engine or `auto`, `threads` how many CPU
-    threads it may use (default: its own choice). Raises EngineError or ContractError if the model cannot be used.
+    `model` is a model file or the name of a shipped one (default: `dpiqa-lite0`), `engine` the name of an engine or
+    `auto`, `threads` how many CPU threads it may use (default: its own choice). Raises EngineError or ContractError if
+    the model cannot be used.
     """
 
     def __init__(self, model: PathLike | None = None, engine: str = "auto", threads: int | None = None) -> None:

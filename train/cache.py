@@ -6,22 +6,20 @@ yet), `maps.npy` float16 `[n, 8, 64, 64]` the quality maps of the whole pictures
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
-from rich.progress import track
 
 from runtime.errors import InputError
 from runtime.files import atomic_folder
 from runtime.spec import InputSpec
 
+from .datasets import digests
 from .decoder import MAP_CHANNELS, MAP_SIDE
 
 MAP_SHAPE = (MAP_CHANNELS, MAP_SIDE, MAP_SIDE)
@@ -143,16 +141,3 @@ def make_index(parts: list[tuple[str, Path, str, list[Path]]]) -> pd.DataFrame:
 def relative(path: Path, root: Path) -> str:
     """A picture's name in the index: its path from the folder of its source (of its table, for `csv`)."""
     return Path(os.path.relpath(path, root.parent if root.is_file() else root)).as_posix()
-
-
-def digests(pictures: list[Path]) -> list[str]:
-    """SHA-256 of the bytes of every picture; InputError for one that cannot be read."""
-
-    def digest(path: Path) -> str:
-        try:
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-
-    with ThreadPoolExecutor() as pool:
-        return list(track(pool.map(digest, pictures), "reading pictures", len(pictures), transient=True))

@@ -73,16 +73,7 @@ class State:
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all; InputError where there is no room."""
         whole = {name: part.state_dict() for name, part in self.parts.items()}
-        whole |= {name: value for name, value in vars(self).items() if name != "parts"}
-        temporary = path.with_suffix(".tmp")
-        try:
-            with temporary.open("wb") as file:
-                torch.save(whole, file)
-            os.replace(temporary, path)
-        except (OSError, RuntimeError) as error:
-            temporary.unlink(missing_ok=True)
-            reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
-            raise InputError(f"{path}: cannot be written, {str(reason).lower()}") from None
+        save_whole(whole | {name: value for name, value in vars(self).items() if name != "parts"}, path)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint; InputError where another recipe, model or data wrote it."""
@@ -100,6 +91,19 @@ class State:
             part.load_state_dict(whole[name])
         for name in ("epoch", "step", "loss_sum", "seconds", "history"):
             setattr(self, name, whole[name])
+
+
+def save_whole(whole: dict[str, Any], path: Path) -> None:
+    """Write what PyTorch can pickle, whole or not at all; InputError where there is no room."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(whole, file)
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
+        raise InputError(f"{path}: cannot be written, {str(reason).lower()}") from None
 
 
 def _without_places(about: dict[str, Any]) -> dict[str, Any]:

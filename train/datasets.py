@@ -7,6 +7,7 @@ group that it must not be separated from (near-duplicates, or the distorted vers
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -97,6 +98,19 @@ def check_pictures(name: str, samples: list[Sample], progress: bool = False) -> 
     with ThreadPoolExecutor() as pool:
         found = track(pool.map(broken, samples), f"checking {name}", len(samples), disable=not progress)
         _refuse(name, "broken", [path for path in found if path], len(samples))
+
+
+def digests(pictures: list[Path]) -> list[str]:
+    """SHA-256 of the bytes of every picture; InputError for one that cannot be read."""
+
+    def digest(path: Path) -> str:
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+
+    with ThreadPoolExecutor() as pool:
+        return list(track(pool.map(digest, pictures), "reading pictures", len(pictures), transient=True))
 
 
 def _refuse(name: str, what: str, paths: list[Path], total: int) -> None:

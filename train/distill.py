@@ -119,7 +119,9 @@ def main(
     ] = None,
     lr: Annotated[float, typer.Option(min=0)] = Recipe.lr,
     trunk_lr: Annotated[float, typer.Option(min=0, help="Share of --lr at which the trunk learns.")] = Recipe.trunk_lr,
-    seed: Annotated[int, typer.Option(help="Of the training; the parts of the data are the cache's.")] = Recipe.seed,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the training; the parts of the data are the cache's.")
+    ] = Recipe.seed,
     bf16: Annotated[bool | None, typer.Option(help="Mixed precision; by default where the hardware has it.")] = None,
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
     faults: Share = 0.0,

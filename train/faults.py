@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from runtime.pictures import read_picture
 from runtime.preprocess import to_input
 from runtime.spec import InputSpec
 
-from .datasets import Sample, check_pictures, load_unlabelled
+from .datasets import Sample, check_pictures, digests, load_unlabelled
 from .degradations import CAUSES, DEGRADATIONS, LEVELS
 from .degradations.base import blend
 from .degrade import at_reference_size
@@ -51,6 +52,8 @@ def collect_pristine(folders: list[Path], rated: list[Sample], least_mos: float,
     Raises InputError for broken pictures, for two folders of one name and where no picture can be held out.
     """
     names = [folder.resolve().name for folder in folders]
+    if BEST_RATED in names:
+        raise InputError(f"--pristine: a folder called '{BEST_RATED}' could not be told from the best of the rated")
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"--pristine: two folders are called '{min(twice)}', the model could not tell them apart")
     sources = {name: load_unlabelled(folder, "--pristine") for name, folder in zip(names, folders, strict=True)}
@@ -97,11 +100,28 @@ class WithFaults(Dataset[tuple[Tensor, ...]]):
     def __len__(self) -> int:
         return len(self.base)
 
+    def sha256(self) -> str:
+        """Of all that is shown here: the pictures, the opinions, and what every fault makes of grain at each level."""
+        whole = hashlib.sha256()
+        rated = [sample.path for sample in self.base.samples]
+        whole.update(repr([sample.mos for sample in self.base.samples]).encode())
+        for paths in (rated, *self.pictures):
+            whole.update(repr(digests(paths)).encode())
+        grain = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+        for fault in DEGRADATIONS.values():
+            whole.update(f"{fault.name} {fault.cause}".encode())
+            for level in LEVELS:
+                whole.update(fault.apply(grain, level, np.random.default_rng(0)).tobytes())
+        return whole.hexdigest()
+
     def batches(self, batch: int, rng: np.random.Generator) -> np.ndarray:
         """Indices `[steps, batch]` of an epoch: one pass over the rated pictures, and whole groups of made ones."""
         made = made_of(batch, self.share)
         if batch - made < 2:
-            raise InputError(f"made faults of a share of {self.share:g} leave no rated pictures in a batch of {batch}")
+            raise InputError(
+                f"made faults of a share of {self.share:g} leave fewer than two rated pictures in a batch of {batch}, "
+                "use a larger --batch"
+            )
         rated = self.base.batches(batch - made, rng)
         numbers = len(self.base) + np.arange(len(rated) * made).reshape(len(rated), made)
         return np.hstack([rated, numbers])

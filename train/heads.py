@@ -1,11 +1,13 @@
 """Teach a student causes and a map, its scores untouched: `python -m train.heads --start FILE --data ... --out DIR`.
 
 The trunk stays as it is, so that it looks at every picture once: the map learns as they pass, the causes afterwards, in
-many epochs, from what the trunk saw. That is kept in `seen.pt`, so that looking, which takes long, is not done twice.
+many epochs, from what the trunk saw. That is kept in `seen.pt` (14 kB a picture with Lite0), so that looking, which
+takes long, is not done twice; a run that was killed while it looked begins anew.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -24,17 +26,17 @@ from runtime.errors import InputError
 from runtime.files import atomic_write
 from runtime.spec import InputSpec
 
-from .checkpoint import DAMAGE, State, weights_sha256
-from .fault_check import fault_figures
+from .checkpoint import DAMAGE, State, save_whole, weights_sha256
 from .fault_losses import FaultWeights, cause_loss, map_level_loss, map_place_loss, severity
 from .fault_plan import LEAST_MOS, Folders, LeastMos, plan_faults
-from .faults import Ladder, WithFaults, made_of
+from .faults import WithFaults, made_of
 from .frames import RatedFrames
 from .loop import keep_freed_memory, load_batches
 from .memory import memory_advice
+from .processes import accelerator
 from .record import record_run
 from .splits import AUTO, DIVISIONS, load_parts
-from .student_model import Student, deviations, load_packed, load_student, means, with_heads
+from .student_model import Student, deviations, load_start, means, with_heads
 
 
 @dataclass(frozen=True)
@@ -92,30 +94,30 @@ def look_and_draw(student: Student, batches: Iterable[list[Tensor]], recipe: Hea
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     seen: list[tuple[Tensor, ...]] = []
     losses = []
-    for frames, mos, group, level, cause, changed in track(batches, "looking", steps):
+    for shown in track(batches, "looking", steps):
+        frames, mos, group, level, cause, changed = (one.to(student.mean.device) for one in shown)
         with torch.no_grad():
             levels = student.look(frames)
             made = group >= 0
-            shown = [one[made] for one in levels]
-            summaries = torch.cat([means(shown), deviations(shown)], dim=1)
-            seen.append((summaries, cause[made], severity(level, changed)[made]))
+            faulty = [one[made] for one in levels]
+            summaries = torch.cat([means(faulty), deviations(faulty)], dim=1)
+            seen.append((summaries.cpu(), cause[made].cpu(), severity(level, changed)[made].cpu()))
         drawn = student.draw(levels)
         loss = map_level_loss(drawn[~made], mos[~made])
         loss = loss + map_place_loss(drawn[made], group[made], level[made], changed[made])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
+        losses.append(_learn(loss, optimizer, schedule))
     summaries, cause, worst = (torch.cat(column) for column in zip(*seen, strict=True))
     return Seen(summaries, cause, worst, float(np.mean(losses)), time.monotonic() - began)
 
 
-def look_once(student: Student, lessons: WithFaults, recipe: HeadRecipe, about: dict[str, Any], kept: Path) -> Seen:
-    """The same, or what an earlier run that would have seen the same left at `kept`, with its map.
+def look_once(student: Student, lessons: WithFaults, recipe: HeadRecipe, about: dict[str, Any], out: Path) -> Seen:
+    """The same, or what an earlier run that would have seen the same left in the folder `out`, with its map.
 
-    Raises InputError where that run was another one, and where `kept` cannot be written.
+    Raises InputError where that run was another one, and where there is no room.
     """
+    kept = out / "seen.pt"
+    if not kept.exists() and (out / "best.pt").exists():
+        raise InputError(f"{out}: holds the checkpoint of another run, choose another --out")
     key = {name: value for name, value in asdict(recipe).items() if name not in ("epochs", "cause_batch")} | about
     maps = nn.ModuleDict({"levels": student.map_levels, "head": student.map_head})
     if kept.exists():
@@ -129,14 +131,15 @@ def look_once(student: Student, lessons: WithFaults, recipe: HeadRecipe, about: 
             raise InputError(f"{kept}: damaged, remove it to look again") from None
     steps = -(-recipe.pictures // made_of(recipe.batch, recipe.share))
     seen = look_and_draw(student, passes(lessons, recipe, steps), recipe, steps)
-    with atomic_write(kept) as file:
-        torch.save({"key": key, "map": maps.state_dict(), "seen": tuple(seen)}, file)
+    save_whole({"key": key, "map": maps.state_dict(), "seen": tuple(seen)}, kept)
     return seen
 
 
 def name_causes(head: nn.Module, seen: Seen, recipe: HeadRecipe) -> float:
     """Train the head that names causes on what was seen; the mean loss of the last epoch."""
     rng = np.random.default_rng(recipe.seed)
+    torch.manual_seed(recipe.seed)  # of the dropout, whether or not anything was looked at before
+    device = next(head.parameters()).device
     optimizer = torch.optim.AdamW(head.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
     steps = -(-len(seen.cause) // recipe.cause_batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs * steps)
@@ -144,16 +147,24 @@ def name_causes(head: nn.Module, seen: Seen, recipe: HeadRecipe) -> float:
     for _ in track(range(recipe.epochs), "naming causes"):
         losses = []
         for rows in np.array_split(rng.permutation(len(seen.cause)), steps):
-            loss = cause_loss(torch.sigmoid(head(seen.summaries[rows])), seen.cause[rows], seen.worst[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.item())
+            summaries, cause, worst = (one[rows].to(device) for one in (seen.summaries, seen.cause, seen.worst))
+            losses.append(_learn(cause_loss(torch.sigmoid(head(summaries)), cause, worst), optimizer, schedule))
     return float(np.mean(losses))
 
 
-@memory_advice()
+def _learn(loss: Tensor, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> float:
+    """One step; the loss, or InputError where it is not finite."""
+    found = loss.item()
+    if not math.isfinite(found):
+        raise InputError(f"the loss is {found:g}, use a smaller --lr")
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    schedule.step()
+    return found
+
+
+@memory_advice("use a smaller --batch or fewer --pictures")
 def main(
     start: Annotated[Path, typer.Option(help="Student to teach: a checkpoint, or an FP32 model file.")],
     data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; may be given several times.")],
@@ -168,11 +179,11 @@ def main(
     epochs: Annotated[int, typer.Option(min=1, help="Of the causes, on what was seen.")] = HeadRecipe.epochs,
     batch: Annotated[int, typer.Option(min=4)] = HeadRecipe.batch,
     lr: Annotated[float, typer.Option(min=0)] = HeadRecipe.lr,
-    seed: Annotated[int, typer.Option()] = HeadRecipe.seed,
+    seed: Annotated[int, typer.Option(min=0)] = HeadRecipe.seed,
 ) -> None:
     """Learn causes and map from made faults, and leave every score as it is."""
     keep_freed_memory()
-    student, before = load_packed(start, arch) if start.suffix == ".onnx" else load_student(start)
+    student, before = load_start(start, arch)
     recipe = HeadRecipe(pictures, batch=batch, epochs=epochs, lr=lr, seed=seed)
     spec = InputSpec(**before["input"])
     whole, trained_on = load_parts(data, split, seed)
@@ -190,22 +201,23 @@ def main(
 
     lessons = plan.lessons(RatedFrames(whole.train, spec, min(spec.height, spec.width), seed))
     check_batch(lessons, recipe)
+    shown = {"lessons_sha256": lessons.sha256()}
     out.mkdir(parents=True, exist_ok=True)
-    seen = look_once(student, lessons, recipe, about, out / "seen.pt")
+    student.to(accelerator("fp32").device)
+    seen = look_once(student, lessons, recipe, about | shown, out)
     began = time.monotonic()
     loss = name_causes(student.cause_head, seen, recipe)
     seconds = seen.seconds + time.monotonic() - began
     student.eval()
-    row = {"epoch": 1, "loss": loss + seen.map_loss}
-    row |= fault_figures(student, student.outputs, Ladder(plan.pristine.val, spec))
+    row = {"cause_loss": loss, "map_loss": seen.map_loss} | plan.check(student.outputs, spec)(student)
     row |= {"train_seconds": round(seconds, 1)}
 
     State({"ema": student}, recipe, about).save(out / "best.pt")
     with atomic_write(out / "log.csv") as file:
         pd.DataFrame([row]).to_csv(file, index=False)
     parameters = sum(weight.numel() for weight in student.parameters())
-    record_run(out, about, command="train.heads", start=f"a student of weights {digest[:12]}", recipe=asdict(recipe),
-               parameters=parameters)  # fmt: skip
+    record_run(out, about | shown, command="train.heads", start=f"a student of weights {digest[:12]}",
+               recipe=asdict(recipe), parameters=parameters)  # fmt: skip
     typer.echo("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
 
 

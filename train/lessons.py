@@ -13,8 +13,8 @@ from torch.nn import functional
 from runtime.errors import InputError
 from runtime.spec import InputSpec
 
-from .cache import TeacherCache, digests, relative
-from .datasets import Sample, load, load_unlabelled
+from .cache import TeacherCache, relative
+from .datasets import Sample, digests, load, load_unlabelled
 from .frames import RatedFrames, View
 
 

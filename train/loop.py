@@ -68,8 +68,9 @@ def fit(
     its part of every batch, but the loss sees the outputs of all, since ranking and correlation look at the whole
     batch: it is the same whatever their number. (With `recipe.accumulate` it looks at one part after the other.)
 
-    Goes on from `out/last.pt` when it is there. `about` (the model's configuration and what it is trained on) travels
-    in every checkpoint. The main process writes `log.csv`, `history.png` and both checkpoints, each atomically.
+    Goes on from the checkpoint that is in `out`, and raises InputError where it is another run's. `about` (the model's
+    configuration and what it is trained on) travels in every checkpoint. The main process writes `log.csv`,
+    `history.png` and both checkpoints, each atomically.
     """
     keep_freed_memory()
     if recipe.precision == "fp16" and not torch.cuda.is_available():
@@ -88,8 +89,8 @@ def fit(
     if accelerator.scaler:
         parts["scaler"] = accelerator.scaler
     state = State(parts, recipe, about)
-    if (out / "last.pt").exists():
-        state.load(out / "last.pt")
+    if kept := next((out / name for name in ("last.pt", "best.pt") if (out / name).exists()), None):
+        state.load(kept)
     if len(set(gather_object([(state.epoch, state.step)]))) > 1:
         raise InputError(f"{out}: the processes find other checkpoints there; it must be one folder that all share")
     parallel, optimizer = accelerator.prepare(model, optimizer)

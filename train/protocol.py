@@ -21,9 +21,8 @@ from runtime.command import run
 from runtime.errors import InputError
 from runtime.files import atomic_write
 
-from .cache import digests
 from .checkpoint import load_checkpoint
-from .datasets import load, parse_source
+from .datasets import digests, load, parse_source
 from .evaluate import score_samples
 from .memory import memory_advice
 from .metrics import agreement

@@ -87,7 +87,7 @@ def main(
     batch: Annotated[int, typer.Option(min=2)] = 16,
     lr: Annotated[float, typer.Option(min=0)] = 1e-5,
     feature_weight: Annotated[float, typer.Option(min=0, help="Of the pooled features beside the scores.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Draws the pictures.")] = Recipe.seed,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the pictures.")] = Recipe.seed,
     bf16: Annotated[bool | None, typer.Option(help="Mixed precision; by default where the hardware has it.")] = None,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50,
 ) -> None:

@@ -26,7 +26,7 @@ def record_run(out: Path, about: dict[str, Any], **facts: Any) -> None:
 
 
 def metrics_sha256(log: Path) -> str:
-    """The SHA-256 of a log without its times: the same for the same seed on the same machine."""
+    """The SHA-256 of a log without its times: the same for the same seed on the same machine with as many threads."""
     table = pd.read_csv(log, dtype=str).drop(columns="train_seconds")
     return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
 
@@ -40,8 +40,9 @@ def runner(engine: str) -> str:
 
 
 def hardware() -> str:
-    """What trains here: the GPU or the processor, how many processes, and PyTorch's version."""
+    """What trains here: the GPU or the processor, how many threads and processes, and PyTorch's version."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+    device += f", {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     words = f"{device} ({torch.backends.cpu.get_cpu_capability()}), PyTorch {torch.__version__.partition('+')[0]}"
     count = processes().num_processes
     return words if count == 1 else f"{count} x {words}"

@@ -21,7 +21,7 @@ from .loop import fit, pick_precision
 from .losses import quality_loss
 from .record import record_run
 from .splits import AUTO, DIVISIONS, load_parts
-from .student_model import PRESETS, Student, load_packed, load_student, with_heads
+from .student_model import PRESETS, Student, load_start, with_heads
 
 
 def main(
@@ -39,7 +39,7 @@ def main(
     crop: Annotated[int, typer.Option(min=64, help="Side of the training crops in pixels.")] = Recipe.crop,
     lr: Annotated[float, typer.Option(min=0)] = Recipe.lr,
     trunk_lr: Annotated[float, typer.Option(min=0, help="Share of --lr at which the trunk learns.")] = Recipe.trunk_lr,
-    seed: Annotated[int, typer.Option()] = Recipe.seed,
+    seed: Annotated[int, typer.Option(min=0)] = Recipe.seed,
     bf16: Annotated[bool | None, typer.Option(help="Mixed precision; by default where the hardware has it.")] = None,
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
     across_collections: Annotated[
@@ -67,9 +67,7 @@ def main(
     heads = plan.heads if plan else {}
     begun: dict[str, Any] = {}
     if start:
-        student, before = load_packed(start, arch) if start.suffix == ".onnx" else load_student(start)
-        if arch not in (None, student.config["arch"]):
-            raise InputError(f"{start}: a student with {student.config['arch']}, not --arch {arch}")
+        student, before = load_start(start, arch)
         known = student.outputs
         spec, begun["begun"] = InputSpec(**before["input"]), weights_sha256(student)
         origin = f"a student of weights {begun['begun'][:12]}"

@@ -75,6 +75,8 @@ class Student(nn.Module):
         looks at a batch, also while the student learns.
         """
         super().__init__()
+        if not timm.is_model(arch):
+            raise InputError(f"{arch}: no trunk of timm {version('timm')}")
         self.causes = tuple(causes)
         self.outputs = ("score", *(["causes"] if causes else []), *(["map"] if map else []))
         self.frozen: tuple[nn.Module, ...] = ()
@@ -218,6 +220,17 @@ def load_student(checkpoint: Path) -> tuple[Student, dict[str, Any]]:
     student = Student(**about["student"])
     student.load_state_dict({name: weight for name, weight in state.items() if not name.startswith(PROJECTION)})
     return student.eval(), about
+
+
+def load_start(start: Path, arch: str | None) -> tuple[Student, dict[str, Any]]:
+    """The student to go on from, in a checkpoint or a model file, and what is written about it.
+
+    Raises InputError where its trunk is not `arch` (None: whatever it is, in a model file Lite0).
+    """
+    student, about = load_packed(start, arch) if start.suffix == ".onnx" else load_student(start)
+    if arch not in (None, student.config["arch"]):
+        raise InputError(f"{start}: a student with {student.config['arch']}, not --arch {arch}")
+    return student, about
 
 
 def load_packed(model: Path, arch: str | None) -> tuple[Student, dict[str, Any]]:

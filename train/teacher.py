@@ -115,7 +115,7 @@ def main(
     lr: Annotated[float | None, typer.Option(min=0)] = None,
     trunk_lr: Annotated[float | None, typer.Option(min=0, help="Share of --lr at which the prior learns.")] = None,
     ema: Annotated[float, typer.Option(min=0, max=1, help="Decay of the averaged weights; 0 keeps none.")] = Recipe.ema,
-    seed: Annotated[int, typer.Option()] = Recipe.seed,
+    seed: Annotated[int, typer.Option(min=0)] = Recipe.seed,
     precision: Annotated[
         Literal["fp32", "bf16", "fp16"] | None, typer.Option(help="By default bf16 where the hardware has it.")
     ] = None,

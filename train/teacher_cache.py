@@ -21,9 +21,9 @@ from runtime.command import run
 from runtime.errors import InputError
 from runtime.spec import InputSpec
 
-from .cache import Contents, Origin, TeacherCache, digests, make_index
+from .cache import Contents, Origin, TeacherCache, make_index
 from .checkpoint import weights_sha256
-from .datasets import Sample, check_pictures, load, load_unlabelled, parse_source
+from .datasets import Sample, check_pictures, digests, load, load_unlabelled, parse_source
 from .frames import RatedFrames
 from .memory import memory_advice
 from .splits import AUTO, DIVISIONS, resolve
@@ -99,7 +99,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the cache; an unfinished one found there is gone on with.")],
     unlabelled: Annotated[list[Path] | None, typer.Option(help="Folder of pictures; several times, if wanted.")] = None,
     split: Annotated[str, typer.Option(help=f"As for the teacher: {DIVISIONS}")] = AUTO,
-    seed: Annotated[int, typer.Option(help="Draws the validation part, as for the teacher.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the validation part, as for the teacher.")] = 0,
     weights: Annotated[
         str | None, typer.Option(help="Folder of the diffusion prior, if it is no longer where the training found it.")
     ] = None,

@@ -89,9 +89,20 @@ def _run_folder(folder: Path) -> Path:
     return folder
 
 
-def _card(run: Run, model: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+def _heads_folder(folder: Path) -> Path:
+    folder.mkdir()
+    facts = {"command": "train.heads", "start": "a student of weights 0abc", "recipe": {"batch": 32}, "parameters": 2,
+             "student": {"arch": "tiny"}, "hardware": "none", "frozen": ["score"]}  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(facts))
+    (folder / "log.csv").write_text("cause_loss,map_loss,val_order,val_cause,train_seconds\n1.5,0.25,0.9,0.7,120\n")
+    return folder
+
+
+def _card(run: Run, model: Path, folder: Path, *more: str | Path) -> subprocess.CompletedProcess[str]:
     inputs = ["--evaluation", folder / "evaluation.json", "--run", folder, "--targets", folder / "targets.csv"]
-    return run("export.card", "--model", model, *inputs, "--notes", folder / "notes.md", "--out", folder / "card.md")
+    return run(
+        "export.card", "--model", model, *inputs, *more, "--notes", folder / "notes.md", "--out", folder / "card.md"
+    )
 
 
 def test_card_and_contract_repeat_the_figures(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:
@@ -110,6 +121,24 @@ def test_card_and_contract_repeat_the_figures(run: Run, exported: Path, table: P
     assert f"one picture at a time, with onnxruntime {onnxruntime.__version__} on " in written
     assert "starting from random weights: epochs 1, batch 32" in written
     assert "were 9 of 32 pictures in every batch, on clic (37); weights: order 1, map 0.5." in written
+    assert "| 1 | 0.500 | 0.8000 | 0.9000 | 1.0 |" in written
+    assert written.count("The epoch with the best validation SRCC + PLCC went on") == 1
+
+
+def test_a_card_of_two_runs_tells_what_each_logged(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:
+    model = tmp_path / "tiny.onnx"
+    shutil.copy(exported, model)
+    _evaluate(run, model, table, "ratio:0", tmp_path)
+    done = _card(run, model, _run_folder(tmp_path), "--run", _heads_folder(tmp_path / "heads"))
+    assert done.returncode == 0, done.stderr
+    first, second = (tmp_path / "card.md").read_text().split("Run 2: `python -m train.heads`")
+    assert "The epoch with the best validation SRCC + PLCC went on" in first
+    assert "The epoch with" not in second
+    assert (
+        "| loss of the causes, last epoch | loss of the map, mean | levels in order | causes right | minutes |"
+        in second
+    )
+    assert "| 1.500 | 0.250 | 0.9000 | 0.7000 | 2.0 |" in second
 
 
 def test_figures_of_other_weights_are_refused(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:

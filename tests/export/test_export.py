@@ -215,7 +215,7 @@ def test_where_no_repair_will_do_the_report_says_so(run: Run, exported: Path, tm
 def test_broken_budget_leaves_a_report_and_no_model(run: Run, exported: Path, tmp_path: Path) -> None:
     pictures = _clip_frames(tmp_path / "pictures", 16)
     done = run("export.int8", "--model", exported, "--calibration", pictures, "--allow-few", "--max-drift", "0",
-               "--method", "percentile", "--out", tmp_path / "q.onnx")  # fmt: skip
+               "--out", tmp_path / "q.onnx")  # fmt: skip
     assert done.returncode == 3
     assert "q.onnx: not written, budget broken on 8 pictures" in done.stderr
     worst = json.loads((tmp_path / "q.json").read_text())["comparison"]["scores"][0]["picture"]

@@ -80,6 +80,19 @@ def test_it_tells_what_works_and_what_to_do_next(dpiqa: Command) -> None:
     assert "  dpiqa score " in ended.out.partition("\nnext\n")[2]
 
 
+def test_another_network_is_no_advice_however_fast(one_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ms = {"dpiqa-lite0": 20.0, "dpiqa-lite0-int8": 10.0, "dpiqa-lite2-int8": 5.0}
+    for name in ms:
+        one_model.with_stem(name).touch()
+
+    def state(file: Path, _: object) -> doctor.ModelState:
+        return doctor.ModelState(name=file.stem, file=file, precision="", megabytes=0, evaluated_on=(),
+                                 infer_ms={"openvino": ms[file.stem]})  # fmt: skip
+
+    monkeypatch.setattr(doctor, "_try_model", state)
+    assert " --model dpiqa-lite0-int8 " in examine().next[0]
+
+
 def test_json_holds_the_same(dpiqa: Command, one_model: Path) -> None:
     ended = dpiqa("doctor", "--json")
     assert ended.status == 0

@@ -65,6 +65,14 @@ def test_a_core_on_every_cpu_is_the_default(model_path: Path) -> None:
     assert open_engine(model_path).name == "openvino"
 
 
+def test_a_shipped_model_is_found_by_its_name_alone(tmp_path: Path) -> None:
+    assert open_engine("dpiqa-lite0-int8").spec.precision == "int8"
+    with pytest.raises(EngineError, match=r"no model 'dpiqa-lite9' \(shipped: dpiqa-lite0, dpiqa-lite0-int8"):
+        open_engine("dpiqa-lite9")
+    with pytest.raises(EngineError, match="dpiqa-lite0: no such model file"):
+        open_engine(tmp_path / "dpiqa-lite0")
+
+
 @every_engine
 def test_files_that_are_no_models(tmp_path: Path, model_path: Path, name: str) -> None:
     truncated, text, other = tmp_path / "cut.onnx", tmp_path / "text.onnx", tmp_path / "model.pt"

@@ -65,6 +65,9 @@ def test_broken_and_like_named_photographs_are_refused(photographs: Path, tmp_pa
         shutil.copytree(photographs, folder)
     with pytest.raises(InputError, match="--pristine: two folders are called 'good'"):
         collect_pristine([tmp_path / "one" / "good", tmp_path / "two" / "good"], [], 90, seed=0)
+    best_rated = shutil.copytree(photographs, tmp_path / "best rated")
+    with pytest.raises(InputError, match="a folder called 'best rated'"):
+        collect_pristine([best_rated], [], 90, seed=0)
     os.truncate(tmp_path / "one" / "good" / "3.png", 500)
     with pytest.raises(InputError, match=r"good: 1 of 12 pictures are broken: .*3\.png"):
         collect_pristine([tmp_path / "one" / "good"], [], 90, seed=0)
@@ -78,7 +81,7 @@ def test_every_batch_holds_whole_groups_and_every_rated_picture_comes_once(rated
     assert sorted(rated.ravel()) == sorted(set(rated.ravel()))
     assert rated.max() < len(lessons) == 80
     assert (made.ravel() == 80 + np.arange(48)).all()
-    with pytest.raises(InputError, match=r"a share of 0\.4 leave no rated pictures in a batch of 4"):
+    with pytest.raises(InputError, match=r"a share of 0\.4 leave fewer than two rated pictures in a batch of 4"):
         lessons.batches(4, np.random.default_rng(0))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,14 @@ import torch
 
 from export.onnx import export_checkpoint
 from runtime.errors import InputError
+from runtime.spec import InputSpec
 from train import heads, student
-from train.degradations import CAUSES
-from train.heads import HeadRecipe, Seen, name_causes
-from train.student_model import load_student
+from train.datasets import load
+from train.degradations import CAUSES, DEGRADATIONS
+from train.faults import WithFaults
+from train.frames import RatedFrames
+from train.heads import HeadRecipe, Seen, look_and_draw, name_causes, passes
+from train.student_model import Student, load_student
 
 Heads = Any  # heads.main, whose options come as a dictionary
 
@@ -22,8 +29,11 @@ Heads = Any  # heads.main, whose options come as a dictionary
 @pytest.fixture(scope="module")
 def scorer(rated_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a tiny student that gives a score alone."""
+    return _train(rated_set, tmp_path_factory.mktemp("scorer"))
+
+
+def _train(rated_set: Path, out: Path) -> Path:
     train: Any = student.main
-    out = tmp_path_factory.mktemp("scorer")
     train([f"csv={rated_set}"], out, split="ratio:0", arch="test_efficientnet", size=96, crop=64, batch=16, epochs=1,
           pretrained=False, bf16=False, lr=3e-3)  # fmt: skip
     return out / "best.pt"
@@ -54,16 +64,75 @@ def test_causes_and_map_are_learned_while_scores_stay_to_the_bit(
     assert [entry["name"] for entry in about["trained_on"]] == ["csv", photographs.name]
     log = pd.read_csv(taught.parent / "log.csv").iloc[-1]
     assert log["val_cause"] > 0.4  # chance is a third at best: three causes are shown, and ten are known
-    looked = (taught.parent / "seen.pt").stat().st_mtime_ns
-    longer = _teach(scorer, rated_set, photographs, taught.parent, epochs=121)
-    assert (longer.parent / "seen.pt").stat().st_mtime_ns == looked
-    with pytest.raises(InputError, match=r"seen\.pt: of another start, recipe or data"):
-        _teach(scorer, rated_set, photographs, taught.parent, pictures=190)
     again = _teach(taught, rated_set, photographs, tmp_path / "again")
-    same = load_student(again)
-    assert same[1]["trained_on"] == about["trained_on"]
-    for name, weight in same[0].state_dict().items():
-        assert torch.equal(weight, after.state_dict()[name]), name
+    assert load_student(again)[1]["trained_on"] == about["trained_on"]
+    looked = (taught.parent / "seen.pt").stat().st_mtime_ns
+    from_seen = _teach(scorer, rated_set, photographs, taught.parent)
+    assert (from_seen.parent / "seen.pt").stat().st_mtime_ns == looked
+    for same in (again, from_seen):
+        for name, weight in load_student(same)[0].state_dict().items():
+            assert torch.equal(weight, after.state_dict()[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_faults")
+def test_what_another_run_saw_is_not_taken(
+    scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = _teach(scorer, rated_set, photographs, tmp_path / "out", pictures=24, epochs=1).parent
+    before = (out / "best.pt").read_bytes()
+    short = {"pictures": 24, "epochs": 1}
+    other_mos = rated_set.with_name("other.csv")
+    other_mos.write_text(rated_set.read_text().replace(",95,", ",94,"))
+    other_photographs = tmp_path / "other" / photographs.name
+    shutil.copytree(photographs, other_photographs)
+    shutil.copy(rated_set.with_name("0.png"), other_photographs / "0.png")
+    refused = partial(pytest.raises, InputError, match=r"seen\.pt: of another start, recipe or data")
+    with refused():
+        _teach(scorer, rated_set, photographs, out, pictures=27, epochs=1)
+    with refused():
+        _teach(scorer, other_mos, photographs, out, **short)
+    with refused():
+        _teach(scorer, rated_set, other_photographs, out, **short)
+    with refused():
+        defocus = DEGRADATIONS["defocus"]
+        monkeypatch.setitem(DEGRADATIONS, "defocus", replace(defocus, strengths=defocus.strengths[::-1]))
+        _teach(scorer, rated_set, photographs, out, **short)
+    assert (out / "best.pt").read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_faults")
+def test_a_folder_holds_one_run(scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(scorer.parent, tmp_path / "scorer")
+    with pytest.raises(InputError, match="holds the checkpoint of another run, choose another --out"):
+        _teach(scorer, rated_set, photographs, copy)
+    taught = _teach(scorer, rated_set, photographs, tmp_path / "taught", pictures=24, epochs=1).parent
+    with pytest.raises(InputError, match=r"best\.pt was written with another recipe, model or data"):
+        _train(rated_set, taught)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_faults")
+def test_what_diverges_and_what_finds_no_room_is_one_line(
+    scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="the loss is nan, use a smaller --lr"):
+        _teach(scorer, rated_set, photographs, tmp_path / "diverged", pictures=48, lr=1e30)
+    assert not list((tmp_path / "diverged").iterdir())
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "seen.tmp").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=r"seen\.pt: cannot be written"):
+        _teach(scorer, rated_set, photographs, full, pictures=24)
+    assert not list(full.iterdir())
+
+
+def test_another_trunk_than_the_checkpoints_is_one_line(
+    scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"best\.pt: a student with test_efficientnet, not --arch resnet18"):
+        _teach(scorer, rated_set, photographs, tmp_path / "out", arch="resnet18")
 
 
 @pytest.mark.slow
@@ -71,10 +140,12 @@ def test_causes_and_map_are_learned_while_scores_stay_to_the_bit(
 def test_a_model_file_is_taught_and_few_rated_pictures_are_seen_several_times(
     scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(heads.load_packed.__globals__["PRESETS"], "lite0", ("test_efficientnet", 96))
+    monkeypatch.setitem(heads.load_start.__globals__["PRESETS"], "lite0", ("test_efficientnet", 96))
     file = tmp_path / "scorer.onnx"
     export_checkpoint(scorer, file, "scorer", "1.0.0", "MIT")
     taught = _teach(file, rated_set, photographs, tmp_path / "taught", pictures=300)  # 25 batches, 14 a pass
+    seen = torch.load(taught.with_name("seen.pt"), weights_only=True)["seen"]
+    assert len(seen[0]) == 300
     with torch.inference_mode():
         expected = load_student(scorer)[0](_frames())
         assert torch.allclose(load_student(taught)[0](_frames())[0], expected, atol=0.01)
@@ -83,7 +154,23 @@ def test_a_model_file_is_taught_and_few_rated_pictures_are_seen_several_times(
 def test_what_fills_no_batch_is_one_line(scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="do not fill one batch, use a smaller --batch"):
         _teach(scorer, rated_set, photographs, tmp_path / "out", batch=400)
+    with pytest.raises(InputError, match="fewer than two rated pictures in a batch of 4, use a larger --batch"):
+        _teach(scorer, rated_set, photographs, tmp_path / "out", batch=4)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("few_faults")
+def test_the_map_learns_what_it_is_shown(rated_set: Path, photographs: Path) -> None:
+    torch.manual_seed(0)
+    recipe = HeadRecipe(batch=16, lr=0.02)
+    crops = RatedFrames(load("csv", rated_set), InputSpec(height=96, width=96), 64)
+    (batch,) = passes(WithFaults(crops, [sorted(photographs.iterdir())], recipe.share), recipe, 1)
+    learner = Student("test_efficientnet", causes=CAUSES, map=True)
+    learner.freeze(learner.trunk, learner.head)
+    learner.train()
+    first = look_and_draw(learner, [batch], recipe, 1).map_loss
+    look_and_draw(learner, [batch] * 100, recipe, 100)
+    assert look_and_draw(learner, [batch], recipe, 1).map_loss < 0.7 * first
 
 
 def test_naming_separates_what_was_seen() -> None:

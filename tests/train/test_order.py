@@ -46,6 +46,14 @@ def test_pairs_out_of_order_and_causes_named_right_are_counted() -> None:
     assert whole["value"] == pytest.approx((blur["value"] + noise["value"]) / 2)
     assert whole["cause_right"] == whole["cause_right_1"] == 0.5
     assert {row["name"]: row["value"] for row in rows if row["measure"] == "cause"} == {"noise": 0, "blur": 1}
+    firmest = min(blur["level_3"], blur["level_4"])
+
+    def sees_strong_blur(image: np.ndarray) -> Said:
+        said = sharpness(image)
+        return said if said.score < firmest else Said(said.score, "noise")
+
+    by_level = _row(table(sees_strong_blur, pictures, still=1), "defocus")
+    assert by_level["cause_right_1"] < by_level["cause_right_5"] == 1
     levels = [blur[f"level_{level}"] for level in (0, *LEVELS)]
     assert levels[1:] == sorted(levels[1:], reverse=True)
 

@@ -130,6 +130,8 @@ def test_collections_are_ranked_by_themselves_unless_told(rated_set: Path, tmp_p
         (["--split", "official"], "no official test part"),
         (["--crop", "128"], "--crop 128 is larger than --size 96"),
         (["--data", "csv=/nowhere.csv"], "/nowhere.csv does not exist"),
+        (["--arch", "nonsense"], "nonsense: no trunk of timm"),
+        (["--seed", "-1"], "Invalid value for '--seed'"),
     ],
 )
 def test_bad_command_is_one_line_and_writes_nothing(

@@ -14,6 +14,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 from matplotlib.figure import Figure
+from measured_on import measured_on
 
 from runtime.command import run
 from runtime.engines import open_engine
@@ -64,10 +65,11 @@ def main(
         line[0].set_ylabel(group)
     with atomic_write(out) as target:
         figure.savefig(target, format="jpeg", dpi=100, pil_kwargs={"quality": 85})
-    table = pd.DataFrame(rows).assign(model=model.name)
-    with atomic_write(out.with_suffix(".csv")) as target:
-        table.to_csv(target, index=False, float_format="%.3g")
+    table = pd.DataFrame(rows)
     typer.echo(table.to_string(index=False))
+    told = {"model": model.name, "weights": running.spec.weights_sha256[:12], "machine": measured_on(running.name)}
+    with atomic_write(out.with_suffix(".csv")) as target:
+        table.assign(**told).to_csv(target, index=False, float_format="%.3g")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,26 @@
 """Watch the resident memory of the C program `score_nv12` while it scores frames.
 
-    python benchmarks/memory.py build/examples/score_nv12 [--model FILE] [--width 1920] [--height 1080] [--frames 2000]
+    python benchmarks/memory.py build/examples/score_nv12 [--model dpiqa-lite0-int8] [--frames 2000] [--csv FILE]
 
-Prints the resident set at 1, 2, 5, 10, 20, 50 and 100 % of the frames, and its peak.
+The resident set at 1, 2, 5, 10, 20, 50 and 100 % of the frames, and its peak.
 """
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import pandas as pd
 import typer
+from measured_on import measured_on
 
-from runtime.models import shipped_model
+from runtime.command import run
+from runtime.errors import InputError
+from runtime.files import atomic_write
+from runtime.models import DEFAULT_MODEL, INT8_MODEL, find_model
 
 
 def memory_mb(pid: int, field: str) -> float:
@@ -25,15 +31,33 @@ def memory_mb(pid: int, field: str) -> float:
 
 def main(
     program: Annotated[Path, typer.Argument(help="score_nv12, built from examples/.")],
-    model: Annotated[Path | None, typer.Option(help="A model file (default: the shipped one).")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model files or names of shipped ones, one after the other.")
+    ] = None,
     width: Annotated[int, typer.Option()] = 1920,
     height: Annotated[int, typer.Option()] = 1080,
     frames: Annotated[int, typer.Option(min=100)] = 2000,
+    csv: Annotated[Path | None, typer.Option(help="Keep the figures in this file.")] = None,
 ) -> None:
     """Feed noise frames one by one and read each score before the next."""
+    parts = []
+    for name in model or [DEFAULT_MODEL, INT8_MODEL]:
+        rows = list(watch(program, find_model(name), width, height, frames))
+        parts.append(
+            pd.DataFrame(rows, columns=["frames", "resident_mb"]).assign(model=name, frame=f"{width}x{height}")
+        )
+        parts[-1]["machine"] = measured_on("openvino")
+    table = pd.concat(parts)
+    if csv:
+        with atomic_write(csv) as file:
+            table.to_csv(file, index=False, float_format="%.1f")
+
+
+def watch(program: Path, model: Path, width: int, height: int, frames: int) -> Iterator[tuple[str, float]]:
+    """Resident megabytes after so many frames, and at the peak."""
     rng = np.random.default_rng(0)
     pool = [rng.integers(16, 235, width * height * 3 // 2, np.uint8).tobytes() for _ in range(4)]
-    command = [program, model or shipped_model(), str(width), str(height)]
+    command = [program, model, str(width), str(height)]
     marks = {max(1, frames * percent // 100) for percent in (1, 2, 5, 10, 20, 50, 100)}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -42,12 +66,13 @@ def main(
             process.stdin.write(pool[count % len(pool)])
             process.stdin.flush()
             if b'"score"' not in process.stdout.readline():
-                raise typer.Exit(2)
+                raise InputError(f"{program}: gave no score for frame {count}")
             if count in marks:
                 print(f"{count:8} frames  {memory_mb(process.pid, 'VmRSS'):7.1f} MB resident", flush=True)
-        print(f"peak {memory_mb(process.pid, 'VmHWM'):.1f} MB")
+                yield str(count), memory_mb(process.pid, "VmRSS")
+        yield "peak", memory_mb(process.pid, "VmHWM")
         process.stdin.close()
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -26,12 +26,12 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from measured_on import measured_on
 from memory import memory_mb
 from rich.console import Console
 from rich.table import Table
 
 from runtime.engines import open_engine
-from runtime.machine import processor
 from runtime.models import INT8_MODEL, shipped_model
 from runtime.monitor.config import MonitorConfig
 from runtime.monitor.sinks import QueuedSink, open_sinks
@@ -165,7 +165,7 @@ def load(monitor: Monitor, tally: Tally, seconds: float) -> Iterator[Row]:
 
 
 def show(title: str, rows: Sequence[Row], out: Path | None) -> None:
-    """Print a table, and write it to a CSV file if asked."""
+    """Print a table, and write it to a CSV file if asked, with its title as the first row."""
     table = Table(title=title)
     for heading in ("what", "value", "unit"):
         table.add_column(heading, justify="right" if heading == "value" else "left")
@@ -174,7 +174,9 @@ def show(title: str, rows: Sequence[Row], out: Path | None) -> None:
     Console(soft_wrap=True).print(table)
     if out is not None:
         with out.open("w", newline="") as file:
-            csv.writer(file).writerows([("what", "value", "unit"), *((n, round(v, 2), u) for n, v, u in rows)])
+            csv.writer(file).writerows(
+                [("what", "value", "unit"), (title, "", ""), *((n, round(v, 2), u) for n, v, u in rows)]
+            )
 
 
 def _readers_s(monitor: Monitor) -> float:
@@ -216,8 +218,10 @@ def main(
             thread.join()
             for sink in opened:
                 sink.close(2)
-    what = f"{cameras} cameras, {clip.name}, {fps:g} scores a second each"
-    show(f"{what}; {engine.name}, {threads} thread(s), {processor()}", rows, out)
+    what = f"{cameras} cameras, {clip.name}, {fps:g} scores a second each for {minutes:g} minutes"
+    spec = engine.spec
+    what += f"; {spec.name} {spec.version} {spec.precision}, {engine.name}, {threads} thread(s)"
+    show(f"{what}; {measured_on(engine.name)}", rows, out)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,8 @@ from typing import Annotated, Any
 
 import typer
 from breakable import Breakable, Broker, Disk, Hook
+from measured_on import measured_on
 from monitor import ROOT, Row, Server, show
-
-from runtime.machine import processor
 
 _PATIENCE_S = 120.0
 
@@ -226,7 +225,7 @@ def main(
         if amount:
             with TemporaryDirectory() as folder:
                 rows += part(Path(folder), Server(clip, count), amount)
-    show(f"faults; {processor()}", rows, out)
+    show(f"faults; {measured_on()}", rows, out)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ project's targets are checked against what was found. The twin without Python is
 from __future__ import annotations
 
 import csv
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, sleep
@@ -21,10 +20,10 @@ import numpy as np
 import onnxruntime
 import openvino
 import typer
+from measured_on import measured_on
 from rich.console import Console
 from rich.table import Table
 
-from runtime.machine import processor
 from runtime.models import shipped_model
 from runtime.preprocess import to_input
 from runtime.spec import InputSpec, parse_spec
@@ -157,8 +156,7 @@ def main(
 ) -> None:
     """Print median and 99th percentile of each case's stages, then the targets."""
     times = measure(1, rounds) | measure(2, rounds)
-    machine = f"{processor()}, Python {platform.python_version()}, OpenVINO {openvino.__version__.split('-')[0]}, "
-    machine += f"ONNX Runtime {onnxruntime.__version__}, OpenCV {cv2.__version__}"
+    machine = measured_on("openvino", "onnxruntime", "opencv-python")
     table = Table(*Case._fields, *(f"{stage} ms" for stage in STAGES), "fps", title=f"median / p99 on {machine}")
     rows = []
     for case, values in times.items():

@@ -1,23 +1,28 @@
 """Compare the native core's scores with ONNX Runtime's, the reference, on photographs.
 
-    python benchmarks/parity.py FOLDER [--count 500]
+    python benchmarks/parity.py FOLDER [--count 500] [--csv FILE]
 
-Prints SRCC, mean and largest difference in points for each shipped model.
+SRCC, mean and largest difference in points, for the shipped models.
 """
 
 from __future__ import annotations
 
 import random
 from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import pandas as pd
 import typer
+from measured_on import measured_on
 from rich.progress import track
 from scipy.stats import spearmanr
 
 from runtime import Scorer
-from runtime.models import shipped_model
+from runtime.command import run
+from runtime.files import atomic_write
+from runtime.models import DEFAULT_MODEL, INT8_MODEL
 from runtime.pictures import read_picture
 from runtime.sources import expand, is_video
 
@@ -25,20 +30,29 @@ from runtime.sources import expand, is_video
 def main(
     folder: Annotated[str, typer.Argument(help="A folder of photographs.")],
     count: Annotated[int, typer.Option(min=2)] = 500,
-    seed: Annotated[int, typer.Option(help="Draws the photographs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the photographs.")] = 0,
+    model: Annotated[list[str] | None, typer.Option(help="Model files or names of shipped ones.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Keep the figures in this file.")] = None,
 ) -> None:
     """Score the same photographs with both engines, preprocessing included."""
     files = list(expand(folder))
     random.Random(seed).shuffle(files)
     files = list(islice((file for file in files if not is_video(file)), count))
-    for name in ("dpiqa-lite0", "dpiqa-lite0-int8"):
-        engines = [Scorer(shipped_model(name), engine=engine) for engine in ("onnxruntime", "openvino")]
+    rows = []
+    for name in model or [DEFAULT_MODEL, INT8_MODEL]:
+        engines = [Scorer(name, engine=engine) for engine in ("onnxruntime", "openvino")]
         scores = [[engine.score(read_picture(file)).score for engine in engines] for file in track(files, name)]
         reference, native = np.array(scores).T
         apart = np.abs(reference - native)
-        print(f"{name}: {len(files)} photographs, SRCC {spearmanr(reference, native)[0]:.5f}, ", end="")
-        print(f"mean difference {apart.mean():.5f}, largest {apart.max():.5f} points")
+        rows.append({"model": name, "weights": engines[0].spec.weights_sha256[:12], "photographs": len(files),
+                     "srcc": spearmanr(reference, native)[0], "mean_points": apart.mean(),
+                     "largest_points": apart.max()})  # fmt: skip
+    table = pd.DataFrame(rows).assign(machine=measured_on("openvino", "onnxruntime", "opencv-python"))
+    typer.echo(table.to_string(index=False))
+    if csv:
+        with atomic_write(csv) as file:
+            table.to_csv(file, index=False, float_format="%.6g")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 
 from runtime import Reading, Scorer
@@ -132,6 +133,21 @@ def test_figures_in_readme_are_the_measured_ones() -> None:
         path = _file(name)
         for entry in read_contract(load_model(path), path).evaluated_on:
             assert f"{entry.srcc:.3f} / {entry.plcc:.3f}" in readme
+
+
+def test_figures_of_others_in_readme_are_the_published_ones() -> None:
+    readme = (ROOT / "README.md").read_text()
+    published = pd.read_csv(ROOT / "benchmarks" / "published.csv")
+    assert published["source"].str.startswith("https://").all()
+    for row in published.itertuples():
+        (line,) = (line for line in readme.splitlines() if line.startswith(f"| {row.method} "))
+        assert f"{row.srcc:.3f} / {row.plcc:.3f}" in line
+
+
+def test_known_failures_are_those_of_the_shipped_model() -> None:
+    path = shipped_model()
+    weights = read_contract(load_model(path), path).weights_sha256
+    assert set(pd.read_csv(ROOT / "models" / "results" / "known_failures.csv")["weights"]) == {weights[:12]}
 
 
 def test_the_published_benchmark_runs() -> None:

@@ -1,0 +1,14 @@
+"""What figures were measured on: the column `machine` of the CSV files here."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+from runtime.machine import processor
+
+
+def measured_on(*packages: str) -> str:
+    """The processor, Python, and the versions of these distributions."""
+    told = [processor(), f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
+    return ", ".join(told)

@@ -139,9 +139,9 @@ def test_figures_of_others_in_readme_are_the_published_ones() -> None:
     readme = (ROOT / "README.md").read_text()
     published = pd.read_csv(ROOT / "benchmarks" / "published.csv")
     assert published["source"].str.startswith("https://").all()
-    for row in published.itertuples():
-        (line,) = (line for line in readme.splitlines() if line.startswith(f"| {row.method} "))
-        assert f"{row.srcc:.3f} / {row.plcc:.3f}" in line
+    for row in published.to_dict("records"):
+        (line,) = (line for line in readme.splitlines() if line.startswith(f"| {row['method']} "))
+        assert f"{row['srcc']:.3f} / {row['plcc']:.3f}" in line
 
 
 def test_known_failures_are_those_of_the_shipped_model() -> None:

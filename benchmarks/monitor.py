@@ -165,7 +165,7 @@ def load(monitor: Monitor, tally: Tally, seconds: float) -> Iterator[Row]:
 
 
 def show(title: str, rows: Sequence[Row], out: Path | None) -> None:
-    """Print a table, and write it to a CSV file if asked, with its title as the first row."""
+    """Print a table, and write it to a CSV file if asked, whose column `of` is the title."""
     table = Table(title=title)
     for heading in ("what", "value", "unit"):
         table.add_column(heading, justify="right" if heading == "value" else "left")
@@ -175,7 +175,7 @@ def show(title: str, rows: Sequence[Row], out: Path | None) -> None:
     if out is not None:
         with out.open("w", newline="") as file:
             csv.writer(file).writerows(
-                [("what", "value", "unit"), (title, "", ""), *((n, round(v, 2), u) for n, v, u in rows)]
+                [("what", "value", "unit", "of"), *((name, round(value, 2), unit, title) for name, value, unit in rows)]
             )
 
 

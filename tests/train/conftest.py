@@ -61,6 +61,26 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_release(tmp_path_factory.mktemp("release") / "sd15")
 
 
+@pytest.fixture(scope="session")
+def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a tiny teacher that knows nothing, but says something else of every picture."""
+    import torch  # slow to import, as all of training
+    from torch import nn
+
+    from train import teacher
+
+    torch.manual_seed(0)
+    tiny = teacher.build_teacher("test_efficientnet", 96, 8)
+    for weight in tiny.decoder.parameters():
+        (nn.init.kaiming_normal_ if weight.ndim > 1 else nn.init.zeros_)(weight)
+    tiny.decoder.get_parameter("to_score.4.weight").data *= 10
+    about = {"teacher": tiny.config, "input": tiny.input.model_dump(),
+             "trained_on": [{"name": "csv", "split": "ratio:0", "images": 57}]}  # fmt: skip
+    file = tmp_path_factory.mktemp("teacher") / "best.pt"
+    torch.save({"about": about, "ema": tiny.state_dict()}, file)
+    return file
+
+
 @pytest.fixture(scope="module")
 def kept_prompts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A user's cache folder for all tests of a module, so that prompts are embedded once."""

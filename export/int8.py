@@ -32,6 +32,8 @@ from .sensitivity import int8_share, sensitivity
 from .verify import deliver
 
 Method = Literal["max", "entropy", "percentile"]
+# Drift has a heavy tail: a repair chosen on as many as the gate judges on is refused by it too often.
+_FOR_REPAIR = 2 * MIN_PICTURES
 _FOR_BIASES = 64
 _FOR_SENSITIVITY = 32
 _FOR_LATENCY = 16
@@ -102,12 +104,13 @@ def divide(
 ) -> tuple[Pictures, Pictures, Pictures]:
     """Pictures to calibrate on, to choose a repair on (none unless `choosing`) and to judge on, none of them twice.
 
-    With `few`, whatever there is is shared out. Raises InputError when there are too few.
+    The gate comes first; what it leaves goes to the choice, up to twice as many. With `few`, whatever there is is shared
+    out. Raises InputError when there are too few.
     """
     parts = 3 if choosing else 2
     calibrating = min(images, len(pictures) // parts) if few else images
     rest = len(pictures) - calibrating
-    chosen = calibrating + (min(MIN_PICTURES, rest // 2) if choosing else 0)
+    chosen = calibrating + (min(_FOR_REPAIR, max(rest - MIN_PICTURES, rest // 2)) if choosing else 0)
     divided = enough(pictures[:calibrating], text, 1 if few else MIN_CALIBRATION), pictures[calibrating:chosen]
     judged = pictures[chosen : chosen + MIN_PICTURES]
     if not few and len(judged) < MIN_PICTURES:
@@ -129,7 +132,8 @@ def quantize(model: Path, out: Path, how: Quantization, title: str) -> Report:
     spec = read_contract(graph, model)
     if spec.precision != "fp32":
         raise InputError(f"{model}: is {spec.precision}, quantization starts from an fp32 model")
-    pictures = read_pictures(how.calibration, spec.input, how.images + MIN_PICTURES * (1 + how.auto_repair), how.seed)
+    wanted = how.images + MIN_PICTURES + _FOR_REPAIR * how.auto_repair
+    pictures = read_pictures(how.calibration, spec.input, wanted, how.seed)
     used, chosen_on, unseen = divide(pictures, how.images, how.auto_repair, how.allow_few, how.calibration)
     typer.echo(f"calibrating on {len(used)} pictures from {how.calibration} ({how.method})")
     plain = quantize_onnx(model, used.frames, how.method, how.percentile)

@@ -154,7 +154,8 @@ def test_commands_refuse_silence_and_too_little(run: Run, exported: Path, folder
     [
         (800, False, False, (300, 0, 500)),
         (1300, True, False, (300, 500, 500)),
-        (9999, True, False, (300, 500, 500)),
+        (1500, True, False, (300, 700, 500)),
+        (9999, True, False, (300, 1000, 500)),
         (90, False, True, (45, 0, 45)),
         (90, True, True, (30, 30, 30)),
     ],

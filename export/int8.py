@@ -104,8 +104,8 @@ def divide(
 ) -> tuple[Pictures, Pictures, Pictures]:
     """Pictures to calibrate on, to choose a repair on (none unless `choosing`) and to judge on, none of them twice.
 
-    The gate comes first; what it leaves goes to the choice, up to twice as many. With `few`, whatever there is is shared
-    out. Raises InputError when there are too few.
+    The gate comes first; what it leaves goes to the choice, up to twice as many. With `few`, all is shared out. Raises
+    InputError when there are too few.
     """
     parts = 3 if choosing else 2
     calibrating = min(images, len(pictures) // parts) if few else images
@@ -185,7 +185,7 @@ def main(
     method: Annotated[Method, typer.Option(help="How ranges are chosen.")] = "percentile",
     percentile: Annotated[float, typer.Option(min=50, max=100, help="For --method percentile.")] = 99.99,
     keep: Annotated[int, typer.Option(min=0, help="How many of the most sensitive layers stay in FP32.")] = 0,
-    auto_repair: Annotated[bool, typer.Option(help="Keep the fewest layers in FP32 that meet the budget.")] = False,
+    auto_repair: Annotated[bool, typer.Option(help="Keep the few layers in FP32 that the budget asks for.")] = False,
     min_int8: Annotated[
         float, typer.Option(min=0, max=1, help="Share of convolutions' work that --auto-repair leaves in INT8.")
     ] = 0.95,

@@ -70,7 +70,7 @@ def main(
         str | None, typer.Option(help=f"Quantize an FP32 model on these pictures, and judge it on others: {SOURCES}.")
     ] = None,
     allow_few: Annotated[bool, typer.Option(help="Calibrate and judge on however few pictures there are.")] = False,
-    auto_repair: Annotated[bool, typer.Option(help="Keep in FP32 the fewest layers that meet the budget.")] = False,
+    auto_repair: Annotated[bool, typer.Option(help="Keep the few layers in FP32 that the budget asks for.")] = False,
     max_srcc_drop: Annotated[float, typer.Option(min=0, help="What quantization may cost.")] = Budget.srcc_drop,
     max_drift: Annotated[float, typer.Option(min=0, help="Of a single picture, in points of 100.")] = Budget.drift,
     max_mean_drift: Annotated[float, typer.Option(min=0)] = Budget.mean_drift,

@@ -160,22 +160,24 @@ def _compared(model: onnx.ModelProto, pictures: Pictures, folder: Path) -> Compa
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("block", "operand", "factor"), [("0.0.conv_pw", 0, 16), ("1.0.conv_pw", 0, 16), ("4.1.conv_pwl", 1, 8)]
+    ("block", "operand", "factor", "place"),
+    [("0.0.conv_pw", 0, 16, 0), ("1.0.conv_pw", 0, 16, 0), ("4.1.conv_pwl", 1, 8, 3)],
 )
 def test_sabotaged_layer_is_caught_and_repair_finds_it(
-    block: str, operand: int, factor: float, pictures: Pictures, tmp_path: Path
+    block: str, operand: int, factor: float, place: int, pictures: Pictures, tmp_path: Path
 ) -> None:
     """The gate asks what a fault does, not whether it is there.
 
-    Coarser activations (0) break the budget where a layer is sensitive; weights (1) multiply what it computes.
+    Coarser activations (0) break the budget's mean where a layer is sensitive, so a ranking by means has it at place 0;
+    weights (1) multiply what it computes and break the largest drift: it is found at a later place of the ranking, too.
     """
     whole, original, layer = load_model(INT8), load_model(FP32), _layer(block)
     gate(_compared(whole, pictures, tmp_path), FEW)
     spoilt = _with_scale(whole, layer, factor, operand)
     with pytest.raises(GateError, match="budget broken on"):
         gate(_compared(spoilt, pictures, tmp_path), FEW)
-    innocent = [name for name in quantized_layers(whole) if name != layer]
-    ranked = [*innocent[:3], layer, *innocent[3:]]  # a ranking by means may be wrong about the worst pictures
+    ranked = [name for name in quantized_layers(whole) if name != layer]
+    ranked.insert(place, layer)
     told: list[str] = []
     assert repair(Candidates(spoilt, original, ranked), pictures, FEW, 0.5, told.append) == [layer]
     assert len(told) == 2
@@ -187,6 +189,38 @@ def test_what_cannot_be_repaired_within_the_floor_is_refused(pictures: Pictures)
     spoilt = _with_scale(whole, layer, 8, operand=1)
     with pytest.raises(GateError, match=r"train\.qat"):
         repair(Candidates(spoilt, original, [layer]), pictures, FEW, min_int8=1)
+
+
+@pytest.mark.slow
+def test_when_nothing_is_left_to_repair_the_budget_itself_decides(pictures: Pictures, tmp_path: Path) -> None:
+    """Until then a tenth of it is kept in hand."""
+    candidates = Candidates(load_model(INT8), load_model(FP32), [])
+    largest = _compared(candidates.quantized, pictures, tmp_path).largest_drift
+    told: list[str] = []
+    assert repair(candidates, pictures, replace(FEW, drift=1.05 * largest), 0, told.append) == []
+    assert re.fullmatch(r"in FP32: 0; drift \S+ at most, .*", told[-1])
+    with pytest.raises(GateError, match=f"keeps the budget .drift {largest:.2f} at most"):
+        repair(candidates, pictures, replace(FEW, drift=0.95 * largest), 0)
+
+
+def test_a_score_that_is_not_a_number_keeps_no_budget_and_no_pictures_choose_nothing() -> None:
+    frames = np.zeros((2, 1, 1, 3), np.uint8)
+    taken = onnx.helper.make_tensor_value_info("frames", onnx.TensorProto.UINT8, ["n", 1, 1, 3])
+    given = onnx.helper.make_tensor_value_info("score", onnx.TensorProto.FLOAT, [1])
+
+    def constant(score: float) -> onnx.ModelProto:
+        value = onnx.helper.make_tensor("value", onnx.TensorProto.FLOAT, [1], [score])
+        graph = onnx.helper.make_graph(
+            [onnx.helper.make_node("Identity", ["value"], ["score"])], "g", [taken], [given], [value]
+        )
+        return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+
+    two = Pictures(frames, ("a", "b"))
+    for spoilt, whole in [(np.nan, 50), (np.inf, 50), (-np.inf, 50), (50, np.nan)]:
+        with pytest.raises(GateError, match="drift inf at most"):
+            repair(Candidates(constant(spoilt), constant(whole), []), two, FEW, 0)
+    with pytest.raises(InputError, match="needs pictures"):
+        repair(Candidates(constant(50), constant(50), []), two[:0], FEW, 0)
 
 
 @pytest.mark.slow

@@ -19,19 +19,20 @@ import torch
 import typer
 from distillation import Table
 
-from runtime.command import run
-from runtime.spec import InputSpec
-from train.checkpoint import Recipe
-from train.datasets import load
-from train.fault_check import fault_figures
-from train.fault_losses import FaultWeights
-from train.fault_plan import LEAST_MOS, FaultPlan
-from train.faults import ROLES, Ladder, Pristine, collect_pristine
-from train.frames import RatedFrames
-from train.loop import fit, pick_precision
-from train.losses import quality_loss
-from train.splits import Split, split
-from train.student_model import PRESETS, Student
+from dpiqa.runtime.program import run
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train.data.datasets import load
+from dpiqa.train.data.frames import RatedFrames
+from dpiqa.train.data.splits import Split, split
+from dpiqa.train.distortions.check import fault_figures
+from dpiqa.train.distortions.lessons import ROLES, Ladder, Pristine, collect_pristine
+from dpiqa.train.distortions.options import LEAST_MOS, FaultWeights
+from dpiqa.train.distortions.plan import FaultPlan
+from dpiqa.train.loop.fit import fit, pick_precision
+from dpiqa.train.loop.losses import quality_loss
+from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.students.model import Student
+from dpiqa.train.students.presets import PRESETS
 
 _HERE = Path(__file__).parent
 CONDITIONS: dict[str, FaultWeights | None] = {

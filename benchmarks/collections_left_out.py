@@ -20,15 +20,16 @@ import typer
 from distillation import Table
 from torch import Tensor
 
-from runtime.command import run
-from runtime.spec import InputSpec
-from train.checkpoint import Recipe
-from train.datasets import load
-from train.frames import CollectedFrames, RatedFrames
-from train.loop import fit
-from train.losses import quality_loss
-from train.splits import split
-from train.student_model import PRESETS, Student
+from dpiqa.runtime.program import run
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train.data.datasets import load
+from dpiqa.train.data.frames import CollectedFrames, RatedFrames
+from dpiqa.train.data.splits import split
+from dpiqa.train.loop.fit import fit
+from dpiqa.train.loop.losses import quality_loss
+from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.students.model import Student
+from dpiqa.train.students.presets import PRESETS
 
 _HERE = Path(__file__).parent
 COMPARED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {

@@ -14,9 +14,10 @@ from time import perf_counter
 import cv2
 import numpy as np
 
-from runtime.machine import processor
-from runtime.video import read_video
-from train.degradations import DEGRADATIONS, LEVELS
+from dpiqa.runtime.machine import processor
+from dpiqa.runtime.video import read_video
+from dpiqa.train.distortions.kinds import DEGRADATIONS
+from dpiqa.train.distortions.kinds.base import LEVELS
 
 LIMIT_MS = 150
 CALLS = 5

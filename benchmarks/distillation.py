@@ -19,15 +19,16 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from runtime.command import run
-from runtime.errors import InputError
-from runtime.files import atomic_write
-from train.checkpoint import weights_sha256
-from train.datasets import load
-from train.evaluate import score_samples, tested_part
-from train.metrics import agreement
-from train.record import hardware
-from train.teacher import load_teacher
+from dpiqa.errors import InputError
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.program import run
+from dpiqa.train.data.datasets import load
+from dpiqa.train.evaluation.results import tested_part
+from dpiqa.train.evaluation.scores import score_samples
+from dpiqa.train.loop.checkpoint import weights_sha256
+from dpiqa.train.loop.metrics import agreement
+from dpiqa.train.loop.record import hardware
+from dpiqa.train.teachers.model import load_teacher
 
 CONDITIONS = {
     "labels": ["--teacher-weight", "0", "--map-weight", "0"],

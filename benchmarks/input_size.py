@@ -24,18 +24,18 @@ import typer
 from matplotlib.figure import Figure
 from rich.progress import track
 
-from export.graphs import resized
-from runtime.command import run
-from runtime.engines import open_engine
-from runtime.files import atomic_write
-from runtime.machine import processor
-from runtime.models import shipped_model
-from runtime.pictures import read_picture
-from train.checkpoint import Recipe
-from train.contract import load_model, read_contract, save_model
-from train.datasets import Sample, load
-from train.metrics import plcc, srcc
-from train.splits import split
+from dpiqa.export.graphs.transform import resized
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.machine import processor
+from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.pictures import read_picture
+from dpiqa.runtime.program import run
+from dpiqa.train.data.datasets import Sample, load
+from dpiqa.train.data.splits import split
+from dpiqa.train.loop.metrics import plcc, srcc
+from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.model_files import load_model, read_contract, save_model
 
 _HERE = Path(__file__).parent
 

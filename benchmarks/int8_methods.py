@@ -16,17 +16,19 @@ import onnx
 import pandas as pd
 import typer
 
-from export.calibration import SOURCES, read_pictures
-from export.comparison import MIN_PICTURES, Budget, broken, compare
-from export.int8 import divide, quantize_onnx
-from export.qat import export_quantized
-from export.repair import Candidates, repair
-from export.sensitivity import int8_share, sensitivity
-from runtime.command import run
-from runtime.errors import GateError
-from runtime.files import atomic_write
-from train.contract import load_model, read_contract, save_model
-from train.quantizers import load_quantized
+from dpiqa.errors import GateError
+from dpiqa.export.gate.comparison import broken, compare
+from dpiqa.export.gate.options import MIN_PICTURES, SOURCES, Budget
+from dpiqa.export.gate.pictures import read_pictures
+from dpiqa.export.graphs.quantized_student import export_quantized
+from dpiqa.export.quantization.qdq import int8_share
+from dpiqa.export.quantization.quantize import divide, quantize_onnx
+from dpiqa.export.quantization.repair import Candidates, repair
+from dpiqa.export.quantization.sensitivity import sensitivity
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.program import run
+from dpiqa.train.model_files import load_model, read_contract, save_model
+from dpiqa.train.students.quantizers import load_quantized
 
 _CALIBRATION = 300
 _PERCENTILE = 99.9

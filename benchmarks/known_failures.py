@@ -16,12 +16,12 @@ import typer
 from matplotlib.figure import Figure
 from measured_on import measured_on
 
-from runtime.command import run
-from runtime.engines import open_engine
-from runtime.errors import InputError
-from runtime.files import atomic_write
-from runtime.models import shipped_model
-from runtime.pictures import read_picture
+from dpiqa.errors import InputError
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.pictures import read_picture
+from dpiqa.runtime.program import run
 
 _PHOTOGRAPH, _SCREEN = "png/{}-lossless.png", "sc-png/{}.png"
 GROUPS: dict[str, list[str]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
-from runtime.machine import processor
+from dpiqa.runtime.machine import processor
 
 
 def measured_on(*packages: str) -> str:

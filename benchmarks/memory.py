@@ -17,10 +17,10 @@ import pandas as pd
 import typer
 from measured_on import measured_on
 
-from runtime.command import run
-from runtime.errors import InputError
-from runtime.files import atomic_write
-from runtime.models import DEFAULT_MODEL, INT8_MODEL, find_model
+from dpiqa.errors import InputError
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL, find_model
+from dpiqa.runtime.program import run
 
 
 def memory_mb(pid: int, field: str) -> float:

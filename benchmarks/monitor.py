@@ -31,14 +31,15 @@ from memory import memory_mb
 from rich.console import Console
 from rich.table import Table
 
-from runtime.engines import open_engine
-from runtime.models import INT8_MODEL, shipped_model
-from runtime.monitor.config import MonitorConfig
-from runtime.monitor.sinks import QueuedSink, open_sinks
-from runtime.monitor.sinks.prometheus import Prometheus
-from runtime.monitor.sinks.settings import PrometheusSettings
-from runtime.monitor.types import Event, LiveReading, Message, Status
-from runtime.monitor.watch import Monitor
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.models import INT8_MODEL, shipped_model
+from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Status
+from dpiqa.runtime.monitor.settings.cameras import MonitorConfig
+from dpiqa.runtime.monitor.settings.sinks import PrometheusSettings
+from dpiqa.runtime.monitor.sinks.prometheus import Prometheus
+from dpiqa.runtime.monitor.sinks.queued import QueuedSink
+from dpiqa.runtime.monitor.sinks.registry import open_sinks
+from dpiqa.runtime.monitor.watch import Monitor
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER = ROOT / "tests" / "runtime" / "monitor" / "rtsp_server.py"

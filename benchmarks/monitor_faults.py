@@ -49,7 +49,7 @@ class Watch:
 
     def start(self) -> None:
         """Start it."""
-        command = [sys.executable, "-m", "runtime.cli", "monitor", str(self._config)]
+        command = [sys.executable, "-m", "dpiqa", "monitor", str(self._config)]
         self._process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
 
     def end(self, number: int) -> float:

@@ -15,7 +15,6 @@ from time import perf_counter, sleep
 from typing import Annotated, NamedTuple
 
 import cv2
-import dpiqa
 import numpy as np
 import onnxruntime
 import openvino
@@ -24,9 +23,10 @@ from measured_on import measured_on
 from rich.console import Console
 from rich.table import Table
 
-from runtime.models import shipped_model
-from runtime.preprocess import to_input
-from runtime.spec import InputSpec, parse_spec
+from dpiqa import native as dpiqa
+from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.preprocess import to_input
+from dpiqa.runtime.spec import InputSpec, parse_spec
 
 SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}
 MODELS = {"fp32": "dpiqa-lite0", "int8": "dpiqa-lite0-int8"}

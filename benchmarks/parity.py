@@ -19,12 +19,12 @@ from measured_on import measured_on
 from rich.progress import track
 from scipy.stats import spearmanr
 
-from runtime import Scorer
-from runtime.command import run
-from runtime.files import atomic_write
-from runtime.models import DEFAULT_MODEL, INT8_MODEL
-from runtime.pictures import read_picture
-from runtime.sources import expand, is_video
+from dpiqa import Scorer
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL
+from dpiqa.runtime.pictures import read_picture
+from dpiqa.runtime.program import run
+from dpiqa.runtime.sources import expand, is_video
 
 
 def main(

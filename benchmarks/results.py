@@ -14,9 +14,9 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from runtime.command import run
-from runtime.errors import InputError
-from runtime.files import atomic_write
+from dpiqa.errors import InputError
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.program import run
 
 _HERE = Path(__file__).parent
 _BLOCK = re.compile(r"(<!-- table (\S+\.csv) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -16,7 +16,7 @@ import av
 import cv2
 import numpy as np
 
-from runtime.pictures import read_picture
+from dpiqa.runtime.pictures import read_picture
 
 WIDTH, HEIGHT, FPS, SECONDS = 1920, 1080, 25, 20
 PICTURES = ("girl", "dog", "baby")

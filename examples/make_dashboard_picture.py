@@ -25,18 +25,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from dpiqa import Scorer
+from dpiqa.runtime.monitor.alarms.source_alarms import SourceAlarms
+from dpiqa.runtime.monitor.dashboard.sink import Dashboard
+from dpiqa.runtime.monitor.history.writer import History
+from dpiqa.runtime.monitor.messages import LiveReading, Message, Snapshot, Status
+from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
+from dpiqa.runtime.monitor.settings.sinks import DashboardSettings, HistorySettings
+from dpiqa.runtime.monitor.signals import open_meter
+from dpiqa.runtime.monitor.snapshots import Snapshots, jpeg_thumbnail
+from dpiqa.runtime.reading import band
+from dpiqa.runtime.video import read_video
 from examples.make_clip import STRETCHES
-from runtime import Scorer
-from runtime.monitor.alarm_settings import AlarmSettings
-from runtime.monitor.alarms import SourceAlarms
-from runtime.monitor.signals import open_meter
-from runtime.monitor.sinks.dashboard import Dashboard
-from runtime.monitor.sinks.history import History
-from runtime.monitor.sinks.settings import DashboardSettings, HistorySettings
-from runtime.monitor.snapshots import Snapshots, jpeg_thumbnail
-from runtime.monitor.types import LiveReading, Message, Snapshot, Status
-from runtime.reading import band
-from runtime.video import read_video
 
 ROOT = Path(__file__).resolve().parents[1]
 HOUR_S, STEP_S = 3600, 10

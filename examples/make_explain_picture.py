@@ -12,11 +12,11 @@ from pathlib import Path
 
 import cv2
 
-from runtime import Scorer
-from runtime.explain import draw
-from runtime.files import atomic_write
-from runtime.pictures import read_picture
-from train.faults import pair
+from dpiqa import Scorer
+from dpiqa.runtime.explain import draw
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.pictures import read_picture
+from dpiqa.train.distortions.lessons import pair
 
 
 def main(photograph: Path, out: Path) -> None:

@@ -1,7 +1,6 @@
-"""Makes models small and proves that they still see; each module is a command."""
+"""Makes models small and proves that they still see."""
 
-try:
-    import onnx as _onnx  # noqa: F401
-except ImportError:
-    # With this name, `python -m export.trt` tells it in one line.
-    raise ImportError("the exports need what `pip install 'dpiqa-edge[export]'` brings", name=__name__) from None
+if __name__ == "export":  # from the top of a clone, `python -m export.NAME` runs `dpiqa.export.NAME`
+    from dpiqa import export
+
+    __path__ = export.__path__

@@ -7,177 +7,14 @@ the notes on use are written by hand.
 from __future__ import annotations
 
 import json
-import platform
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import pandas as pd
 import typer
 
-from runtime.command import run
-from runtime.errors import InputError
-from runtime.files import atomic_write
-from runtime.spec import EvaluatedOn, ModelSpec
-from train.contract import load_model, read_contract, save_model
-from train.datasets import TERMS
-from train.faults import made_of
-
-from .card_faults import causes_table, each_fault_table, faults_table, same_causes
-from .card_tables import measured, results_table, targets_table, unseen_part
-from .sensitivity import convolution_macs
-
-
-def load_results(files: list[Path]) -> list[dict[str, Any]]:
-    """Read evaluation JSON files, as printed by train.evaluate."""
-    results = []
-    for file in files:
-        try:
-            results.append(json.loads(file.read_text()))
-            _ = results[-1]["model"], results[-1]["split"], results[-1]["data"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{file}: not the JSON of train.evaluate ({error})") from None
-    return results
-
-
-def figures_of(spec: ModelSpec, results: list[dict[str, Any]]) -> tuple[EvaluatedOn, ...]:
-    """The contract's entries for one model: the results that were measured with just these weights.
-
-    Raises InputError when a result may have been measured on pictures that the model was trained on.
-    """
-    return tuple(
-        EvaluatedOn(name=name, split=unseen_part(spec, name, result["split"]),
-                    **{key: row[key] for key in ("images", "srcc", "plcc", "rmse")})
-        for result in results
-        if result.get("weights_sha256") == spec.weights_sha256
-        for name, row in result["data"].items()
-    )  # fmt: skip
-
-
-def card(
-    spec: ModelSpec,
-    files: list[Path],
-    results: list[dict[str, Any]],
-    runs: list[Path],
-    targets: str,
-    notes: str,
-    faults: str = "",
-) -> str:
-    """The model card in Markdown: contract, figures with intervals, targets, data and terms, recipe, notes on use."""
-    facts = json.loads((runs[-1] / "run.json").read_text())
-    data = "\n".join(f"- **{t.name}** ({t.split} split): {t.images} pictures; {t.licence}." for t in spec.trained_on)
-    tested = "\n".join(
-        f"- **{name}**: {TERMS[name].licence}." for name in sorted({n for r in results for n in r["data"]})
-    )
-    sizes = ", ".join(f"`{file.name}` {file.stat().st_size / 1e6:.1f} MB" for file in files)
-    packages = ", ".join(
-        f"{name} {version(name)}" for name in ("torch", "timm", "onnx", "onnxruntime", "nvidia-modelopt")
-    )
-    return f"""# {spec.name} {spec.version}
-
-Blind picture quality, 0 to 100, higher is better: {spec.score.scale}.
-Files: {sizes}. Licence of code and weights: {spec.licence}.
-
-| | |
-| --- | --- |
-| network | {facts["student"]["arch"]}, {facts["parameters"] / 1e6:.2f}M parameters |
-| input `frames` | uint8 [N, {spec.input.height}, {spec.input.width}, 3], RGB, resize rule `{spec.input.resize}` |
-| output `score` | float32 [N], {spec.score.minimum:g} to {spec.score.maximum:g} |{_causes_row(spec)}
-
-## Figures
-
-{results_table(spec, results)}
-
-In brackets: 95 % bootstrap intervals (1,000 resamples of the pictures). `no near-duplicate` leaves out test pictures of
-which the authors' training part holds a near-duplicate. Scored one picture at a time, with {_engines(results)}.
-
-{faults}## Targets
-
-{targets}
-
-## Data
-
-Trained on:
-
-{data}
-
-Training pictures that are near-duplicates of a test picture were dropped; validation was drawn by near-duplicate group.
-Tested on:
-
-{tested}
-
-## Recipe
-
-{_recipes(runs)}
-
-{notes.strip()}
-
-Made by `python -m export.card` with {packages} on Python {platform.python_version()}.
-"""
-
-
-def _engines(results: list[dict[str, Any]]) -> str:
-    """What scored the pictures; results that do not tell are from when ONNX Runtime alone did."""
-    return " and ".join(sorted({result.get("engine", "onnxruntime") for result in results}))
-
-
-def _recipes(runs: list[Path]) -> str:
-    """How each run was made, and what it held on validation."""
-    parts = []
-    for number, folder in enumerate(runs, 1):
-        recipe = json.loads((folder / "run.json").read_text())
-        numbers = ", ".join(f"{key} {value}" for key, value in recipe["recipe"].items() if value not in (None, []))
-        which = f"Run {number}: " if len(runs) > 1 else ""
-        command = recipe.get("command", "train.student")
-        parts.append(
-            f"{which}`python -m {command}`, starting from {recipe['start']}: {numbers}.{_lessons(recipe)}\n"
-            f"Trained on {recipe['hardware']}.{_repeat(recipe)}\n\n{_history(pd.read_csv(folder / 'log.csv'))}"
-        )
-    return "\n\n".join([*parts, "No test set took part."])
-
-
-def _history(epochs: pd.DataFrame) -> str:
-    """One row an epoch; of a run with made faults also what it held on photographs held out."""
-    columns = {"epoch": ("epoch", ".0f"), "loss": ("training loss", ".3f"),
-               "cause_loss": ("loss of the causes, last epoch", ".3f"), "map_loss": ("loss of the map, mean", ".3f"),
-               "val_srcc": ("validation SRCC", ".4f"), "val_plcc": ("validation PLCC", ".4f"),
-               "val_order": ("levels in order", ".4f"), "val_cause": ("causes right", ".4f"),
-               "val_map": ("the map falls by, points", ".4f"), "minutes": ("minutes", ".1f")}  # fmt: skip
-    epochs = epochs.assign(minutes=epochs["train_seconds"] / 60)
-    shown = {name: column for name, column in columns.items() if name in epochs}
-    rows = [[title for title, _ in shown.values()], ["---"] * len(shown)]
-    rows += [[format(row[name], shape) for name, (_, shape) in shown.items()] for row in epochs.to_dict("records")]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    chosen = "\n\nThe epoch with the best validation SRCC + PLCC went on, the last of equals."
-    return table + (chosen if "val_srcc" in shown else "")
-
-
-def _repeat(recipe: dict[str, Any]) -> str:
-    if "metrics_sha256" not in recipe:
-        return ""
-    again = "the same seed on the same machine with as many threads gives it again"
-    return f"\nSHA-256 of the log without its times: `{recipe['metrics_sha256']}`; {again}."
-
-
-def _lessons(recipe: dict[str, Any]) -> str:
-    """What a run tells of the faults that it learned from; nothing where there were none."""
-    if "faults" not in recipe:
-        return ""
-    faults = recipe["faults"]
-    weights = ", ".join(f"{name} {weight:g}" for name, weight in faults["weights"].items())
-    seen = ", ".join(f"{entry['name']} ({entry['images']})" for entry in faults["pristine"])
-    batch = recipe["recipe"]["batch"]
-    made = made_of(batch, faults["share"])
-    told = (
-        f"Made faults (`train.faults`) were {made} of {batch} pictures in every batch, on {seen}; weights: {weights}."
-    )
-    frozen = ", ".join(recipe.get("frozen", []))
-    return f"\n{told}" + (f" The trunk and what gives {frozen} stayed as they were." if frozen else "")
-
-
-def _causes_row(spec: ModelSpec) -> str:
-    count = len(spec.causes)
-    return f"\n| output `causes` | float32 [N, {count}], 0 to 1: {', '.join(spec.causes)} |" if count else ""
+from dpiqa.errors import InputError
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.program import run
 
 
 def main(
@@ -194,6 +31,14 @@ def main(
     ] = None,
 ) -> None:
     """Write each model's own figures into its contract, and one card for all of them."""
+    import pandas as pd
+
+    from dpiqa.export.cards.card import card, figures_of, load_results
+    from dpiqa.export.cards.distortions import causes_table, each_fault_table, faults_table, same_causes
+    from dpiqa.export.cards.tables import measured, targets_table
+    from dpiqa.export.quantization.qdq import convolution_macs
+    from dpiqa.train.model_files import load_model, read_contract, save_model
+
     results = load_results(evaluation)
     for file in model:
         graph = load_model(file)
@@ -223,3 +68,8 @@ def main(
 
 if __name__ == "__main__":
     run(main)
+
+EXAMPLE = (
+    "dpiqa export card --model mine.onnx --evaluation results.json --run runs/mine --targets ta"
+    "rgets.csv --notes notes.md --out card.md"
+)

@@ -5,67 +5,15 @@ The reference is the student as it was before, so the budget counts what quantiz
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated
 
-import onnx
-import onnxslim
-import torch
 import typer
 
-from runtime.command import run
-from runtime.errors import InputError
-from runtime.spec import InputSpec
-from train.contract import load_model, read_contract, save_model
-from train.quantizers import load_quantized
-from train.student_model import Student
-
-from .calibration import SOURCES, read_pictures
-from .comparison import MIN_PICTURES, Budget, compare
-from .onnx import OPSET, sources, without_traces
-from .report import Report
-from .sensitivity import int8_share
-from .verify import deliver
-
-
-def export_quantized(student: Student, spec: InputSpec) -> onnx.ModelProto:
-    """The graph of a student with quantizers: Q/DQ around its convolutions, weights stored as int8."""
-    example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    chatter = io.StringIO()
-    with (
-        TemporaryDirectory() as folder,
-        contextlib.redirect_stdout(chatter),
-        contextlib.redirect_stderr(chatter),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")  # of the exporter that modelopt's quantizers need, and of its tracing
-        from modelopt.onnx.quantization.qdq_utils import qdq_to_dq  # takes seconds and logs to the console
-
-        file = Path(folder, "student.onnx")
-        torch.onnx.export(
-            student.eval(),
-            (example,),
-            file,
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=["frames"],
-            output_names=list(student.outputs),
-            dynamic_axes={name: {0: "N"} for name in ("frames", *student.outputs)},
-        )
-        logging.getLogger("modelopt").setLevel(logging.ERROR)
-        # Makes timm's padding part of the convolutions. Tied weights, ONNX Runtime cannot load once they are folded.
-        options: Any = {"skip_optimizations": ["weight_tying"]}
-        slim = onnxslim.slim(onnx.load(file), **options)
-        assert isinstance(slim, onnx.ModelProto)
-        model = qdq_to_dq(slim)
-    del model.graph.value_info[:]  # says still that the weights are float
-    return without_traces(model)
+from dpiqa.errors import InputError
+from dpiqa.export.gate.options import MIN_PICTURES, SOURCES, Budget
+from dpiqa.runtime.program import run
 
 
 def main(
@@ -81,6 +29,17 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="Draws the pictures.")] = 0,
 ) -> None:
     """Export, compare with FP32, and write the file if the budget is kept."""
+    from dpiqa.export.gate.comparison import compare
+    from dpiqa.export.gate.deliver import deliver
+    from dpiqa.export.gate.pictures import read_pictures
+    from dpiqa.export.gate.report import Report
+    from dpiqa.export.graphs.quantized_student import export_quantized
+    from dpiqa.export.graphs.student import sources
+    from dpiqa.export.quantization.qdq import int8_share
+    from dpiqa.runtime.spec import InputSpec
+    from dpiqa.train.model_files import load_model, read_contract, save_model
+    from dpiqa.train.students.quantizers import load_quantized
+
     spec = read_contract(load_model(reference), reference)
     student, about = load_quantized(checkpoint)
     if InputSpec(**about["input"]) != spec.input:
@@ -109,3 +68,7 @@ def main(
 
 if __name__ == "__main__":
     run(main)
+
+EXAMPLE = (
+    "dpiqa export qat --checkpoint runs/mine-qat/best.pt --reference mine.onnx --images UNSEEN --out mine-int8.onnx"
+)

@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from runtime.command import run
-from runtime.engines import open_engine
-from runtime.errors import GateError, InputError
-from runtime.files import atomic_write
-
-from .calibration import SOURCES, read_pictures
-from .comparison import MIN_PICTURES, Budget, compare, gate
-from .report import Report, write_report
-
-
-def deliver(candidate: Path, out: Path, report: Report, page: Path | None = None) -> None:
-    """Write the report (to `page`, by default beside `out`), and the candidate to `out` if it keeps the budget.
-
-    The report must hold a comparison and its budget. Raises GateError, and writes no model, when that is broken or the
-    report has a refusal.
-    """
-    assert report.comparison is not None
-    assert report.budget is not None
-    page = page or out.with_suffix(".html")
-    write_report(report, page)
-    typer.echo(f"{report.title} {report.comparison}; {page}")
-    try:
-        if report.refusal:
-            raise GateError(report.refusal)
-        gate(report.comparison, report.budget)
-    except GateError as error:
-        raise GateError(f"{out}: not written, {error}") from None
-    with candidate.open("rb") as whole, atomic_write(out) as file:
-        shutil.copyfileobj(whole, file)
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+from dpiqa.errors import InputError
+from dpiqa.export.gate.options import MIN_PICTURES, SOURCES, Budget
+from dpiqa.runtime.program import run
 
 
 def main(
@@ -61,6 +33,11 @@ def main(
     The drop in SRCC is that of the agreement with MOS where the pictures are rated (NAME=PATH), else 1 - SRCC between
     the two models' scores.
     """
+    from dpiqa.export.gate.comparison import compare, gate
+    from dpiqa.export.gate.pictures import read_pictures
+    from dpiqa.export.gate.report import Report, write_report
+    from dpiqa.runtime.engines.registry import open_engine
+
     budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)
     engine = engine or ("tensorrt" if candidate.suffix == ".engine" else "onnxruntime")
     spec = open_engine(reference, "onnxruntime").spec
@@ -79,3 +56,5 @@ def main(
 
 if __name__ == "__main__":
     run(main)
+
+EXAMPLE = "dpiqa export verify --reference mine.onnx --candidate mine-int8.onnx --images PHOTOS"

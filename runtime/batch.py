@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import os
-import sys
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
-import typer
-
-from .errors import DpiqaError, InputError
-from .files import atomic_write
-from .output import FORMATS, Csv, JsonLines, Output, Table, Writable
-from .pooling import Pool
-from .progress import Waiting
-from .reading import Band
-from .scorer import Explanation, Scorer
-from .sources import expand, is_video
-from .video import announced_duration_s
-
-_BY_SUFFIX = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
-_INK: dict[Band, str] = {"bad": "red", "poor": "red", "fair": "yellow", "good": "green", "excellent": "bright_green"}
+from dpiqa.errors import DpiqaError, InputError
+from dpiqa.runtime.output import Output
+from dpiqa.runtime.pooling import Pool
+from dpiqa.runtime.progress import Waiting
+from dpiqa.runtime.scorer import Explanation, Scorer
+from dpiqa.runtime.sources import expand, is_video
+from dpiqa.runtime.video import announced_duration_s
 
 
 class Batch:
@@ -104,39 +93,3 @@ class Batch:
     def _refuse(self, error: InputError) -> None:
         self.failed += 1
         self._complain(str(error))
-
-
-def open_output(
-    stack: ExitStack, form: str | None, out: Path | None, causes: Sequence[str], before_write: Callable[[], None]
-) -> Output:
-    """The output in the format asked for (default: by the suffix of `out`, else a table), to `out` or to stdout.
-
-    `before_write` is called before anything reaches a terminal. `out` appears when `stack` ends well.
-    """
-    form = form or _BY_SUFFIX.get(out.suffix.lower() if out else "", "table")
-    if form not in FORMATS:
-        raise DpiqaError(f"--format {form}: expected one of {', '.join(FORMATS)}")
-    stream: Writable = sys.stdout
-    in_colour = False
-    if out is not None:
-        file = stack.enter_context(atomic_write(out))
-        text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
-        stack.callback(text.detach)
-        stream = text
-    elif sys.stdout.isatty():
-        stream = _Terminal(before_write)
-        in_colour = not os.environ.get("NO_COLOR")
-    if form == "json":
-        return JsonLines(stream)
-    if form == "csv":
-        return Csv(stream, causes)
-    return Table(stream, (lambda name, text: typer.style(text, fg=_INK[name])) if in_colour else None)
-
-
-class _Terminal:
-    def __init__(self, before_write: Callable[[], None]) -> None:
-        self._before_write = before_write
-
-    def write(self, text: str, /) -> int:
-        self._before_write()
-        return sys.stdout.write(text)

@@ -1,4 +1,4 @@
-"""The command `dpiqa`.
+"""The verbs of `dpiqa` that score, watch and report.
 
 Exit status of `score`: 0 everything was scored; 1 some files could not be scored, the others were; 2 nothing could be
 scored, or the command itself was wrong; 130 interrupted.
@@ -6,52 +6,24 @@ scored, or the command itself was wrong; 130 interrupted.
 
 from __future__ import annotations
 
-import io
 import logging
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from .command import complain, leave_now, open_closed_streams, run
-from .errors import DpiqaError
-from .models import DEFAULT_MODEL, INT8_MODEL
+from dpiqa.errors import DpiqaError
+from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL
+from dpiqa.runtime.program import complain, leave_now, native_output_silenced
 
 _MODEL = "Model file, or a shipped one's name"
 
-app = typer.Typer(
-    help="Scores the quality of pictures and video, 0 (bad) to 100 (excellent), without a reference.",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            print(f"dpiqa {version('dpiqa-edge')}")
-        except PackageNotFoundError:
-            print("dpiqa, not installed")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Scores the quality of pictures and video, 0 (bad) to 100 (excellent), without a reference."""
+app = typer.Typer()
 
 
 @app.command()
+@native_output_silenced()
 def score(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH", help="Pictures, videos, folders (with all below them), globs.")
@@ -74,11 +46,12 @@ def score(
 
     Exit status: 0 all scored, 1 some files could not be scored, 2 nothing could be scored.
     """
-    from .batch import Batch, open_output
-    from .files import atomic_write
-    from .progress import Waiting
-    from .scorer import Scorer
-    from .video import Sampler
+    from dpiqa.runtime.batch import Batch
+    from dpiqa.runtime.files import atomic_write
+    from dpiqa.runtime.output import open_output
+    from dpiqa.runtime.progress import Waiting
+    from dpiqa.runtime.scorer import Scorer
+    from dpiqa.runtime.video import Sampler
 
     Sampler(fps)  # refuse a bad number before the model is loaded
     if plot is not None and plot.suffix.lower() != ".png":
@@ -89,7 +62,7 @@ def score(
     written = [path for path in (out, plot) if path is not None]
     batch = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), plot is not None, written)
     if explain is not None:
-        from .explain import Explainer
+        from dpiqa.runtime.explain import Explainer
 
         batch.explain = Explainer(explain, scorer).write
     waiting = Waiting()
@@ -101,7 +74,7 @@ def score(
         if not batch.scored:
             raise typer.Exit(2)
         if picture is not None:
-            from .plot import plot_png
+            from dpiqa.runtime.plot import plot_png
 
             plot_png(picture, batch.videos, batch.pictures)
     if batch.failed:
@@ -109,6 +82,7 @@ def score(
 
 
 @app.command()
+@native_output_silenced()
 def monitor(
     sources: Annotated[
         list[str] | None,
@@ -141,10 +115,10 @@ def monitor(
     SIGHUP reads the configuration file again. Exit status: 0 stopped by a signal or all sources ended, 1 some of them
     without a frame, 2 all of them, or the command itself was wrong.
     """
-    from .monitor import needs_extra
+    from dpiqa.runtime.monitor import needs_extra
 
     with needs_extra():
-        from .monitor.command import Orders, Service
+        from dpiqa.runtime.monitor.service import Orders, Service
 
     sinks = {"jsonl": jsonl, "csv": csv, "sqlite": sqlite, "prometheus": prometheus, "mqtt": mqtt}
     sinks["dashboard"] = dashboard
@@ -152,7 +126,7 @@ def monitor(
     if check:
         print(orders.check())
         return
-    logging.getLogger("runtime").setLevel(logging.INFO)
+    logging.getLogger("dpiqa.runtime").setLevel(logging.INFO)
     service = Service(orders)
     failed = service.run()
     status = 0 if not failed else 2 if failed == len(service.monitor.cameras) else 1
@@ -173,15 +147,16 @@ def report(
 
     Without a period it is about all that the history holds.
     """
-    from .monitor import needs_extra
+    from dpiqa.runtime.monitor import needs_extra
 
     with needs_extra():
-        from .monitor.report.command import report as write
+        from dpiqa.runtime.monitor.report.generate import report as write
 
     print(write(history, since, until, last, out))
 
 
 @app.command()
+@native_output_silenced()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
 ) -> None:
@@ -189,47 +164,9 @@ def doctor(
 
     Exit status: 0 pictures can be scored here, 2 they cannot.
     """
-    from .doctor import describe, examine
+    from dpiqa.runtime.doctor import describe, examine
 
     found = examine()
     print(found.model_dump_json(indent=2) if as_json else describe(found))
     if not any(model.infer_ms for model in found.models):
         raise typer.Exit(2)
-
-
-def main() -> NoReturn:
-    """Run the command and exit."""
-    open_closed_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace", line_buffering=True)
-    with _native_chatter_silenced():
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("dpiqa: %(message)s"))
-        logger = logging.getLogger("runtime")
-        logger.addHandler(handler)
-        try:
-            run(app, "dpiqa")
-        finally:
-            logger.removeHandler(handler)
-
-
-@contextmanager
-def _native_chatter_silenced() -> Iterator[None]:
-    """Keep stderr to ourselves: libpng, libjpeg, FFmpeg and OpenCV write there on their own about every bad file."""
-    ours = os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1)
-    theirs = sys.stderr
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        sys.stderr = ours
-        yield
-    finally:
-        sys.stderr = theirs
-        os.dup2(ours.fileno(), 2)
-        ours.close()
-        os.close(nowhere)
-
-
-if __name__ == "__main__":
-    main()

@@ -13,14 +13,14 @@ import numpy as np
 import onnxruntime
 from pydantic import BaseModel
 
-from .engine import Engine
-from .engines import ENGINES, open_engine
-from .errors import DpiqaError, EngineError
-from .gpu import Driver, TensorRt, find_driver, find_tensorrt
-from .machine import bf16_instructions, int8_instructions, processor
-from .models import shipped_models
-from .native import why_absent
-from .spec import EvaluatedOn
+from dpiqa.errors import DpiqaError, EngineError
+from dpiqa.runtime.engines.base import Engine
+from dpiqa.runtime.engines.native import why_absent
+from dpiqa.runtime.engines.registry import ENGINES, open_engine
+from dpiqa.runtime.gpu import Driver, TensorRt, find_driver, find_tensorrt
+from dpiqa.runtime.machine import bf16_instructions, int8_instructions, processor
+from dpiqa.runtime.models import shipped_models
+from dpiqa.runtime.spec import EvaluatedOn
 
 _RUNS = 5
 

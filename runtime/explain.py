@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
-from .files import atomic_write
-from .plot import BAND_BGR
-from .preprocess import resize_area
-from .reading import BANDS, printable
-from .scorer import Explanation, Scorer
+from dpiqa.errors import InputError
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.plot import BAND_BGR
+from dpiqa.runtime.preprocess import resize_area
+from dpiqa.runtime.reading import BANDS, printable
+from dpiqa.runtime.scorer import Explanation, Scorer
 
 _LONGER_SIDE, _PANEL_WIDTH, _LEAST_HEIGHT = 960, 300, 420
 _MARGIN, _LINE = 20, 34

@@ -11,7 +11,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
-from .errors import InputError
+from dpiqa.errors import InputError
 
 
 @contextmanager

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .errors import EngineError
+from dpiqa.errors import DpiqaError, EngineError
 
 DEFAULT_MODEL = "dpiqa-lite0"
 INT8_MODEL = f"{DEFAULT_MODEL}-int8"
-# Beside this package: `models` in a clone, `dpiqa_models` where pip installed it (see pyproject.toml).
-_FOLDERS = [Path(__file__).resolve().parents[1] / name for name in ("dpiqa_models", "models")]
+_FOLDER = Path(__file__).resolve().parents[1] / "models"  # beside `runtime`, in a clone and where pip installed it
 
 
 def shipped_model(name: str = DEFAULT_MODEL) -> Path:
@@ -17,10 +16,9 @@ def shipped_model(name: str = DEFAULT_MODEL) -> Path:
 
     Raises EngineError when this installation has no such model.
     """
-    for folder in _FOLDERS:
-        path = folder / f"{name}.onnx"
-        if path.is_file():
-            return path
+    path = _FOLDER / f"{name}.onnx"
+    if path.is_file():
+        return path
     known = ", ".join(path.stem for path in shipped_models()) or "none"
     raise EngineError(f"this installation ships no model '{name}' (shipped: {known}), name a model file instead")
 
@@ -40,5 +38,14 @@ def find_model(model: str | Path) -> Path:
 
 def shipped_models() -> list[Path]:
     """The paths of all models of this installation, the default one first; empty where it ships none."""
-    folder = next((folder for folder in _FOLDERS if any(folder.glob("*.onnx"))), None)
-    return sorted(folder.glob("*.onnx"), key=lambda path: (path.stem != DEFAULT_MODEL, path.stem)) if folder else []
+    return sorted(_FOLDER.glob("*.onnx"), key=lambda path: (path.stem != DEFAULT_MODEL, path.stem))
+
+
+def shipped_version() -> str | None:
+    """The version of the default model, None where this installation ships none."""
+    from dpiqa.runtime.engines.registry import open_engine  # slow to import
+
+    try:
+        return open_engine(shipped_model()).spec.version
+    except DpiqaError:
+        return None

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Protocol
 
-from .pooling import Pool
-from .reading import Band, Reading, band
+import typer
+
+from dpiqa.errors import DpiqaError
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.pooling import Pool
+from dpiqa.runtime.reading import Band, Reading, band
 
 FORMATS = ("table", "json", "csv")
 MAX_ROWS = 60
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 STAGES = ("decode", "preprocess", "infer", "total")
-
 Paint = Callable[[Band, str], str]
 
 
@@ -117,3 +125,43 @@ def clock(seconds: float, decimals: int = 0) -> str:
     hours, minutes = divmod(int(minutes), 60)
     shown = f"{rest:0{3 + decimals if decimals else 2}.{decimals}f}"
     return f"{hours}:{minutes:02}:{shown}" if hours else f"{minutes}:{shown}"
+
+
+_BY_SUFFIX = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
+_INK: dict[Band, str] = {"bad": "red", "poor": "red", "fair": "yellow", "good": "green", "excellent": "bright_green"}
+
+
+def open_output(
+    stack: ExitStack, form: str | None, out: Path | None, causes: Sequence[str], before_write: Callable[[], None]
+) -> Output:
+    """The output in the format asked for (default: by the suffix of `out`, else a table), to `out` or to stdout.
+
+    `before_write` is called before anything reaches a terminal. `out` appears when `stack` ends well.
+    """
+    form = form or _BY_SUFFIX.get(out.suffix.lower() if out else "", "table")
+    if form not in FORMATS:
+        raise DpiqaError(f"--format {form}: expected one of {', '.join(FORMATS)}")
+    stream: Writable = sys.stdout
+    in_colour = False
+    if out is not None:
+        file = stack.enter_context(atomic_write(out))
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
+        stack.callback(text.detach)
+        stream = text
+    elif sys.stdout.isatty():
+        stream = _Terminal(before_write)
+        in_colour = not os.environ.get("NO_COLOR")
+    if form == "json":
+        return JsonLines(stream)
+    if form == "csv":
+        return Csv(stream, causes)
+    return Table(stream, (lambda name, text: typer.style(text, fg=_INK[name])) if in_colour else None)
+
+
+class _Terminal:
+    def __init__(self, before_write: Callable[[], None]) -> None:
+        self._before_write = before_write
+
+    def write(self, text: str, /) -> int:
+        self._before_write()
+        return sys.stdout.write(text)

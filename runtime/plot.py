@@ -11,8 +11,8 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from .pooling import Pool
-from .reading import BANDS, Band, band, printable
+from dpiqa.runtime.pooling import Pool
+from dpiqa.runtime.reading import BANDS, Band, band, printable
 
 WIDTH = 1200
 MAX_BARS = 40

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .reading import Reading, Summary, WorstSecond, band
+from dpiqa.runtime.reading import Reading, Summary, WorstSecond, band
 
 Scores = NDArray[np.float64]
 

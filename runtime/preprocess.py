@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .spec import InputSpec
+from dpiqa.runtime.spec import InputSpec
 
 
 def resize_area(image: np.ndarray, height: int, width: int) -> np.ndarray:

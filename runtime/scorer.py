@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .engines import open_engine
-from .errors import InputError
-from .models import shipped_model
-from .pictures import check_size, read_picture
-from .reading import Reading, band
-from .sources import expand, is_video
-from .spec import ModelSpec
-from .video import Frame, read_video
+from dpiqa.errors import InputError
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.pictures import check_size, read_picture
+from dpiqa.runtime.reading import Reading, band
+from dpiqa.runtime.sources import expand, is_video
+from dpiqa.runtime.spec import ModelSpec
+from dpiqa.runtime.video import Frame, read_video
 
 PathLike = str | os.PathLike[str]
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import InputError, unreadable
-from .pictures import PICTURE_SUFFIXES
+from dpiqa.errors import InputError, unreadable
+from dpiqa.runtime.pictures import PICTURE_SUFFIXES
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"}

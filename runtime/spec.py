@@ -12,11 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import ContractError
+from dpiqa.errors import ContractError
 
 METADATA_KEY = "dpiqa"
 SPEC_VERSION = 1
-
 Text = Annotated[str, Field(min_length=1)]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .errors import InputError, unreadable
+from dpiqa.errors import InputError, unreadable
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.monitor.sinks import SinkSettings, open_sinks
-from runtime.monitor.types import Status
+from dpiqa.runtime.monitor.messages import Status
+from dpiqa.runtime.monitor.settings.sinks import SinkSettings
+from dpiqa.runtime.monitor.sinks.registry import open_sinks
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "examples" / "docker"

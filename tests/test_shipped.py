@@ -14,12 +14,12 @@ import onnxruntime
 import pandas as pd
 import pytest
 
-from runtime import Reading, Scorer
-from runtime.engines import open_engine
-from runtime.models import shipped_model
-from runtime.preprocess import to_input
-from runtime.video import read_video
-from train.contract import load_model, read_contract, weights_sha256
+from dpiqa import Reading, Scorer
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.preprocess import to_input
+from dpiqa.runtime.video import read_video
+from dpiqa.train.model_files import load_model, read_contract, weights_sha256
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"

@@ -6,88 +6,28 @@ writes is a checkpoint like train.student's.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import torch
 import typer
-from torch import Tensor, nn
-from torch.nn import functional
 
-from runtime.command import run
-from runtime.errors import InputError
-from runtime.spec import InputSpec
-
-from .cache import MAP_SHAPE, TeacherCache
-from .checkpoint import Recipe
-from .datasets import parse_source
-from .fault_losses import FaultWeights
-from .fault_plan import LEAST_MOS, CauseWeight, Folders, LeastMos, MapWeight, OrderWeight, Share, plan_faults
-from .frames import RatedFrames
-from .lessons import Lessons, collect
-from .loop import fit, pick_precision
-from .losses import correlation_loss, ranking_loss, regression_loss
-from .record import record_run
-from .student_model import PRESETS, PROJECTION, Student
-
-
-@dataclass(frozen=True)
-class Weights:
-    """What each loss counts; one of weight 0 is left out."""
-
-    score: float = 1.0
-    teacher: float = 1.0
-    map: float = 1.0
-    ranking: float = 1.0
-
-
-class Pupil(Student):
-    """A student that also draws the teacher's map, last of its outputs, by a projection that is no part of the student.
-
-    The map is a linear function of the four feature levels, so that what it teaches must be in the features.
-    """
-
-    def __init__(self, arch: str, **heads: Any) -> None:
-        super().__init__(arch, **heads)
-        channels = [level["num_chs"] for level in self.trunk.feature_info][-4:]
-        self.projection = nn.ModuleList(nn.Conv2d(count, MAP_SHAPE[0], 1) for count in channels)
-
-    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """The student's outputs for uint8 RGB frames `[N, H, W, 3]`, and standardised maps `[N, 8, H / 4, W / 4]`."""
-        levels = self.look(frames)
-        drawn = [project(level) for project, level in zip(self.projection, levels, strict=False)]
-        size = drawn[0].shape[2:]
-        resized = [functional.interpolate(level, size, mode="bilinear") for level in drawn]
-        return *self.judge(levels), torch.stack(resized).sum(0).float()
-
-
-def distillation_loss(
-    outputs: tuple[Tensor, ...], mos: Tensor, taught: Tensor, maps: Tensor, weights: Weights
-) -> Tensor:
-    """The weighted sum of all losses; `mos` (NaN where unknown) and `taught` (the teacher's scores) `[N]` in points.
-
-    Scores are judged as in training on MOS, by regression and correlation. Pictures are ranked by MOS or, where they
-    have none, by the teacher's score. Maps `[N, 8, h, w]` are compared by smooth L1 at the teacher's scale.
-    """
-    score, *_, drawn = outputs
-    rated = mos.isfinite()
-    total = 0 * (score.sum() + drawn.sum())  # every weight takes part, as several processes need it
-    if weights.score and rated.any():
-        total = total + weights.score * _score_loss(score[rated], mos[rated])
-    if weights.teacher:
-        total = total + weights.teacher * _score_loss(score, taught)
-    if weights.ranking:
-        total = total + weights.ranking * ranking_loss(score, torch.where(rated, mos, taught))
-    if weights.map:
-        drawn = functional.interpolate(drawn, maps.shape[2:], mode="bilinear", antialias=True)
-        total = total + weights.map * functional.smooth_l1_loss(drawn, maps)
-    return total
-
-
-def _score_loss(score: Tensor, target: Tensor) -> Tensor:
-    return regression_loss(score, target) + correlation_loss(score, target)
+from dpiqa.errors import InputError
+from dpiqa.runtime.program import run
+from dpiqa.train.distortions.options import (
+    LEAST_MOS,
+    CauseWeight,
+    FaultWeights,
+    Folders,
+    LeastMos,
+    MapWeight,
+    OrderWeight,
+    Share,
+)
+from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.students.presets import PRESETS
+from dpiqa.train.teachers.options import Weights
 
 
 def main(
@@ -133,6 +73,19 @@ def main(
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50,
 ) -> None:
     """Train a student from a teacher's cache, on labelled and unlabelled pictures together."""
+    import torch
+
+    from dpiqa.runtime.spec import InputSpec
+    from dpiqa.train.data.datasets import parse_source
+    from dpiqa.train.data.frames import RatedFrames
+    from dpiqa.train.distortions.plan import plan_faults
+    from dpiqa.train.loop.fit import fit, pick_precision
+    from dpiqa.train.loop.record import record_run
+    from dpiqa.train.students.model import PROJECTION
+    from dpiqa.train.teachers.cache import TeacherCache
+    from dpiqa.train.teachers.distillation import Pupil, distillation_loss
+    from dpiqa.train.teachers.lessons import Lessons, collect
+
     if preset not in PRESETS:
         raise InputError(f"unknown preset '{preset}', known: {', '.join(PRESETS)}")
     arch, side = PRESETS[preset][0], size or PRESETS[preset][1]
@@ -185,3 +138,5 @@ def main(
 
 if __name__ == "__main__":
     run(main)
+
+EXAMPLE = "dpiqa train distill --cache cache --data koniq10k=PATH --preset lite0 --out runs/student"

@@ -6,95 +6,14 @@ It finds the same picture at another size, brightness, compression or mirrored; 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import cv2
-import numpy as np
 import typer
-from rich.progress import track
 
-from runtime.command import run
-from runtime.errors import InputError
-from runtime.files import atomic_write
-from runtime.pictures import read_picture
-from runtime.sources import expand, is_video
-
-from .datasets import LOADERS, load
-
-MAX_DISTANCE = 8
-MIN_CORRELATION = 0.9
-_THUMB, _WAVES = 32, 8
-
-
-@dataclass(frozen=True)
-class Print:
-    """A picture's perceptual hash, 64 bits as uint64, and its thumbnail, float32 `[1024]` of mean 0 and norm 1."""
-
-    hash: np.uint64
-    thumb: np.ndarray
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two pictures that look alike: bits in which their hashes differ, correlation of their thumbnails."""
-
-    training: str
-    test: str
-    distance: int
-    correlation: float
-
-
-def perceptual_hash(image: np.ndarray) -> Print:
-    """Which of the lowest 8x8 waves of a BGR picture, uint8 `[h, w, 3]`, are above their median (pHash)."""
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    thumb = cv2.resize(grey, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA).astype(np.float32)
-    waves = cv2.dct(thumb)[:_WAVES, :_WAVES].ravel()
-    waves[0] = np.median(waves[1:])  # the mean brightness says nothing about the picture
-    bits = np.packbits(waves > waves[0]).view(">u8")[0]
-    thumb -= thumb.mean()
-    return Print(np.uint64(bits), (thumb / max(float(np.linalg.norm(thumb)), 1e-6)).ravel())
-
-
-def find_pairs(training: dict[str, list[Print]], test: dict[str, Print]) -> Iterator[Pair]:
-    """Pairs of names whose pictures look alike; a training picture has a print for itself and its mirror image."""
-    names = list(test)
-    hashes = np.array([test[name].hash for name in names], np.uint64)
-    for name, prints in training.items():
-        distances = np.stack([_differing_bits(hashes ^ own.hash) for own in prints])
-        for position in np.flatnonzero(distances.min(0) <= MAX_DISTANCE):
-            correlation = max(float(own.thumb @ test[names[position]].thumb) for own in prints)
-            if correlation >= MIN_CORRELATION:
-                yield Pair(name, names[position], int(distances[:, position].min()), round(correlation, 3))
-
-
-def _differing_bits(words: np.ndarray) -> np.ndarray:
-    return np.unpackbits(words.view(np.uint8).reshape(-1, 8), axis=1).sum(1)
-
-
-def pictures_of(source: str, training: bool) -> dict[str, str]:
-    """Names and files of `NAME=PATH`: a rated data set, without its official test part if `training`, or any folder."""
-    name, separator, path = source.partition("=")
-    if not separator or not path:
-        raise InputError(f"{source}: expected NAME=PATH, of a rated data set or of any folder of pictures")
-    if name in LOADERS:
-        samples = [sample for sample in load(name, Path(path)) if not (training and sample.official == "test")]
-        return {f"{name}/{sample.path.name}": str(sample.path) for sample in samples}
-    if not Path(path).is_dir():
-        raise InputError(f"{source}: no such folder")
-    return {f"{name}/{Path(file).relative_to(path)}": file for file in expand(path) if not is_video(file)}
-
-
-def _prints(files: dict[str, str], mirrored: bool) -> dict[str, list[Print]]:
-    def prints(file: str) -> list[Print]:
-        image = read_picture(file)
-        return [perceptual_hash(view) for view in ([image, np.fliplr(image)] if mirrored else [image])]
-
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(files, track(pool.map(prints, files.values()), "hashing", len(files)), strict=True))
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.program import run
 
 
 def main(
@@ -103,10 +22,12 @@ def main(
     out: Annotated[Path, typer.Option(help="The JSON file to write.")],
 ) -> None:
     """List the test pictures that look like a training picture, and how many were compared."""
+    from dpiqa.train.data.near_duplicates import MAX_DISTANCE, MIN_CORRELATION, find_pairs, fingerprints, pictures_of
+
     trained = {source: pictures_of(source, training=True) for source in training}
     tested = {source: pictures_of(source, training=False) for source in test}
-    known = _prints({name: file for files in trained.values() for name, file in files.items()}, mirrored=True)
-    unknown = _prints({name: file for files in tested.values() for name, file in files.items()}, mirrored=False)
+    known = fingerprints({name: file for files in trained.values() for name, file in files.items()}, mirrored=True)
+    unknown = fingerprints({name: file for files in tested.values() for name, file in files.items()}, mirrored=False)
     pairs = list(find_pairs(known, {name: prints[0] for name, prints in unknown.items()}))
     found = {
         "rule": {"max_distance": MAX_DISTANCE, "min_correlation": MIN_CORRELATION},
@@ -121,3 +42,5 @@ def main(
 
 if __name__ == "__main__":
     run(main)
+
+EXAMPLE = "dpiqa train near-duplicates --training biq2021=PATH --test clive=PATH --out pairs.json"

@@ -13,22 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import pandas as pd
 import typer
 
-from runtime.command import run
-from runtime.errors import InputError
-from runtime.files import atomic_write
-
-from .checkpoint import load_checkpoint
-from .datasets import digests, load, parse_source
-from .evaluate import score_samples
-from .memory import memory_advice
-from .metrics import agreement
-from .record import hardware
-from .splits import split as divide
-from .student_model import load_packed
+from dpiqa.errors import InputError
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.program import run
+from dpiqa.train.loop.memory import memory_advice
 
 DIVISIONS = 10
 
@@ -46,11 +36,20 @@ def main(
     options: Annotated[list[str] | None, typer.Argument(help="Options of the training command, after `--`.")] = None,
 ) -> None:
     """Fine-tune and test ten times, and print the median SRCC and PLCC."""
+    import numpy as np
+    import pandas as pd
+
+    from dpiqa.train.data.datasets import load, parse_source
+    from dpiqa.train.data.splits import split as divide
+    from dpiqa.train.evaluation.scores import score_samples
+    from dpiqa.train.loop.metrics import agreement
+    from dpiqa.train.loop.record import hardware
+
     options = options or []
     name, path = parse_source(data)
     model, begin, digest = _beginning(start, options, name)
     samples = load(name, path)
-    command = [sys.executable, "-m", "train.teacher" if model.startswith("teacher") else "train.student", *begin,
+    command = [sys.executable, "-m", "dpiqa.train.teacher" if model.startswith("teacher") else "dpiqa.train.student", *begin,
                "--data", data, *(["--weights", weights] if weights else []), *options]  # fmt: skip
     run_of = {"model": model, "start": digest, "options": " ".join(options)}
     table = out / "protocol.csv"
@@ -77,6 +76,10 @@ def main(
 
 def _beginning(start: Path | None, options: list[str], data: str) -> tuple[str, list[str], str]:
     """What is fine-tuned, in words; the options that begin with it; and the start of its file's hash."""
+    from dpiqa.train.data.datasets import digests
+    from dpiqa.train.loop.checkpoint import load_checkpoint
+    from dpiqa.train.students.files import load_packed
+
     if start is None:
         prior = dict(pairwise(options)).get("--prior")
         return (f"teacher, {prior}" if prior else "student"), [], ""
@@ -89,3 +92,5 @@ def _beginning(start: Path | None, options: list[str], data: str) -> tuple[str, 
 
 if __name__ == "__main__":
     run(main)
+
+EXAMPLE = "dpiqa train protocol --start runs/mine/best.pt --data clive=PATH --out runs/protocol -- --epochs 3"

@@ -14,62 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
-from torch import Tensor, nn
-from torch.nn import functional
 
-from runtime.command import run
-from runtime.errors import InputError
-from runtime.files import atomic_write
-from runtime.spec import InputSpec
-
-from .checkpoint import Recipe
-from .datasets import Sample, check_pictures, load, parse_source
-from .frames import RatedFrames
-from .loop import answers, fit, pick_precision, predict
-from .losses import regression_loss
-from .quantizers import add_quantizers, clip_ranges, fold_batch_norms
-from .splits import AUTO, DIVISIONS, merge, resolve
-from .splits import split as divide
-from .student_model import Student, load_student
+from dpiqa.errors import InputError
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.program import run
+from dpiqa.train.data.options import AUTO, DIVISIONS
+from dpiqa.train.loop.recipe import Recipe
 
 MIN_CALIBRATION = 256
-
-
-class Imitator(Student):
-    """A student that shows its pooled features too: hundreds of numbers a picture to learn from instead of one."""
-
-    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """The student's outputs for uint8 RGB frames `[N, H, W, 3]`, and its pooled features `[N, F]`."""
-        levels = self.look(frames)
-        return *self.judge(levels), torch.cat([level.mean((2, 3)) for level in levels], dim=1).float()
-
-
-class ImitatedFrames(RatedFrames):
-    """Whole frames, uint8 RGB `[H, W, 3]`, with what a student answered to them as targets."""
-
-    def __init__(self, samples: list[Sample], spec: InputSpec, imitated: Imitator) -> None:
-        super().__init__(samples, spec)
-        found = [outputs for outputs, _ in answers(imitated, RatedFrames(samples, spec))]
-        self.answers = [torch.cat(column).clone() for column in zip(*found, strict=True)]
-
-    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        frame, _ = self.show(index, index)
-        return (frame, *(answer[index] for answer in self.answers))
-
-
-def imitation_loss(outputs: tuple[Tensor, ...], *wanted: Tensor, spread: Tensor, weight: float) -> Tensor:
-    """How far an Imitator's outputs are from those wanted.
-
-    Smooth L1 of the scores; the mean error of causes (0 to 1) and map (0 to 100), each on a scale of ten; `weight`
-    times the squared error of the features in units of their spread `[F]`.
-    """
-    (score, *others, features), (score_wanted, *others_wanted, features_wanted) = outputs, wanted
-    total = regression_loss(score, score_wanted)
-    for found, answer in zip(others, others_wanted, strict=True):
-        total = total + (found - answer).abs().mean() * (10 if answer.ndim == 2 else 0.1)
-    return total + weight * functional.mse_loss(features / spread, features_wanted / spread)
 
 
 def main(
@@ -92,6 +45,19 @@ def main(
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50,
 ) -> None:
     """Insert fake quantizers, take their ranges from pictures, and fine-tune towards the FP32 student's scores."""
+    import torch
+    from torch import nn
+
+    from dpiqa.runtime.spec import InputSpec
+    from dpiqa.train.data.datasets import check_pictures, load, parse_source
+    from dpiqa.train.data.frames import RatedFrames
+    from dpiqa.train.data.splits import merge, resolve
+    from dpiqa.train.data.splits import split as divide
+    from dpiqa.train.loop.fit import fit, pick_precision, predict
+    from dpiqa.train.students.files import load_student
+    from dpiqa.train.students.imitation import ImitatedFrames, Imitator, imitation_loss
+    from dpiqa.train.students.quantizers import add_quantizers, clip_ranges, fold_batch_norms
+
     reference, about = load_student(checkpoint / "best.pt" if checkpoint.is_dir() else checkpoint)
     spec = InputSpec(**about["input"])
     parts, seen = [], []
@@ -144,3 +110,5 @@ def _names(about: dict) -> set[str]:
 
 if __name__ == "__main__":
     run(main)
+
+EXAMPLE = "dpiqa train qat --checkpoint runs/mine/best.pt --data csv=scores.csv --out runs/mine-qat"

@@ -6,22 +6,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
-from runtime.command import run
-from runtime.errors import InputError
-from runtime.spec import InputSpec
-
-from .checkpoint import Recipe, weights_sha256
-from .fault_losses import FaultWeights
-from .fault_plan import LEAST_MOS, CauseWeight, Folders, LeastMos, MapWeight, OrderWeight, Share, plan_faults
-from .frames import CollectedFrames, RatedFrames
-from .loop import fit, pick_precision
-from .losses import quality_loss
-from .record import record_run
-from .splits import AUTO, DIVISIONS, load_parts
-from .student_model import PRESETS, Student, load_start, with_heads
+from dpiqa.errors import InputError
+from dpiqa.runtime.program import run
+from dpiqa.train.data.options import AUTO, DIVISIONS
+from dpiqa.train.distortions.options import (
+    LEAST_MOS,
+    CauseWeight,
+    FaultWeights,
+    Folders,
+    LeastMos,
+    MapWeight,
+    OrderWeight,
+    Share,
+)
+from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.students.presets import PRESETS
 
 
 def main(
@@ -58,6 +59,19 @@ def main(
     With --faults it learns from degraded photographs beside them, and tells causes and a quality map; train.heads
     teaches these afterwards, and leaves every score as it is.
     """
+    import torch
+
+    from dpiqa.runtime.spec import InputSpec
+    from dpiqa.train.data.frames import CollectedFrames, RatedFrames
+    from dpiqa.train.data.splits import load_parts
+    from dpiqa.train.distortions.plan import plan_faults
+    from dpiqa.train.loop.checkpoint import weights_sha256
+    from dpiqa.train.loop.fit import fit, pick_precision
+    from dpiqa.train.loop.losses import quality_loss
+    from dpiqa.train.loop.record import record_run
+    from dpiqa.train.students.files import load_start, with_heads
+    from dpiqa.train.students.model import Student
+
     whole, trained_on = load_parts(data, split, seed)
     weights = FaultWeights(order_weight, cause_weight, map_weight)
     plan = plan_faults(faults, pristine, pristine_mos, weights, whole.train, seed)
@@ -103,3 +117,5 @@ def main(
 
 if __name__ == "__main__":
     run(main)
+
+EXAMPLE = "dpiqa train student --data csv=scores.csv --out runs/mine"

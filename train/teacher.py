@@ -2,94 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import torch
 import typer
-from torch import Tensor, nn
 
-from runtime.command import run
-from runtime.errors import InputError
-from runtime.spec import InputSpec
-
-from .checkpoint import Recipe, load_checkpoint, weights_sha256
-from .datasets import parse_source
-from .decoder import Decoder
-from .frames import RatedFrames
-from .loop import fit, pick_precision
-from .losses import paper_loss, quality_loss
-from .memory import memory_advice
-from .presets import Preset, diffusion_recipe, preset_for, timm_recipe
-from .priors import RELEASES, VIT_S, Prior, TimmPrior
-from .processes import processes
-from .record import record_run
-from .splits import AUTO, DIVISIONS, load_parts
-
-
-class Teacher(nn.Module):
-    """A prior and the quality decoder on its four feature levels."""
-
-    def __init__(self, prior: Prior, size: int, width: int = 512) -> None:
-        """Frames of `size` x `size` pixels, `width` channels in the decoder, which is untrained."""
-        super().__init__()
-        self.config = prior.config | {"size": size, "width": width}
-        self.input = InputSpec(height=size, width=size)
-        self.prior = prior
-        self.decoder = Decoder(prior.channels, width)
-
-    @property
-    def trunk(self) -> nn.Module:
-        """The part of the prior that is fine-tuned."""
-        return self.prior.trunk
-
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 RGB `[N, H, W, 3]` to scores float32 `[N]` in 0 to 100 and quality maps float32 `[N, 8, 64, 64]`."""
-        return self.decoder(self.prior(frames))
-
-
-def build_teacher(
-    prior: str, size: int, width: int, weights: str | None = None, frozen_sha256: str | None = None
-) -> Teacher:
-    """A teacher before its training: `prior` as in `--prior`; a diffusion prior as released, another one at random.
-
-    `weights` is where the release lies. Raises InputError where its frozen parts are not those of `frozen_sha256`.
-    """
-    if prior not in RELEASES:
-        return Teacher(TimmPrior(prior, size), size, width)
-    try:
-        from .stable_diffusion import StableDiffusionPrior  # slow to import, and of an extra of its own
-    except ImportError as error:
-        raise InputError(f"--prior {prior} needs the extra 'teacher' ({error.name} is not installed)") from None
-    released = StableDiffusionPrior.from_release(prior, weights or RELEASES[prior], size)
-    if frozen_sha256 not in (None, released.config["frozen_sha256"]):
-        raise InputError(
-            f"{released.config['weights']}: not the VAE and text encoder that the teacher was trained with"
-        )
-    return Teacher(released, size, width)
-
-
-def load_teacher(checkpoint: Path, weights: str | None = None) -> tuple[Teacher, dict[str, Any]]:
-    """Read a checkpoint of train.teacher: the averaged teacher, ready to score, and what is written about it.
-
-    The frozen parts of a diffusion prior are not in it: they are read from `weights`, by default where the training
-    found them. Raises InputError where they are not the same.
-    """
-    about, state = load_checkpoint(checkpoint, "teacher")
-    teacher = build_teacher(**about["teacher"] | ({"weights": weights} if weights else {}))
-    try:
-        teacher.load_state_dict(state)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"{checkpoint}: its weights are of another network than its prior now is ({reason})") from None
-    return teacher.eval(), about
-
-
-def of_scores(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[tuple[Tensor, Tensor], Tensor], Tensor]:
-    """A loss on scores, for a model that also gives maps."""
-    return lambda outputs, mos: loss(outputs[0], mos)
+from dpiqa.errors import InputError
+from dpiqa.runtime.program import run
+from dpiqa.train.data.options import AUTO, DIVISIONS
+from dpiqa.train.loop.memory import memory_advice
+from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.teachers.schedules import Preset, diffusion_recipe, preset_for, timm_recipe
 
 
 @memory_advice()
@@ -124,6 +48,19 @@ def main(
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
 ) -> None:
     """Fine-tune a prior on human opinion scores and keep its best epoch on the validation part."""
+    import torch
+
+    from dpiqa.train.data.datasets import parse_source
+    from dpiqa.train.data.frames import RatedFrames
+    from dpiqa.train.data.splits import load_parts
+    from dpiqa.train.loop.checkpoint import load_checkpoint, weights_sha256
+    from dpiqa.train.loop.fit import fit, pick_precision
+    from dpiqa.train.loop.losses import paper_loss, quality_loss
+    from dpiqa.train.loop.processes import processes
+    from dpiqa.train.loop.record import record_run
+    from dpiqa.train.teachers.model import build_teacher, load_teacher, of_scores
+    from dpiqa.train.teachers.priors import RELEASES, VIT_S, TimmPrior
+
     if start and (prior or size or width):
         raise InputError(f"--start {start} brings its own --prior, --size and --width")
     if not start and not prior:
@@ -176,3 +113,5 @@ def main(
 
 if __name__ == "__main__":
     run(main)
+
+EXAMPLE = "dpiqa train teacher --prior vit-s --data koniq10k=PATH --out runs/teacher"

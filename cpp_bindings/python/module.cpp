@@ -260,18 +260,18 @@ void translate(std::exception_ptr pointer) {
 
 }  // namespace
 
-PYBIND11_MODULE(_native, module) {
+PYBIND11_MODULE(_core, module) {
     module.attr("__version__") = dpiqa_version();
     py::register_exception_translator(translate);
 
-    py::class_<PyReading>(module, "Reading")
+    py::class_<PyReading>(module, "Prediction")
         .def_readonly("score", &PyReading::score)
         .def_readonly("causes", &PyReading::causes)
         .def_readonly("map", &PyReading::map)
         .def_readonly("preprocess_ms", &PyReading::preprocess_ms)
         .def_readonly("infer_ms", &PyReading::infer_ms);
 
-    py::class_<PyScorer>(module, "Scorer")
+    py::class_<PyScorer>(module, "Model")
         .def(py::init<const std::filesystem::path&, const std::string&, int, int, const std::string&, bool>(), "path"_a, py::kw_only(),
              "engine"_a = "auto", "threads"_a = 0, "requests"_a = 0, "mode"_a = "latency", "force_float32"_a = false)
         .def("score", &PyScorer::score, "frame"_a, "format"_a = "bgr", "colour"_a = py::none())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runtime.errors import ToolError
+from dpiqa.errors import ToolError
 
 _EXTRA = ("av", "yaml", "prometheus_client", "paho", "httpx", "tenacity", "fastapi", "starlette", "uvicorn", "jinja2")
 

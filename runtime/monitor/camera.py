@@ -13,14 +13,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from runtime.errors import InputError
-from runtime.pictures import check_size
-from runtime.video import Sampler
-
-from .backoff import Backoff
-from .config import CameraConfig
-from .sources import Grab, open_source
-from .types import SourceState, Status
+from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.backoff import Backoff
+from dpiqa.runtime.monitor.messages import SourceState, Status
+from dpiqa.runtime.monitor.settings.cameras import CameraConfig
+from dpiqa.runtime.monitor.sources import open_source
+from dpiqa.runtime.monitor.sources.grab import Grab
+from dpiqa.runtime.pictures import check_size
+from dpiqa.runtime.video import Sampler
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import Signals
+from dpiqa.runtime.monitor.messages import Signals
 
 LONGEST_SIDE, SHORTEST_SIDE, CROP_SIDE, GRID = 480, 16, 512, 8
 _BLACK, _WHITE = 5, 250

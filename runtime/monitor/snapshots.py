@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import LiveReading, Snapshot
+from dpiqa.runtime.monitor.messages import LiveReading, Snapshot
 
 _WIDTH = 320
 _JPEG_QUALITY = 75

@@ -10,15 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic, perf_counter
 
-from runtime.engine import Engine, Floats
-from runtime.reading import band
-
-from .alarms import SourceAlarms
-from .camera import Camera, LiveFrame
-from .config import MonitorConfig
-from .signals import open_meter
-from .snapshots import Snapshots
-from .types import Event, LiveReading, Message, Sink, Status
+from dpiqa.runtime.engines.base import Engine, Floats
+from dpiqa.runtime.monitor.alarms.source_alarms import SourceAlarms
+from dpiqa.runtime.monitor.camera import Camera, LiveFrame
+from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Sink, Status
+from dpiqa.runtime.monitor.settings.cameras import MonitorConfig
+from dpiqa.runtime.monitor.signals import open_meter
+from dpiqa.runtime.monitor.snapshots import Snapshots
+from dpiqa.runtime.reading import band
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from runtime.preprocess import resize_area
-from runtime.spec import METADATA_KEY, InputSpec, ModelSpec, ScoreSpec
+from dpiqa.runtime.preprocess import resize_area
+from dpiqa.runtime.spec import METADATA_KEY, InputSpec, ModelSpec, ScoreSpec
 
 DATA = Path(__file__).parent / "data"
 SIDE = 64

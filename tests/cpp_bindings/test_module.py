@@ -15,11 +15,11 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from runtime.preprocess import resize_area
-from runtime.spec import parse_spec
+from dpiqa.runtime.preprocess import resize_area
+from dpiqa.runtime.spec import parse_spec
 
 pytest.importorskip("dpiqa", reason="needs the native module dpiqa and OpenVINO, pip install '.[openvino]'")
-import dpiqa
+from dpiqa import native as dpiqa
 
 DATA = Path(__file__).parent / "data"
 FP32, INT8 = DATA / "tiny.onnx", DATA / "tiny-int8.onnx"

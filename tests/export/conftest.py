@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from runtime.command import run as run_command
-from train.student_model import Student
+from dpiqa.runtime.program import run as run_command
+from dpiqa.train.students.model import Student
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

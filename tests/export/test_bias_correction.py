@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.numpy_helper import from_array
 
-from export.bias_correction import correct_biases, correct_heads
-from runtime.reference import open_session
+from dpiqa.export.quantization.bias_correction import correct_biases, correct_heads
+from dpiqa.runtime.engines.onnxruntime import open_session
 
 _RNG = np.random.default_rng(0)
 _WEIGHTS, _BIAS = _RNG.normal(0, 0.1, (4, 3, 3, 3)).astype(np.float32), _RNG.normal(0, 1, 4).astype(np.float32)

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from export import int8, verify
-from export.calibration import Pictures, read_calibration, read_pictures
-from runtime.errors import InputError
-from runtime.spec import InputSpec
+from dpiqa.errors import InputError
+from dpiqa.export import int8, verify
+from dpiqa.export.gate.pictures import Pictures, read_calibration, read_pictures
+from dpiqa.runtime.spec import InputSpec
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"

@@ -15,11 +15,11 @@ import onnxruntime
 import pandas as pd
 import pytest
 
-from export.card_faults import causes_table
-from export.card_tables import measured, targets_table, unseen_part
-from runtime import Scorer
-from runtime.errors import InputError
-from train.contract import load_model, read_contract
+from dpiqa import Scorer
+from dpiqa.errors import InputError
+from dpiqa.export.cards.distortions import causes_table
+from dpiqa.export.cards.tables import measured, targets_table, unseen_part
+from dpiqa.train.model_files import load_model, read_contract
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

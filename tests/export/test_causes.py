@@ -13,22 +13,23 @@ import pandas as pd
 import pytest
 import torch
 
-from export.card_faults import each_fault_table, faults_table
-from export.comparison import compare
-from export.graphs import resized
-from export.int8 import main as quantize
-from export.onnx import export_checkpoint, export_student, parity_error
-from export.qat import export_quantized
-from runtime import Scorer
-from runtime.engines import open_engine
-from runtime.errors import ContractError, InputError
-from runtime.native import why_absent
-from runtime.spec import InputSpec
-from train import evaluate, qat
-from train.calibrate import ScoreMap, with_map
-from train.contract import load_model, read_contract, save_model
-from train.quantizers import load_quantized
-from train.student_model import Student, load_packed, load_student
+from dpiqa import Scorer
+from dpiqa.errors import ContractError, InputError
+from dpiqa.export.cards.distortions import each_fault_table, faults_table
+from dpiqa.export.gate.comparison import compare
+from dpiqa.export.graphs.quantized_student import export_quantized
+from dpiqa.export.graphs.student import export_checkpoint, export_student, parity_error
+from dpiqa.export.graphs.transform import resized
+from dpiqa.export.int8 import main as quantize
+from dpiqa.runtime.engines.native import why_absent
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train import evaluate, qat
+from dpiqa.train.evaluation.score_map import ScoreMap, with_map
+from dpiqa.train.model_files import load_model, read_contract, save_model
+from dpiqa.train.students.files import load_packed, load_student
+from dpiqa.train.students.model import Student
+from dpiqa.train.students.quantizers import load_quantized
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CAUSES = ("blur", "noise", "motion")

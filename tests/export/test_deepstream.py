@@ -12,14 +12,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from export.deepstream import for_nvinfer, main, nvinfer_config
-from export.deploy import Tensor
-from runtime import Scorer
-from runtime.engines import open_engine
-from runtime.errors import ContractError, InputError
-from runtime.models import shipped_model
-from runtime.reference import open_session
-from runtime.spec import METADATA_KEY
+from dpiqa import Scorer
+from dpiqa.errors import ContractError, InputError
+from dpiqa.export.deepstream import for_nvinfer, main, nvinfer_config
+from dpiqa.export.serving.deploy import Tensor
+from dpiqa.runtime.engines.onnxruntime import open_session
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.spec import METADATA_KEY
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -14,13 +14,13 @@ import onnx
 import pytest
 import torch
 
-from export.sensitivity import int8_share, quantized_layers
-from runtime import Scorer
-from runtime.engines import open_engine
-from runtime.errors import ContractError, InputError
-from runtime.models import shipped_model
-from train.contract import load_model, read_contract, save_model, weights_sha256
-from train.student_model import load_packed, load_student
+from dpiqa import Scorer
+from dpiqa.errors import ContractError, InputError
+from dpiqa.export.quantization.qdq import int8_share, quantized_layers
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.models import shipped_model
+from dpiqa.train.model_files import load_model, read_contract, save_model, weights_sha256
+from dpiqa.train.students.files import load_packed, load_student
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"

@@ -13,11 +13,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graphs import with_names
-from export.onnx import main
-from runtime.engines import open_engine
-from runtime.models import shipped_model
-from train.contract import load_model, read_contract, save_model
+from dpiqa.export.graphs.transform import with_names
+from dpiqa.export.onnx import main
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.models import shipped_model
+from dpiqa.train.model_files import load_model, read_contract, save_model
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TOLD = ("--scale", "MOS of ours", "--licence", "MIT")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from export.graphs import resized
-from export.precisions import Layer, convolution_shares, layers_from_inspector
-from export.sensitivity import convolution_macs
-from train.contract import load_model, read_contract
+from dpiqa.export.graphs.transform import resized
+from dpiqa.export.quantization.qdq import convolution_macs
+from dpiqa.export.tensorrt.precisions import Layer, convolution_shares, layers_from_inspector
+from dpiqa.train.model_files import load_model, read_contract
 
 
 def test_inspectors_of_all_releases_are_understood() -> None:

@@ -15,14 +15,14 @@ import onnx
 import pytest
 import torch
 
-from export.sensitivity import int8_share
-from runtime.engines import open_engine
-from runtime.spec import InputSpec
-from train.contract import read_contract
-from train.datasets import load
-from train.qat import ImitatedFrames, Imitator, imitation_loss
-from train.quantizers import add_quantizers, clip_ranges, fold_batch_norms, load_quantized
-from train.student_model import Student
+from dpiqa.export.quantization.qdq import int8_share
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train.data.datasets import load
+from dpiqa.train.model_files import read_contract
+from dpiqa.train.students.imitation import ImitatedFrames, Imitator, imitation_loss
+from dpiqa.train.students.model import Student
+from dpiqa.train.students.quantizers import add_quantizers, clip_ranges, fold_batch_norms, load_quantized
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

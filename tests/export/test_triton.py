@@ -20,13 +20,13 @@ from tritonclient.grpc import model_config_pb2 as _config
 from tritonclient.grpc import service_pb2 as _service
 from tritonclient.grpc import service_pb2_grpc
 
-from export.deploy import Tensor
-from export.manifest import BatchProfile, Manifest, manifest_path, sha256
-from export.tensorrt_api import FlavourName
-from export.triton import main, model_config
-from runtime import Scorer
-from runtime.models import shipped_model
-from runtime.spec import parse_spec
+from dpiqa import Scorer
+from dpiqa.export.serving.deploy import Tensor
+from dpiqa.export.tensorrt.api import FlavourName
+from dpiqa.export.tensorrt.manifest import BatchProfile, Manifest, manifest_path, sha256
+from dpiqa.export.triton import main, model_config
+from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.spec import parse_spec
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

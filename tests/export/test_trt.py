@@ -16,15 +16,15 @@ import numpy as np
 import onnx
 import pytest
 
-from export import trt
-from export.graphs import for_tensorrt, resized
-from export.sensitivity import quantized_layers, restore
-from export.tensorrt_api import Flavour, find_flavour
-from runtime.engines import open_engine
-from runtime.errors import ContractError, DpiqaError, EngineError, GateError, InputError
-from runtime.models import shipped_model
-from runtime.spec import parse_spec
-from train.contract import load_model, read_contract, save_model
+from dpiqa.errors import ContractError, DpiqaError, EngineError, GateError, InputError
+from dpiqa.export import trt
+from dpiqa.export.graphs.transform import for_tensorrt, resized
+from dpiqa.export.quantization.qdq import quantized_layers, restore
+from dpiqa.export.tensorrt.api import Flavour, find_flavour
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.spec import parse_spec
+from dpiqa.train.model_files import load_model, read_contract, save_model
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -15,17 +15,19 @@ import numpy as np
 import onnx
 import pytest
 
-from export.calibration import Pictures, read_pictures
-from export.comparison import Budget, Comparison, compare, gate
-from export.int8 import quantize_onnx
-from export.repair import Candidates, repair
-from export.report import Report, write_report
-from export.sensitivity import int8_share, quantized_layers, restore, scores
-from export.verify import deliver
-from runtime.errors import ContractError, GateError, InputError
-from runtime.models import shipped_model
-from runtime.spec import InputSpec
-from train.contract import load_model, read_contract, save_model
+from dpiqa.errors import ContractError, GateError, InputError
+from dpiqa.export.gate.comparison import Comparison, compare, gate
+from dpiqa.export.gate.deliver import deliver
+from dpiqa.export.gate.options import Budget
+from dpiqa.export.gate.pictures import Pictures, read_pictures
+from dpiqa.export.gate.report import Report, write_report
+from dpiqa.export.quantization.qdq import int8_share, quantized_layers, restore
+from dpiqa.export.quantization.quantize import quantize_onnx
+from dpiqa.export.quantization.repair import Candidates, repair
+from dpiqa.export.quantization.sensitivity import scores
+from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train.model_files import load_model, read_contract, save_model
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"

@@ -13,8 +13,8 @@ import pytest
 from made import Ended, MakeModel, brightness_model, make_spec, photo
 from onnx import helper
 
-from runtime.cli import main
-from runtime.spec import METADATA_KEY, ModelSpec
+from dpiqa.runtime.cli import main
+from dpiqa.runtime.spec import METADATA_KEY, ModelSpec
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from runtime.spec import InputSpec, ModelSpec, ScoreSpec
+from dpiqa.runtime.spec import InputSpec, ModelSpec, ScoreSpec
 
 SIDE = 64
 MakeModel = Callable[..., Path]

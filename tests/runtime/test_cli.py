@@ -21,7 +21,7 @@ from made import Ended, MakeModel, make_spec, photo
 Write = Callable[..., Path]
 Command = Callable[..., Ended]
 
-COMMAND = [sys.executable, "-m", "runtime.cli"]
+COMMAND = [sys.executable, "-m", "dpiqa"]
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from made import Ended, MakeModel, make_spec
 
-from runtime import doctor, gpu, machine, models, native
-from runtime.doctor import describe, examine
-from runtime.spec import EvaluatedOn
+from dpiqa.runtime import doctor, gpu, machine, models
+from dpiqa.runtime.doctor import describe, examine
+from dpiqa.runtime.engines import native
+from dpiqa.runtime.spec import EvaluatedOn
 
 Command = Callable[..., Ended]
 

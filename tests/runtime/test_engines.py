@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from made import SIDE, MakeModel, make_spec
 
-from runtime.engines import open_engine
-from runtime.errors import ContractError, DpiqaError, EngineError
-from runtime.native import why_absent
-from runtime.reference import OnnxRuntimeEngine
+from dpiqa.errors import ContractError, DpiqaError, EngineError
+from dpiqa.runtime.engines.native import why_absent
+from dpiqa.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from dpiqa.runtime.engines.registry import open_engine
 
 NEEDS_NATIVE = pytest.mark.skipif(
     why_absent() is not None, reason="needs the native module dpiqa and OpenVINO, pip install '.[openvino]'"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import InputError
-from runtime.files import atomic_folder, atomic_write
+from dpiqa.errors import InputError
+from dpiqa.runtime.files import atomic_folder, atomic_write
 
 
 def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.pooling import Pool, harmonic_mean
-from runtime.reading import Reading, Summary, band
+from dpiqa.runtime.pooling import Pool, harmonic_mean
+from dpiqa.runtime.reading import Reading, Summary, band
 
 curves = st.lists(st.tuples(st.floats(0.001, 2), st.floats(0, 100)), min_size=1, max_size=60)
 

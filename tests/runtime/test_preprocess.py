@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import photo
 
-from runtime.preprocess import resize_area, to_input
-from runtime.spec import InputSpec
+from dpiqa.runtime.preprocess import resize_area, to_input
+from dpiqa.runtime.spec import InputSpec
 
 sides = st.integers(1, 150)
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from made import MakeModel, make_spec, photo
 from PIL import Image
 
-from runtime import Scorer
-from runtime.errors import InputError
-from runtime.pictures import read_picture
+from dpiqa import Scorer
+from dpiqa.errors import InputError
+from dpiqa.runtime.pictures import read_picture
 
 Write = Callable[..., Path]
 

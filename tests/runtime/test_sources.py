@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import photo
 
-from runtime.errors import InputError
-from runtime.sources import expand, is_video
-from runtime.video import Sampler, announced_duration_s, read_video
+from dpiqa.errors import InputError
+from dpiqa.runtime.sources import expand, is_video
+from dpiqa.runtime.video import Sampler, announced_duration_s, read_video
 
 Write = Callable[..., Path]
 

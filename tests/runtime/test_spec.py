@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import make_spec
 
-from runtime.errors import ContractError
-from runtime.spec import EvaluatedOn, InputSpec, ModelSpec, ScoreSpec, TrainedOn, parse_spec
+from dpiqa.errors import ContractError
+from dpiqa.runtime.spec import EvaluatedOn, InputSpec, ModelSpec, ScoreSpec, TrainedOn, parse_spec
 
 names = st.text(min_size=1, max_size=20)
 shares = st.floats(-1, 1)

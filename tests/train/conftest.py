@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from train.degradations import DEGRADATIONS
+from dpiqa.train.distortions.kinds import DEGRADATIONS
 
 
 def blurred_texture(seed: int, sigma: float, side: int = 96) -> np.ndarray:
@@ -67,7 +67,7 @@ def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch  # slow to import, as all of training
     from torch import nn
 
-    from train import teacher
+    from dpiqa.train import teacher
 
     torch.manual_seed(0)
     tiny = teacher.build_teacher("test_efficientnet", 96, 8)

@@ -15,8 +15,8 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
-from train.stable_diffusion import StableDiffusionPrior
-from train.teacher import Teacher
+from dpiqa.train.teachers.model import Teacher
+from dpiqa.train.teachers.stable_diffusion import StableDiffusionPrior
 
 UNET: dict[str, Any] = {
     "act_fn": "silu",

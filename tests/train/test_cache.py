@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from runtime.errors import InputError
-from runtime.spec import InputSpec
-from train.cache import Contents, Origin, TeacherCache, make_index
-from train.checkpoint import weights_sha256
-from train.datasets import load, load_unlabelled
-from train.student_model import PRESETS, Student
+from dpiqa.errors import InputError
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train.data.datasets import load, load_unlabelled
+from dpiqa.train.loop.checkpoint import weights_sha256
+from dpiqa.train.students.model import Student
+from dpiqa.train.students.presets import PRESETS
+from dpiqa.train.teachers.cache import Contents, Origin, TeacherCache, make_index
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from runtime.command import run
-from runtime.engines import open_engine
-from runtime.pictures import read_picture
-from runtime.spec import InputSpec, ModelSpec, ScoreSpec
-from train import calibrate
-from train.contract import load_model, read_contract, save_model
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.pictures import read_picture
+from dpiqa.runtime.program import run
+from dpiqa.runtime.spec import InputSpec, ModelSpec, ScoreSpec
+from dpiqa.train import calibrate
+from dpiqa.train.model_files import load_model, read_contract, save_model
 
 SIDE = 32
 Ended = tuple[int, str]

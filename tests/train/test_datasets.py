@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from scipy.io import savemat
 
-from runtime.errors import InputError
-from train.datasets import LOADERS, TERMS, check_pictures, load, parse_source
+from dpiqa.errors import InputError
+from dpiqa.train.data.datasets import LOADERS, TERMS, check_pictures, load, parse_source
 
 
 def _picture(path: Path) -> None:

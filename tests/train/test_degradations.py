@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.errors import InputError
-from runtime.video import read_video
-from train.degradations import CAUSES, DEGRADATIONS, LEVELS
-from train.degrade import at_reference_size
+from dpiqa.errors import InputError
+from dpiqa.runtime.video import read_video
+from dpiqa.train.distortions.kinds import DEGRADATIONS
+from dpiqa.train.distortions.kinds.base import CAUSES, LEVELS
+from dpiqa.train.distortions.reference import at_reference_size
 
 CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"
 

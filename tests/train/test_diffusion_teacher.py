@@ -22,16 +22,17 @@ from safetensors.torch import load_file
 from tiny_runs import SPLIT, ended, teach
 from torch import Tensor
 
-from train import distill, teacher, teacher_cache
-from train.cache import TeacherCache
-from train.checkpoint import Recipe
-from train.evaluate import score_samples
-from train.frames import RatedFrames
-from train.loop import fit
-from train.losses import regression_loss
-from train.metrics import srcc
-from train.splits import load_parts
-from train.student_model import PRESETS, load_student
+from dpiqa.train import distill, teacher, teacher_cache
+from dpiqa.train.data.frames import RatedFrames
+from dpiqa.train.data.splits import load_parts
+from dpiqa.train.evaluation.scores import score_samples
+from dpiqa.train.loop.fit import fit
+from dpiqa.train.loop.losses import regression_loss
+from dpiqa.train.loop.metrics import srcc
+from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.students.files import load_student
+from dpiqa.train.students.presets import PRESETS
+from dpiqa.train.teachers.cache import TeacherCache
 
 pytestmark = pytest.mark.slow
 

@@ -16,18 +16,21 @@ import pytest
 import torch
 from torch.nn import functional
 
-from export.onnx import export_student, parity_error
-from runtime.errors import InputError
-from runtime.spec import InputSpec
-from train import distill, teacher, teacher_cache
-from train.cache import TeacherCache
-from train.datasets import load
-from train.degradations import DEGRADATIONS
-from train.distill import Weights, distillation_loss
-from train.frames import View
-from train.lessons import Lessons, collect, region
-from train.losses import quality_loss
-from train.student_model import PRESETS, Student, load_student
+from dpiqa.errors import InputError
+from dpiqa.export.graphs.student import export_student, parity_error
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train import distill, teacher, teacher_cache
+from dpiqa.train.data.datasets import load
+from dpiqa.train.data.frames import View
+from dpiqa.train.distortions.kinds import DEGRADATIONS
+from dpiqa.train.loop.losses import quality_loss
+from dpiqa.train.students.files import load_student
+from dpiqa.train.students.model import Student
+from dpiqa.train.students.presets import PRESETS
+from dpiqa.train.teachers.cache import TeacherCache
+from dpiqa.train.teachers.distillation import distillation_loss
+from dpiqa.train.teachers.lessons import Lessons, collect, region
+from dpiqa.train.teachers.options import Weights
 
 SPLIT = "ratio:0"
 

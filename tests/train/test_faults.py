@@ -12,16 +12,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.errors import InputError
-from runtime.spec import InputSpec
-from train import student
-from train.datasets import load
-from train.degradations import CAUSES
-from train.fault_check import figures
-from train.fault_losses import (
+from dpiqa.errors import InputError
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train import student
+from dpiqa.train.data.datasets import load
+from dpiqa.train.data.frames import CollectedFrames, RatedFrames
+from dpiqa.train.distortions.check import figures
+from dpiqa.train.distortions.kinds.base import CAUSES
+from dpiqa.train.distortions.lessons import (
+    BEST_RATED,
+    REGIONAL,
+    Ladder,
+    WithFaults,
+    changed_cells,
+    collect_pristine,
+    fault_region,
+    pair,
+)
+from dpiqa.train.distortions.losses import (
     MAP_MARGIN,
     SCORE_MARGIN,
-    FaultWeights,
     MixedLoss,
     cause_loss,
     map_level_loss,
@@ -29,11 +39,11 @@ from train.fault_losses import (
     order_loss,
     severity,
 )
-from train.fault_plan import plan_faults
-from train.faults import BEST_RATED, REGIONAL, Ladder, WithFaults, changed_cells, collect_pristine, fault_region, pair
-from train.frames import CollectedFrames, RatedFrames
-from train.losses import regression_loss
-from train.student_model import Student, load_student, with_heads
+from dpiqa.train.distortions.options import FaultWeights
+from dpiqa.train.distortions.plan import plan_faults
+from dpiqa.train.loop.losses import regression_loss
+from dpiqa.train.students.files import load_student, with_heads
+from dpiqa.train.students.model import Student
 
 SPEC = InputSpec(height=96, width=96)
 

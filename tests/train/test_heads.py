@@ -12,16 +12,19 @@ import pandas as pd
 import pytest
 import torch
 
-from export.onnx import export_checkpoint
-from runtime.errors import InputError
-from runtime.spec import InputSpec
-from train import heads, student
-from train.datasets import load
-from train.degradations import CAUSES, DEGRADATIONS
-from train.faults import WithFaults
-from train.frames import RatedFrames
-from train.heads import HeadRecipe, Seen, look_and_draw, name_causes, passes
-from train.student_model import Student, load_student
+from dpiqa.errors import InputError
+from dpiqa.export.graphs.student import export_checkpoint
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train import heads, student
+from dpiqa.train.data.datasets import load
+from dpiqa.train.data.frames import RatedFrames
+from dpiqa.train.distortions.kinds import DEGRADATIONS
+from dpiqa.train.distortions.kinds.base import CAUSES
+from dpiqa.train.distortions.lessons import WithFaults
+from dpiqa.train.loop.recipe import HeadRecipe
+from dpiqa.train.students.files import load_student
+from dpiqa.train.students.heads import Seen, look_and_draw, name_causes, passes
+from dpiqa.train.students.model import Student
 
 Heads = Any  # heads.main, whose options come as a dictionary
 

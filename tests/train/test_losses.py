@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from train.losses import correlation_loss, quality_loss, ranking_loss, regression_loss
+from dpiqa.train.loop.losses import correlation_loss, quality_loss, ranking_loss, regression_loss
 
 MOS = torch.tensor([10.0, 30.0, 50.0, 70.0, 90.0])
 

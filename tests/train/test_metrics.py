@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.metrics import agreement, bootstrap, fit_logistic, plcc, srcc
+from dpiqa.train.loop.metrics import agreement, bootstrap, fit_logistic, plcc, srcc
 
 
 def test_perfect_agreement() -> None:

@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
-from runtime.errors import InputError
-from train.degradations import DEGRADATIONS, LEVELS
-from train.order import Said, main, one_pixel_shift, still_scene, table
-from train.student_model import Student
+from dpiqa.errors import InputError
+from dpiqa.train.distortions.kinds import DEGRADATIONS
+from dpiqa.train.distortions.kinds.base import LEVELS
+from dpiqa.train.evaluation.order import Said, one_pixel_shift, still_scene, table
+from dpiqa.train.order import main
+from dpiqa.train.students.model import Student
 
 
 def _picture(seed: int) -> np.ndarray:

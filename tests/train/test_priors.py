@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from runtime.errors import InputError
-from train.priors import TimmPrior
+from dpiqa.errors import InputError
+from dpiqa.train.teachers.priors import TimmPrior
 
 SWIN = "swin_tiny_patch4_window7_224"
 

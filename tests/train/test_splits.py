@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.errors import InputError
-from train.datasets import Part, Sample
-from train.splits import may_be_known, merge, resolve, split
+from dpiqa.errors import InputError
+from dpiqa.train.data.datasets import Part, Sample
+from dpiqa.train.data.splits import may_be_known, merge, resolve, split
 
 PARTS: st.SearchStrategy[Part] = st.sampled_from(["train", "test"])
 SAMPLES = st.lists(st.tuples(st.integers(0, 30), PARTS), min_size=1, max_size=120).map(

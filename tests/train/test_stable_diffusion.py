@@ -14,12 +14,12 @@ from tiny_release import write_release
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from runtime.errors import InputError
-from train.losses import paper_loss
-from train.prompts import PROMPTS
-from train.released import embed_prompts, find_release, identity
-from train.stable_diffusion import StableDiffusionPrior
-from train.teacher import Teacher, build_teacher
+from dpiqa.errors import InputError
+from dpiqa.train.loop.losses import paper_loss
+from dpiqa.train.teachers.model import Teacher, build_teacher
+from dpiqa.train.teachers.prompts import PROMPTS
+from dpiqa.train.teachers.released import embed_prompts, find_release, identity
+from dpiqa.train.teachers.stable_diffusion import StableDiffusionPrior
 
 SIDE = 64
 VAE, TEXT = "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from runtime.errors import InputError
-from runtime.spec import InputSpec
-from train import protocol, student, teacher
-from train.student_model import Student, load_student
+from dpiqa.errors import InputError
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train import protocol, student, teacher
+from dpiqa.train.students.files import load_student
+from dpiqa.train.students.model import Student
 
 SPLIT = "ratio:0"
 

@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from tiny_runs import ended, teach
 from torch import Tensor
 
-from train import teacher, teacher_cache
-from train.adapters import TextAdapter
-from train.losses import paper_loss
+from dpiqa.train import teacher, teacher_cache
+from dpiqa.train.loop.losses import paper_loss
+from dpiqa.train.teachers.adapters import TextAdapter
 
 LAYOUT = (
     "--weights expects a folder with unet/, vae/, text_encoder/ (config.json and .safetensors each) and tokenizer/, "

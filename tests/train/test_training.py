@@ -16,14 +16,16 @@ import pytest
 import torch
 from PIL import Image
 
-from runtime.errors import InputError
-from runtime.spec import InputSpec
-from train.checkpoint import Recipe, State
-from train.datasets import load
-from train.frames import CollectedFrames, RatedFrames
-from train.loop import _schedule
-from train.presets import diffusion_recipe
-from train.student_model import Student, load_student
+from dpiqa.errors import InputError
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train.data.datasets import load
+from dpiqa.train.data.frames import CollectedFrames, RatedFrames
+from dpiqa.train.loop.checkpoint import State
+from dpiqa.train.loop.fit import _schedule
+from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.students.files import load_student
+from dpiqa.train.students.model import Student
+from dpiqa.train.teachers.schedules import diffusion_recipe
 
 
 def _command(table: Path, out: Path, *options: str) -> list[str]:
@@ -216,7 +218,7 @@ def test_imagenet_weights_fill_the_whole_trunk() -> None:
 
 
 def test_not_a_checkpoint(tmp_path: Path) -> None:
-    from runtime.errors import InputError
+    from dpiqa.errors import InputError
 
     bad = tmp_path / "bad.pt"
     bad.write_bytes(b"no")

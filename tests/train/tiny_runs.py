@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runtime.command import run
+from dpiqa.runtime.program import run
 
 SPLIT = "ratio:0"
 SMALL = ["--size", "64", "--width", "8", "--batch", "8", "--epochs", "2", "--lr", "1e-3", "--precision", "fp32"]

@@ -1,17 +1,33 @@
-"""The native core: scores frames as cameras give them. `runtime` is the comfortable way in, this is the fast one."""
+"""Blind image and video quality: `Scorer("model.onnx").score("photo.jpg").score`, 0 (bad) to 100 (excellent).
 
-from ._native import Meter, Reading, Scorer, Signals, __version__, preprocess
-from .errors import ContractError, DpiqaError, EngineError, InputError
+The floors below are `dpiqa.native` (the bare core), `dpiqa.runtime`, `dpiqa.train` and `dpiqa.export`.
+"""
 
-__all__ = [
-    "ContractError",
-    "DpiqaError",
-    "EngineError",
-    "InputError",
-    "Meter",
-    "Reading",
-    "Scorer",
-    "Signals",
-    "__version__",
-    "preprocess",
-]
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dpiqa.errors import ContractError, DpiqaError, EngineError, InputError
+    from dpiqa.runtime.reading import Reading, Summary
+    from dpiqa.runtime.scorer import Scorer
+
+__all__ = ["ContractError", "DpiqaError", "EngineError", "InputError", "Reading", "Scorer", "Summary"]
+
+_MODULES = {name: "dpiqa.errors" for name in __all__ if name.endswith("Error")}
+_MODULES |= {"Reading": "dpiqa.runtime.reading", "Summary": "dpiqa.runtime.reading", "Scorer": "dpiqa.runtime.scorer"}
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    # Importing a floor, or asking a command for help, must not wait for an engine to load.
+    if name not in _MODULES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

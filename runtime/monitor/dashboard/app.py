@@ -6,7 +6,6 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,14 +17,13 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from fastapi.staticfiles import StaticFiles
 from numpy.typing import NDArray
 
-from runtime.errors import ToolError
-from runtime.monitor.archive import Archive
-from runtime.monitor.sinks.queued import Counts
-
-from . import schema
-from .board import Board
-from .fanout import Fanout
-from .guard import STATIC
+from dpiqa.runtime.monitor.charts import chart_file
+from dpiqa.runtime.monitor.dashboard import schema
+from dpiqa.runtime.monitor.dashboard.board import Board
+from dpiqa.runtime.monitor.dashboard.fanout import Fanout
+from dpiqa.runtime.monitor.dashboard.guard import STATIC
+from dpiqa.runtime.monitor.history.archive import Archive
+from dpiqa.runtime.monitor.messages import Counts
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +31,6 @@ _SHORTEST_S, _LONGEST_S = 1.0, 400 * 24 * 3600.0  # steps too short to change a 
 _HOUR_S = 3600.0
 _MOST_OPAQUE = 200.0
 _BAD_BGR = (40, 40, 230)
-
 Source = Annotated[str, Query(description="The camera's name")]
 Since = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds, an hour before `until` if not given")]
 Until = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds, now if not given")]
@@ -48,15 +45,6 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     },
     503: {"model": schema.Problem, "description": "Too many listen already"},
 }
-
-
-def chart_file(name: str) -> Path:
-    """A file of the charts' library, uPlot, as its package holds it. Raises ToolError where that is not installed."""
-    spec = find_spec("uplot")
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        if (path := Path(place) / "static" / name).is_file():
-            return path
-    raise ToolError("the dashboard needs the package 'uplot-python', pip install 'dpiqa-edge[monitor]' brings it")
 
 
 def make_app(board: Board, fanout: Fanout, archive: Archive, counts: Callable[[], Mapping[str, Counts]]) -> FastAPI:

@@ -6,10 +6,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from runtime.monitor.types import Event, LiveReading, Message, Snapshot, Status
-from runtime.reading import printable
-
-from .schema import Camera, OpenEvent
+from dpiqa.runtime.monitor.dashboard.schema import Camera, OpenEvent
+from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Snapshot, Status
+from dpiqa.runtime.reading import printable
 
 _STATE_TROUBLE = {"down": 1000.0, "stalled": 900.0, "connecting": 300.0, "up": 0.0}
 _EVENT_TROUBLE = 100.0

@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
-from runtime.monitor.types import Message, to_json
+from dpiqa.runtime.monitor.messages import Message, to_json
 
 _WAITING = 50  # pieces that may wait for one listener, each of a tenth of a second or more
 _ALIVE_EVERY_S = 15.0

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from runtime.monitor.sinks.settings import DashboardSettings
+from dpiqa.runtime.monitor.settings.sinks import DashboardSettings
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from runtime.monitor.types import SourceState
-from runtime.reading import Band
+from dpiqa.runtime.monitor.messages import SourceState
+from dpiqa.runtime.reading import Band
 
 Time = Annotated[float, Field(description="Unix seconds")]
 Score = Annotated[float, Field(ge=0, le=100, description="0 (bad) to 100 (excellent)")]

@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from runtime.errors import InputError
+from dpiqa.errors import InputError
 
 log = logging.getLogger(__name__)
 

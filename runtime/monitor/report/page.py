@@ -9,13 +9,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from runtime.files import atomic_write
-from runtime.monitor.archive import Archive
-from runtime.monitor.dashboard.app import chart_file
-from runtime.reading import BANDS, band
-
-from .figures import Figures
-from .period import told
+from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.monitor.charts import chart_file
+from dpiqa.runtime.monitor.history.archive import Archive
+from dpiqa.runtime.monitor.history.period import told
+from dpiqa.runtime.monitor.history.statistics import Figures
+from dpiqa.runtime.reading import BANDS, band
 
 _PICTURED = 60  # events with their pictures
 

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from runtime.errors import InputError
-from runtime.monitor.types import IN_WORDS, LiveReading, Message, Signals, to_json
-
-from .settings import RollingSettings
+from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.messages import IN_WORDS, LiveReading, Message, Signals, to_json
+from dpiqa.runtime.monitor.settings.sinks import RollingSettings
 
 _STAGES = ("decode", "wait", "preprocess", "infer", "signals", "total")
 _MB = 1_000_000

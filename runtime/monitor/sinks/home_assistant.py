@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from runtime.monitor.alarms import KINDS
+from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
 
 
 def discoveries(prefix: str, topic: str, place: str, source: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -19,12 +19,11 @@ from urllib.parse import unquote, urlsplit
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
-from runtime.monitor.alarms import KINDS
-from runtime.monitor.types import IN_WORDS, Event, LiveReading, Message, Status, to_json
-
-from .home_assistant import discoveries
-from .queued import PartlyLost
-from .settings import MqttSettings
+from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
+from dpiqa.runtime.monitor.messages import IN_WORDS, Event, LiveReading, Message, Status, to_json
+from dpiqa.runtime.monitor.settings.sinks import MqttSettings
+from dpiqa.runtime.monitor.sinks.home_assistant import discoveries
+from dpiqa.runtime.monitor.sinks.queued import PartlyLost
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from runtime.errors import InputError
-from runtime.monitor.alarms import KINDS
-from runtime.monitor.types import IN_WORDS, Event, LiveReading, Message, Status
-
-from .queued import Counts
-from .settings import PrometheusSettings
+from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
+from dpiqa.runtime.monitor.messages import IN_WORDS, Counts, Event, LiveReading, Message, Status
+from dpiqa.runtime.monitor.settings.sinks import PrometheusSettings
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 

@@ -6,10 +6,10 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
-from runtime.monitor.types import LiveReading, Message, Snapshot
+from dpiqa.runtime.monitor.messages import Counts, LiveReading, Message, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +53,6 @@ class Writer(Protocol):
     def close(self) -> None:
         """Give everything back."""
         ...
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What became of messages: written, `dropped` because the queue was full, `failed` while they were written."""
-
-    written: int = 0
-    dropped: int = 0
-    failed: int = 0
 
 
 class QueuedSink:

@@ -13,10 +13,9 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_after_delay, wait_random_exponential
 from tenacity.stop import stop_any, stop_when_event_set
 
-from runtime.monitor.types import Event, LiveReading, Message, Status, to_json
-
-from .queued import PartlyLost
-from .settings import WebhookSettings
+from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Status, to_json
+from dpiqa.runtime.monitor.settings.sinks import WebhookSettings
+from dpiqa.runtime.monitor.sinks.queued import PartlyLost
 
 _TYPES: dict[str, type] = {"reading": LiveReading, "event": Event, "status": Status}
 _TRY_AGAIN = {408, 425, 429}

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-from runtime.errors import InputError
-from runtime.monitor.config import CameraConfig, Kind
-
-from .devices import NO_GSTREAMER, has_gstreamer, read_device, read_pipeline
-from .folder import watch_folder
-from .grab import Grab
-from .streams import read_stream
+from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.settings.cameras import CameraConfig, Kind
+from dpiqa.runtime.monitor.sources.devices import NO_GSTREAMER, has_gstreamer, read_device, read_pipeline
+from dpiqa.runtime.monitor.sources.folder import watch_folder
+from dpiqa.runtime.monitor.sources.grab import Grab
+from dpiqa.runtime.monitor.sources.streams import read_stream
 
 __all__ = ["Grab", "check_source", "open_source"]
-
 _READERS: dict[Kind, Callable[[CameraConfig], Generator[Grab | None, None, None]]] = {
     "network": read_stream,
     "stdin": read_stream,

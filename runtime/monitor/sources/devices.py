@@ -9,10 +9,9 @@ from typing import Any
 import cv2
 from numpy.typing import NDArray
 
-from runtime.errors import InputError
-from runtime.monitor.config import CameraConfig
-
-from .grab import Grab
+from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.settings.cameras import CameraConfig
+from dpiqa.runtime.monitor.sources.grab import Grab
 
 NO_GSTREAMER = "this OpenCV was built without GStreamer, take the system's (python3-opencv on Debian and Jetson)"
 _TO_BGR = " ! videoconvert ! video/x-raw,format=BGR ! appsink max-buffers=1 drop=true sync=false"

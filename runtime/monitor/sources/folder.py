@@ -10,17 +10,15 @@ from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
 
-from runtime.errors import InputError, unreadable
-from runtime.monitor.config import CameraConfig
-from runtime.pictures import PICTURE_SUFFIXES, read_picture
-
-from .grab import Grab
+from dpiqa.errors import InputError, unreadable
+from dpiqa.runtime.monitor.settings.cameras import CameraConfig
+from dpiqa.runtime.monitor.sources.grab import Grab
+from dpiqa.runtime.pictures import PICTURE_SUFFIXES, read_picture
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.2
 _PATIENCE_S = 5.0  # for a picture that is still being written
-
 _Version = tuple[str, int, int]  # a file's name, its size and when it was changed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from time import monotonic, sleep
 
-from .grab import Grab
+from dpiqa.runtime.monitor.sources.grab import Grab
 
 _LATE_S, _EARLY_S = 5.0, 60.0
 _NAP_S = 0.2

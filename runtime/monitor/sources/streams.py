@@ -20,12 +20,11 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from runtime.errors import InputError
-from runtime.monitor.config import CameraConfig
-from runtime.monitor.redact import redact
-
-from .grab import Grab
-from .pace import paced
+from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.settings.cameras import CameraConfig
+from dpiqa.runtime.monitor.settings.redact import redact
+from dpiqa.runtime.monitor.sources.grab import Grab
+from dpiqa.runtime.monitor.sources.pace import paced
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from live import encode, moving
 
-from runtime.engine import Engine
-from runtime.reference import OnnxRuntimeEngine
+from dpiqa.runtime.engines.base import Engine
+from dpiqa.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
 
 @pytest.fixture(scope="session")

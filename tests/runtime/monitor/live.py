@@ -19,10 +19,10 @@ import numpy as np
 from made import photo
 from typing_extensions import Self
 
-from runtime.engine import Engine
-from runtime.monitor.config import MonitorConfig
-from runtime.monitor.types import Event, LiveReading, Message, Status
-from runtime.monitor.watch import Monitor
+from dpiqa.runtime.engines.base import Engine
+from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Status
+from dpiqa.runtime.monitor.settings.cameras import MonitorConfig
+from dpiqa.runtime.monitor.watch import Monitor
 
 RATE = 25
 _SYSTEM_PYTHON = "/usr/bin/python3"

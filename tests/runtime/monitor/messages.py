@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 from made import photo
 
-from runtime.monitor.sinks import SinkSettings, open_sinks
-from runtime.monitor.types import Event, LiveReading, Message, Signals, SourceState, Status
-from runtime.reading import band
+from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Signals, SourceState, Status
+from dpiqa.runtime.monitor.settings.sinks import SinkSettings
+from dpiqa.runtime.monitor.sinks.registry import open_sinks
+from dpiqa.runtime.reading import band
 
 BEGAN = 1_700_000_000.0
 FRAME = photo(180, 320)

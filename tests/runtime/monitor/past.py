@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 from made import photo
 
-from runtime.monitor.sinks.history import History
-from runtime.monitor.sinks.settings import HistorySettings
+from dpiqa.runtime.monitor.history.writer import History
+from dpiqa.runtime.monitor.settings.sinks import HistorySettings
 
 HOUR_S, DAY_S = 3600, 86400
 BAD_EVERY_S, BAD_S, DROP = 6 * HOUR_S, 600, 30

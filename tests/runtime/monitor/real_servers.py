@@ -10,7 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from runtime.monitor.sinks import QueuedSink, SinkSettings, open_sinks
+from dpiqa.runtime.monitor.settings.sinks import SinkSettings
+from dpiqa.runtime.monitor.sinks.queued import QueuedSink
+from dpiqa.runtime.monitor.sinks.registry import open_sinks
 
 
 def tool(name: str) -> str:

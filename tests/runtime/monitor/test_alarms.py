@@ -17,12 +17,12 @@ from live import encode, moving
 from made import photo
 from messages import BEGAN, FRAME, noise_frame, reading, signals, status
 
-from runtime import Scorer
-from runtime.monitor.alarm_settings import AlarmSettings
-from runtime.monitor.alarms import KINDS, SourceAlarms
-from runtime.monitor.signals import OpenCvMeter, open_meter
-from runtime.monitor.types import Event, LiveReading, SourceState
-from runtime.video import Frame, read_video
+from dpiqa import Scorer
+from dpiqa.runtime.monitor.alarms.source_alarms import KINDS, SourceAlarms
+from dpiqa.runtime.monitor.messages import Event, LiveReading, SourceState
+from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
+from dpiqa.runtime.monitor.signals import OpenCvMeter, open_meter
+from dpiqa.runtime.video import Frame, read_video
 
 CLIP = Path(__file__).parents[3] / "examples" / "clip.mp4"
 FROZEN_AT_S, FROZEN_S = 10.4, 4.0

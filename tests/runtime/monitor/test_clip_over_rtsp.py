@@ -13,9 +13,9 @@ import av
 import pytest
 from live import RATE, RtspServer, rtsp_missing, watching
 
-from runtime.engines import open_engine
-from runtime.models import INT8_MODEL, shipped_model
-from runtime.monitor.types import Event, LiveReading, Message
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.models import INT8_MODEL, shipped_model
+from dpiqa.runtime.monitor.messages import Event, LiveReading, Message
 
 pytestmark = pytest.mark.slow
 

@@ -23,13 +23,12 @@ from openapi_spec_validator import validate
 from past import DAY_S, make_history
 from pydantic import ValidationError
 
-from runtime.errors import InputError
-from runtime.monitor.sinks import SinkSettings
-from runtime.monitor.sinks.dashboard import Dashboard
-from runtime.monitor.sinks.history import History
-from runtime.monitor.sinks.settings import DashboardSettings, HistorySettings
-from runtime.monitor.snapshots import jpeg_thumbnail
-from runtime.monitor.types import Message, Snapshot, to_json
+from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.dashboard.sink import Dashboard
+from dpiqa.runtime.monitor.history.writer import History
+from dpiqa.runtime.monitor.messages import Message, Snapshot, to_json
+from dpiqa.runtime.monitor.settings.sinks import DashboardSettings, HistorySettings, SinkSettings
+from dpiqa.runtime.monitor.snapshots import jpeg_thumbnail
 
 NEVER = threading.Event()
 TOKEN = "a token for the tests only"

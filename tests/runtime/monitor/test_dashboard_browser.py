@@ -93,7 +93,7 @@ class Running:
     def __init__(self, config: Path) -> None:
         self.log = config.with_suffix(".log")
         with self.log.open("w") as log:
-            command = [sys.executable, "-m", "runtime.cli", "monitor", str(config)]
+            command = [sys.executable, "-m", "dpiqa", "monitor", str(config)]
             self.process = subprocess.Popen(command, stderr=log, stdout=subprocess.DEVNULL)
         wait_for(lambda: bool(self._address()) or self.process.poll() is not None, "the dashboard is served", 60)
         assert self._address(), self.log.read_text()

@@ -17,9 +17,10 @@ import pytest
 from messages import event, reading, rows, status, wait_for, write
 from pydantic import ValidationError
 
-from runtime.errors import DpiqaError, InputError
-from runtime.monitor.sinks import SinkSettings, open_sinks
-from runtime.monitor.types import Message, to_json
+from dpiqa.errors import DpiqaError, InputError
+from dpiqa.runtime.monitor.messages import Message, to_json
+from dpiqa.runtime.monitor.settings.sinks import SinkSettings
+from dpiqa.runtime.monitor.sinks.registry import open_sinks
 
 
 def lines(path: Path) -> list[dict[str, object]]:

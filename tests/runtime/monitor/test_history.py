@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from messages import BEGAN, event, reading, rows, status, write
 
-from runtime.errors import InputError
-from runtime.monitor.sinks.history import History
-from runtime.monitor.sinks.settings import HistorySettings
+from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.history.writer import History
+from dpiqa.runtime.monitor.settings.sinks import HistorySettings
 
 NEVER = threading.Event()
 KILLS = int(os.environ.get("DPIQA_KILLS", "10"))

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.monitor.alarm_settings import BaselineSettings
-from runtime.monitor.baseline import Baseline, DayBaseline
-from runtime.monitor.latch import Latch, Moment, StreamClock
+from dpiqa.runtime.monitor.alarms.baseline import Baseline, DayBaseline
+from dpiqa.runtime.monitor.alarms.latch import Latch, Moment, StreamClock
+from dpiqa.runtime.monitor.settings.alarms import BaselineSettings
 
 HOLD_S, RELEASE_S = 1.0, 1.5
 

@@ -18,7 +18,7 @@ import pytest
 from live import RATE, encode, ffmpeg, free_port, moving, served_tcp, watching
 from made import photo
 
-from runtime.engine import Engine
+from dpiqa.runtime.engines.base import Engine
 
 QUICK = {"open_timeout_s": 5, "read_timeout_s": 1, "reconnect_ceiling_s": 0.5}
 

@@ -17,14 +17,14 @@ import pytest
 from live import RtspServer, encode, moving, rtsp_missing
 from made import Ended
 
-from runtime.engines import open_engine
-from runtime.models import DEFAULT_MODEL, INT8_MODEL, shipped_model
-from runtime.monitor.command import Orders, Service
-from runtime.native import why_absent
+from dpiqa.runtime.engines.native import why_absent
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL, shipped_model
+from dpiqa.runtime.monitor.service import Orders, Service
 
 Command = Callable[..., Ended]
 
-_RUN = [sys.executable, "-m", "runtime.cli", "monitor"]
+_RUN = [sys.executable, "-m", "dpiqa", "monitor"]
 
 
 @pytest.fixture

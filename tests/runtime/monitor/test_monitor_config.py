@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runtime.errors import InputError
-from runtime.monitor.config import CameraConfig
-from runtime.monitor.config_file import load_config
-from runtime.monitor.redact import redact
+from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.settings.cameras import CameraConfig
+from dpiqa.runtime.monitor.settings.file import load_config
+from dpiqa.runtime.monitor.settings.redact import redact
 
 GOOD = """\
 model: mine.onnx

@@ -16,8 +16,8 @@ from messages import event, reading, status, wait_for
 from paho.mqtt.enums import CallbackAPIVersion
 from real_servers import answers, free_port, sinks_of, tool
 
-from runtime.monitor.sinks.mqtt import source_topic
-from runtime.monitor.types import to_json
+from dpiqa.runtime.monitor.messages import to_json
+from dpiqa.runtime.monitor.sinks.mqtt import source_topic
 
 
 class Listener:

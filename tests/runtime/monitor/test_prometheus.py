@@ -13,9 +13,10 @@ import pytest
 from messages import BEGAN, event, reading, status, wait_for
 from real_servers import free_port, running, sinks_of, tool
 
-from runtime.errors import InputError
-from runtime.monitor.alarms import KINDS
-from runtime.monitor.sinks import SinkSettings, open_sinks
+from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
+from dpiqa.runtime.monitor.settings.sinks import SinkSettings
+from dpiqa.runtime.monitor.sinks.registry import open_sinks
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 import pytest
 from messages import event, reading, status, wait_for
 
-from runtime.monitor.sinks import Counts, QueuedSink
-from runtime.monitor.sinks.queued import PartlyLost
-from runtime.monitor.types import Event, LiveReading, Message
+from dpiqa.runtime.monitor.messages import Counts, Event, LiveReading, Message
+from dpiqa.runtime.monitor.sinks.queued import PartlyLost, QueuedSink
 
 
 class Gate:

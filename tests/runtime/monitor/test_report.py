@@ -21,14 +21,14 @@ from made import Ended, photo
 from messages import event, reading, status
 from past import make_history
 
-from runtime.errors import InputError
-from runtime.monitor.archive import Archive
-from runtime.monitor.report.figures import Camera, figures, held
-from runtime.monitor.report.period import chosen_period
-from runtime.monitor.sinks.history import History
-from runtime.monitor.sinks.settings import HistorySettings
-from runtime.monitor.snapshots import jpeg_thumbnail
-from runtime.monitor.types import Message, Snapshot, SourceState
+from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.history.archive import Archive
+from dpiqa.runtime.monitor.history.period import chosen_period
+from dpiqa.runtime.monitor.history.statistics import Camera, figures, held
+from dpiqa.runtime.monitor.history.writer import History
+from dpiqa.runtime.monitor.messages import Message, Snapshot, SourceState
+from dpiqa.runtime.monitor.settings.sinks import HistorySettings
+from dpiqa.runtime.monitor.snapshots import jpeg_thumbnail
 
 NEVER = threading.Event()
 START = 1_700_000_100.0 // 3600 * 3600

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from live import RtspServer, encode, moving, rtsp_missing, watching
 
-from runtime.engine import Engine
+from dpiqa.runtime.engines.base import Engine
 
 RESTARTS = int(os.environ.get("DPIQA_RESTARTS", "5"))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made import photo
 
-from runtime.monitor.signals import Meter, NativeMeter, OpenCvMeter
+from dpiqa.runtime.monitor.signals import Meter, NativeMeter, OpenCvMeter
 
 
 def meters() -> list[Meter]:

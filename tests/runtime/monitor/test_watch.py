@@ -11,9 +11,9 @@ import pytest
 from live import encode, moving, watching
 from made import photo
 
-from runtime.engine import Engine, Scored
-from runtime.errors import EngineError
-from runtime.monitor.config import MonitorConfig
+from dpiqa.errors import EngineError
+from dpiqa.runtime.engines.base import Engine, Scored
+from dpiqa.runtime.monitor.settings.cameras import MonitorConfig
 
 
 class Slow:

@@ -1,0 +1,106 @@
+"""The compiled module."""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+Format: TypeAlias = Literal["bgr", "rgb", "gray", "nv12", "i420", "yuyv"]
+Colour: TypeAlias = Literal["bt601-limited", "bt601-full", "bt709-limited", "bt709-full"]
+Plane: TypeAlias = np.ndarray  # of uint8: what OpenCV returns is not typed more narrowly
+Frame: TypeAlias = Plane | tuple[Plane, ...]
+
+class Prediction:
+    """What a frame got: score, causes float32 `[K]` from 0 to 1, map float32 `[h, w]`, or None without them."""
+
+    @property
+    def score(self) -> float: ...
+    @property
+    def causes(self) -> NDArray[np.float32] | None: ...
+    @property
+    def map(self) -> NDArray[np.float32] | None: ...
+    @property
+    def preprocess_ms(self) -> float: ...
+    @property
+    def infer_ms(self) -> float: ...
+
+class Model:
+    """Scores frames with one model file; many threads may call it at once.
+
+    `threads` and `requests` (inferences in flight, at most 64) are the engine's choice when 0. Raises EngineError or
+    ContractError.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        engine: Literal["auto", "openvino", "tensorrt"] = "auto",
+        threads: int = 0,
+        requests: int = 0,
+        mode: Literal["latency", "throughput"] = "latency",
+        force_float32: bool = False,
+    ) -> None: ...
+    def score(self, frame: Frame, format: Format = "bgr", colour: Colour | None = None) -> Prediction:
+        """Score a frame, read where it lies; YUV formats must state their colour.
+
+        uint8 `[h, w, 3]` for bgr and rgb, `[h, w]` gray, `[h, w, 2]` yuyv, `[h * 3 / 2, w]` nv12 and i420, or the
+        planes as a tuple. Rows may be any distance apart but have no gaps within. Raises InputError, EngineError.
+        """
+
+    def score_many(
+        self, frames: Sequence[Frame], format: Format = "bgr", colour: Colour | None = None
+    ) -> list[Prediction]:
+        """Score frames of one format, in order, on as many requests as are free."""
+
+    @property
+    def contract(self) -> str:
+        """The model's contract, JSON."""
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that runs it."""
+
+    @property
+    def requests(self) -> int:
+        """How many inferences can be in flight at once."""
+
+class Signals:
+    """What can be measured of a frame without a model; dpiqa.h says how.
+
+    `focus` and `blockiness` have no unit, the others are shares of full scale or of the pixels, 0 to 1. `difference` is
+    that to the frame before, None without one of equal size.
+    """
+
+    @property
+    def focus(self) -> float: ...
+    @property
+    def brightness(self) -> float: ...
+    @property
+    def clipped_low(self) -> float: ...
+    @property
+    def clipped_high(self) -> float: ...
+    @property
+    def contrast(self) -> float: ...
+    @property
+    def noise(self) -> float: ...
+    @property
+    def blockiness(self) -> float: ...
+    @property
+    def difference(self) -> float | None: ...
+
+class Meter:
+    """Measures the frames of one source in their order, without a model."""
+
+    def __init__(self) -> None: ...
+    def measure(self, frame: Frame, format: Format = "bgr", colour: Colour | None = None) -> Signals:
+        """Measure a frame, described as for Model.score. Raises InputError."""
+
+def preprocess(
+    frame: Frame, width: int, height: int, format: Format = "bgr", colour: Colour | None = None
+) -> NDArray[np.uint8]:
+    """Resize and colour alone: RGB uint8 `[height, width, 3]`, a row of the tensor `frames`."""

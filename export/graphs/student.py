@@ -1,0 +1,123 @@
+"""A student as an ONNX graph, and as a model file."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from dpiqa.errors import GateError
+from dpiqa.export.graphs.probes import probe_frames
+from dpiqa.export.graphs.transform import input_of, resized
+from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.spec import InputSpec, ModelSpec, ScoreSpec, TrainedOn
+from dpiqa.train.data.datasets import licence_of, scale_of
+from dpiqa.train.model_files import load_model, read_contract, save_model
+from dpiqa.train.students.files import load_student
+from dpiqa.train.students.model import Student
+
+OPSET = 18
+MAX_PARITY_ERROR = 0.05
+
+
+def export_student(student: Student, input_spec: InputSpec, file: Path) -> None:
+    """Write the bare graph: uint8 `frames` `[N, H, W, 3]` in, the student's outputs out, everything else inside."""
+    example = torch.zeros(2, input_spec.height, input_spec.width, 3, dtype=torch.uint8)
+    batch = torch.export.Dim("N", min=1, max=4096)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # PyTorch and onnxscript warn of their own internals here; nothing in it is about the exported graph.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            student.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["frames"],
+            output_names=list(student.outputs),
+            dynamic_shapes={"frames": {0: batch}},
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(file)
+
+
+def parity_error(student: Student, file: Path, frames: np.ndarray) -> float:
+    """Largest difference in points of 100, over all outputs, between PyTorch and ONNX Runtime on uint8 frames."""
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    with torch.inference_mode():
+        expected = student.answer(torch.from_numpy(frames))
+    found = dict(zip(expected, session.run(list(expected), {"frames": frames}), strict=True))
+    away = {name: np.abs(np.asarray(found[name]) - values.numpy()).max() for name, values in expected.items()}
+    away["causes"] = 100 * away.get("causes", 0.0)
+    return float(np.max(list(away.values())))  # NaN, if there is one
+
+
+def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop the exporter's notes on nodes and values: they quote source lines and folders of the machine."""
+    for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for tensor in model.graph.initializer:
+        del tensor.metadata_props[:]
+        tensor.doc_string = ""
+    return model
+
+
+def sources(about: dict[str, Any]) -> tuple[TrainedOn, ...]:
+    """What a checkpoint was trained on, as its contract tells it."""
+    return tuple(TrainedOn(**entry, licence=licence_of(entry)) for entry in about["trained_on"])
+
+
+def export_checkpoint(
+    checkpoint: Path, out: Path, name: str, version: str, licence: str, size: tuple[int, int] | None = None
+) -> float:
+    """Write a student as a model file, and return the largest parity error in points; GateError if that is too much.
+
+    `size`, height and width, is another one than it was trained at.
+    """
+    student, about = load_student(checkpoint)
+    trained_at = InputSpec(**about["input"])
+    spec = ModelSpec(
+        name=name,
+        version=version,
+        input=input_of(trained_at, *size) if size else trained_at,
+        score=ScoreSpec(scale=scale_of(about["trained_on"])),
+        causes=student.causes,
+        trained_on=sources(about),
+        weights_sha256="0" * 64,
+        licence=licence,
+    )
+    with TemporaryDirectory() as folder:
+        bare = Path(folder, "student.onnx")
+        export_student(student, spec.input, bare)
+        error = parity_error(student, bare, probe_frames(spec.input))
+        if not error <= MAX_PARITY_ERROR:  # also NaN
+            raise GateError(
+                f"{out}: not written, ONNX Runtime is {error:.3f} points off PyTorch (limit {MAX_PARITY_ERROR})"
+            )
+        save_model(without_traces(load_model(bare)), spec, out)
+    return error
+
+
+def resize_model(model: Path, out: Path, name: str | None, size: tuple[int, int]) -> None:
+    """Write a model file for frames of another size, after it has scored some.
+
+    An INT8 one keeps the ranges that it was calibrated to. Raises InputError, EngineError.
+    """
+    graph = load_model(model)
+    spec = read_contract(graph, model)
+    graph, spec = resized(graph, spec.model_copy(update={"name": name} if name else {}), *size)
+    with TemporaryDirectory() as folder:
+        candidate = Path(folder, out.name)
+        save_model(graph, spec, candidate)
+        open_engine(candidate, "onnxruntime").infer(probe_frames(spec.input))
+    save_model(graph, spec, out)

@@ -1,0 +1,112 @@
+"""The same network in the form that an engine builder wants: layout, size, half precision."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from itertools import count
+
+import onnx
+from pydantic import ValidationError
+
+from dpiqa.errors import InputError
+from dpiqa.runtime.spec import InputSpec, ModelSpec
+
+
+def for_tensorrt(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy with the same scores that casts `frames` to float before it transposes: TensorRT moves no uint8 about."""
+    copy = _copy(model)
+    nodes = list(copy.graph.node)
+    users = [node for node in nodes if "frames" in node.input]
+    if [node.op_type for node in users] != ["Transpose"]:
+        return copy
+    transpose = users[0]
+    casts = [node for node in nodes if transpose.output[0] in node.input]
+    if [node.op_type for node in casts] != ["Cast"]:
+        return copy
+    cast = casts[0]
+    moved, result = transpose.output[0], cast.output[0]
+    cast.input[0], cast.output[0] = "frames", f"{result}_nhwc"
+    transpose.input[0], transpose.output[0] = cast.output[0], result
+    first, second = nodes.index(transpose), nodes.index(cast)
+    nodes[first], nodes[second] = cast, transpose
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
+    kept = [value for value in copy.graph.value_info if value.name != moved]
+    del copy.graph.value_info[:]
+    copy.graph.value_info.extend(kept)
+    return copy
+
+
+def with_names(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which every node has a name of its own: layers are told apart, and converted, by it."""
+    copy = _copy(model)
+    taken = {node.name for node in copy.graph.node}
+    for place, node in enumerate(copy.graph.node):
+        if not node.name:
+            node.name = next(name for n in count(place) if (name := f"{node.op_type}_{n}") not in taken)
+            taken.add(node.name)
+    return copy
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of `HxW` as given to --size."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise InputError(f"--size {text}: expected height x width in pixels, such as 288x512")
+    return int(height), int(width)
+
+
+def input_of(spec: InputSpec, height: int, width: int) -> InputSpec:
+    """The same input at another size; InputError for one out of the contract's range."""
+    try:
+        return InputSpec(height=height, width=width, resize=spec.resize)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"--size {height}x{width}: {first['loc'][0]}: {first['msg'].lower()}") from None
+
+
+def resized(model: onnx.ModelProto, spec: ModelSpec, height: int, width: int) -> tuple[onnx.ModelProto, ModelSpec]:
+    """The same network for frames of another size, and its contract, without the figures of the old size.
+
+    Raises InputError for a size out of the contract's range, or a network that does not take any size.
+    """
+    size = input_of(spec.input, height, width)
+    copy = _copy(model)
+    frames = next(value for value in copy.graph.input if value.name == "frames")
+    for place, length in ((1, height), (2, width)):
+        frames.type.tensor_type.shape.dim[place].dim_value = length
+    for drawn in (output for output in copy.graph.output if output.name == "map"):
+        for side in drawn.type.tensor_type.shape.dim[1:]:
+            side.Clear()  # follows from the size of the frames
+    del copy.graph.value_info[:]
+    try:
+        copy = onnx.shape_inference.infer_shapes(copy, check_type=True, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        reason = str(error).strip().splitlines()[-1]
+        hint = "" if height % 32 == width % 32 == 0 else " (multiples of 32 go more often)"
+        raise InputError(f"--size {height}x{width}: this network does not take any size{hint}: {reason}") from None
+    return copy, spec.model_copy(update={"input": size, "evaluated_on": ()})
+
+
+def half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network computing in FP16; `frames` stay uint8 and the outputs float32."""
+    from modelopt.onnx.autocast import convert_to_f16  # takes seconds and logs to the console
+
+    chatter = io.StringIO()
+    with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # modelopt's and its dependencies' own
+        level = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            return convert_to_f16(_copy(model), low_precision_type="fp16", keep_io_types=True)
+        finally:
+            logging.disable(level)
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy

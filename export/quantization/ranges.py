@@ -1,0 +1,49 @@
+"""Ranges of activations by percentile: rare extremes are clipped, so that everything else gets finer steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from dpiqa.export.gate.bars import tracked
+from dpiqa.export.quantization.activations import activations
+
+_BINS = 8192
+_LARGEST_INT8 = 127
+
+
+def clip_ranges(
+    quantized: onnx.ModelProto,
+    original: onnx.ModelProto,
+    frames: NDArray[np.uint8],
+    percentile: float,
+    progress: bool = False,
+) -> onnx.ModelProto:
+    """A copy of a Q/DQ model calibrated by `max` whose activation ranges end at a percentile (above 50, up to 100).
+
+    The percentile is that of the magnitudes which each tensor takes on uint8 `frames` `[N, H, W, 3]` in the FP32
+    `original`; both graphs must name these tensors alike.
+    """
+    clipped = onnx.ModelProto()
+    clipped.CopyFrom(quantized)
+    stored = {tensor.name: tensor for tensor in clipped.graph.initializer}
+    scales = {node.input[0]: stored[node.input[1]] for node in clipped.graph.node if node.op_type == "QuantizeLinear"}
+    largest = {name: _LARGEST_INT8 * float(onnx.numpy_helper.to_array(scale)) for name, scale in scales.items()}
+    for name, histogram in _histograms(original, largest, frames, progress).items():
+        place = np.searchsorted(np.cumsum(histogram), percentile / 100 * histogram.sum())
+        scale = np.float32(largest[name] * min(int(place) + 1, _BINS) / _BINS / _LARGEST_INT8)
+        scales[name].CopyFrom(onnx.numpy_helper.from_array(np.asarray(scale), scales[name].name))
+    return clipped
+
+
+def _histograms(
+    original: onnx.ModelProto, largest: dict[str, float], frames: NDArray[np.uint8], progress: bool
+) -> dict[str, NDArray[np.int64]]:
+    """How often each magnitude occurs in each tensor, in equal bins from 0 to the largest."""
+    counts = {name: np.zeros(_BINS, np.int64) for name in largest}
+    for found in activations(original, list(largest), tracked(frames, "ranges", progress)):
+        for name, values in found.items():
+            bins = (np.abs(values.ravel()) * (_BINS / largest[name])).astype(np.int32)
+            counts[name] += np.bincount(np.minimum(bins, _BINS - 1), minlength=_BINS)
+    return counts

@@ -1,0 +1,8 @@
+"""What a TensorRT engine is asked for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Precision = Literal["int8", "fp16", "fp32"]
+MIN_INT8 = 0.95

@@ -1,0 +1,70 @@
+"""The engines of the native core, `libdpiqa`: OpenVINO on any CPU, TensorRT on NVIDIA GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpiqa.runtime.engines.base import Outputs, Scored
+from dpiqa.errors import ContractError, EngineError, InputError
+from dpiqa.runtime.spec import parse_spec
+
+if TYPE_CHECKING:
+    from dpiqa.native import Prediction
+
+
+def why_absent() -> str | None:
+    """Why `dpiqa.native` cannot be used here, None where it can."""
+    try:
+        import_module("dpiqa.native")
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+def core_version() -> str | None:
+    """The version of the native core, None where it cannot be used."""
+    return None if why_absent() else import_module("dpiqa.native").__version__
+
+
+class NativeEngine:
+    """Runs a model file with the named engine of the native core; `threads` is as for every engine.
+
+    OpenVINO computes FP32 models in FP32 also where the CPU has a faster bfloat16, so that scores are those of every
+    other engine. Raises EngineError when the core is absent or cannot run the file, ContractError for one without a
+    valid contract.
+    """
+
+    def __init__(self, name: str, path: str | Path, threads: int | None = None) -> None:
+        if reason := why_absent():
+            advice = "pip install 'dpiqa-edge[openvino]' brings its libraries"
+            raise EngineError(f"engine '{name}' cannot be loaded: {reason}; {advice}")
+        self.name = name
+        self._model: Any = import_module("dpiqa.native").Model(
+            path, engine=name, threads=threads or 0, force_float32=True
+        )
+        self.spec = parse_spec(self._model.contract, path)
+        self.infer(np.zeros((1, self.spec.input.height, self.spec.input.width, 3), np.uint8))
+
+    def infer(self, frames: NDArray[np.uint8]) -> Outputs:
+        """See Engine."""
+        return self._outputs(self._model.score_many(list(frames), "rgb"))
+
+    def score(self, bgr: NDArray[np.uint8]) -> Scored:
+        """See Engine."""
+        prediction = self._model.score(bgr)
+        return Scored(self._outputs([prediction]), prediction.preprocess_ms / 1000, prediction.infer_ms / 1000)
+
+    def _outputs(self, predictions: Sequence[Prediction]) -> Outputs:
+        causes = [prediction.causes for prediction in predictions] if self.spec.causes else None
+        maps = [prediction.map for prediction in predictions]
+        return Outputs(
+            np.array([prediction.score for prediction in predictions], np.float32),
+            None if causes is None else np.array(causes, np.float32),
+            None if maps[0] is None else np.array(maps, np.float32),
+        )

@@ -1,0 +1,108 @@
+"""The engine on ONNX Runtime, the reference for every other one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from dpiqa.runtime.engines.base import Floats, Outputs, Scored
+from dpiqa.errors import ContractError, EngineError
+from dpiqa.runtime.preprocess import to_input
+from dpiqa.runtime.spec import METADATA_KEY, parse_spec
+
+log = logging.getLogger(__name__)
+
+
+def open_session(model: str | bytes, threads: int | None = None) -> ort.InferenceSession:
+    """An ONNX Runtime session on the CPU, for a file's name or its content, that computes INT8 exactly."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised, and told once
+    options.intra_op_num_threads = threads or 0
+    # On x86 without VNNI, ONNX Runtime's default INT8 kernels add products in 16 bits, which saturate and move scores
+    # by many points. This asks for those that do not; with VNNI it changes nothing.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+class OnnxRuntimeEngine:
+    """Runs an `.onnx` file on the CPU with ONNX Runtime, the reference for every other engine.
+
+    `threads` is the number of CPU threads, None for one per core. Raises EngineError when the file cannot be loaded,
+    ContractError when it has no contract or its graph does not keep it.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        try:
+            self._session = open_session(str(path), threads)
+        except Exception as error:  # ONNX Runtime's errors share no base class
+            log.debug("%s: %s", path, error)
+            raise EngineError(f"{path}: not an ONNX model that ONNX Runtime can load ({_first_line(error)})") from None
+        document = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        if document is None:
+            raise ContractError(
+                f"{path}: carries no contract (metadata key '{METADATA_KEY}'), python -m export.onnx adds one"
+            )
+        self._path = path
+        self.spec = parse_spec(document, path)
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._check_graph()
+        # The first run plans memory. Done here, it does not distort the first latency, and a bad graph is found early.
+        self.infer(np.zeros((1, self.spec.input.height, self.spec.input.width, 3), np.uint8))
+
+    def infer(self, frames: NDArray[np.uint8]) -> Outputs:
+        """See Engine."""
+        try:
+            results = self._session.run(None, {"frames": frames})
+        except Exception as error:
+            raise EngineError(f"{self._path}: ONNX Runtime failed ({_first_line(error)})") from None
+        values: dict[str, Floats] = dict(zip(self._outputs, map(np.asarray, results), strict=True))
+        outputs = Outputs(values["score"], values.get("causes") if self.spec.causes else None, values.get("map"))
+        if outputs.score.shape != frames.shape[:1] or not np.isfinite(outputs.score).all():
+            raise EngineError(f"{self._path}: output 'score' must be one finite number a frame, the model is broken")
+        return outputs
+
+    def score(self, bgr: NDArray[np.uint8]) -> Scored:
+        """See Engine."""
+        began = perf_counter()
+        row = to_input(bgr, self.spec.input)
+        ready = perf_counter()
+        return Scored(self.infer(row[None]), ready - began, perf_counter() - ready)
+
+    def _check_graph(self) -> None:
+        inputs, size = self._session.get_inputs(), self.spec.input
+        wanted = f"uint8 [N, {size.height}, {size.width}, 3]"
+        if [item.name for item in inputs] != ["frames"]:
+            found = ", ".join(item.name for item in inputs)
+            raise ContractError(f"{self._path}: the graph must have one input 'frames', found {found or 'none'}")
+        count, *rest = inputs[0].shape
+        if inputs[0].type != "tensor(uint8)" or rest != [size.height, size.width, 3] or isinstance(count, int):
+            found = f"{inputs[0].type} {inputs[0].shape}"
+            raise ContractError(f"{self._path}: input 'frames' must be {wanted} with any N, found {found}")
+        self._check_output("score", [])
+        if self.spec.causes:
+            self._check_output("causes", [len(self.spec.causes)])
+        for output in self._session.get_outputs():
+            if output.name == "map" and [type(size) for size in output.shape[1:]] != [int, int]:
+                raise ContractError(f"{self._path}: output 'map' must be float32 [N, h, w], found {output.shape}")
+
+    def _check_output(self, name: str, rest: Sequence[int]) -> None:
+        wanted = f"float32 [N{''.join(f', {size}' for size in rest)}]"
+        for output in self._session.get_outputs():
+            if output.name == name:
+                if output.type != "tensor(float)" or output.shape[1:] != rest:
+                    found = f"{output.type} {output.shape}"
+                    raise ContractError(f"{self._path}: output '{name}' must be {wanted}, found {found}")
+                return
+        raise ContractError(f"{self._path}: the graph lacks the output '{name}', {wanted}")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

@@ -1,0 +1,45 @@
+"""Which engines there are, and which one runs a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from dpiqa.runtime.engines.base import Engine
+from dpiqa.errors import EngineError
+from dpiqa.runtime.models import find_model
+from dpiqa.runtime.engines.native import NativeEngine, why_absent
+from dpiqa.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+ENGINES: dict[str, Callable[[str | Path, int | None], Engine]] = {
+    OnnxRuntimeEngine.name: OnnxRuntimeEngine,
+    "openvino": partial(NativeEngine, "openvino"),
+    "tensorrt": partial(NativeEngine, "tensorrt"),
+}
+_BY_SUFFIX = {".onnx": ("openvino", OnnxRuntimeEngine.name), ".engine": ("tensorrt",)}
+
+
+def _suits(path: str | Path) -> str | None:
+    """The engine for a file; without the native core, the one that needs none."""
+    names = _BY_SUFFIX.get(Path(path).suffix.lower())
+    if names is None:
+        return None
+    return names[-1] if why_absent() else names[0]
+
+
+def open_engine(path: str | Path, name: str = "auto", threads: int | None = None) -> Engine:
+    """Open a model file, or a shipped one by its name, with the named engine or the one that suits the file (`auto`).
+
+    Raises EngineError for a missing file, an unknown name, or a file that the engine cannot run, and ContractError for
+    a file without a valid contract.
+    """
+    if name != "auto" and name not in ENGINES:
+        raise EngineError(f"unknown engine '{name}', expected one of: auto, {', '.join(ENGINES)}")
+    if threads is not None and threads < 1:
+        raise EngineError(f"threads must be at least 1, found {threads}")
+    path = find_model(path)
+    chosen = _suits(path) if name == "auto" else name
+    if chosen is None:
+        raise EngineError(f"{path}: no engine here runs such files, expected one of: {', '.join(_BY_SUFFIX)}")
+    return ENGINES[chosen](path, threads)

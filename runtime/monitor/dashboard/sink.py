@@ -1,0 +1,47 @@
+"""The dashboard as a sink: what it shows live comes from messages, the rest from the history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from dpiqa.runtime.monitor.dashboard.app import make_app
+from dpiqa.runtime.monitor.dashboard.board import Board
+from dpiqa.runtime.monitor.dashboard.fanout import Fanout
+from dpiqa.runtime.monitor.dashboard.guard import Guard
+from dpiqa.runtime.monitor.dashboard.server import Server
+from dpiqa.runtime.monitor.history.archive import Archive
+from dpiqa.runtime.monitor.messages import Counts, Message
+from dpiqa.runtime.monitor.settings.sinks import DashboardSettings
+
+
+class Dashboard:
+    """Serves the dashboard from a thread of its own.
+
+    `history` is the SQLite file that a monitor writes; `counts` tells what became of the messages of every sink. Raises
+    InputError if the address cannot be listened on.
+    """
+
+    name, linger_s = "dashboard", 0.1
+    accepts: tuple[type, ...] = (object,)
+
+    def __init__(self, settings: DashboardSettings, history: Path, counts: Callable[[], Mapping[str, Counts]]) -> None:
+        self._board, self._fanout = Board(), Fanout()
+        app = make_app(self._board, self._fanout, Archive(history), counts)
+        self._server = Server(Guard(app, settings), settings.host, settings.port)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on: the one asked for, or any free one where that was 0."""
+        return self._server.port
+
+    def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
+        """See Writer."""
+        self._board.apply(messages)
+        self._fanout.publish(messages)
+
+    def close(self) -> None:
+        """See Writer."""
+        self._fanout.close()
+        self._server.close()

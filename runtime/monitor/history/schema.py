@@ -1,0 +1,34 @@
+"""The tables of the history, an SQLite file.
+
+`readings` (a row a scored frame), `minutes` (scores by source and minute, kept as long but never cut by size), `events`
+(a row each, `ended` is NULL while it lasts), `statuses` (changes of state, and a sign of life every five minutes) and
+`worst` (the picture with the lowest score of every source and hour). Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from dpiqa.runtime.monitor.messages import Signals
+
+VERSION = 2
+SIGN_OF_LIFE_S = 300.0
+SIGNALS = tuple(field.name for field in fields(Signals))
+READING_COLUMNS = ("source", "wall_time", "pts_s", "idx", "score", "baseline", "causes", "total_ms", *SIGNALS)
+SINCE_VERSION_1 = """
+CREATE INDEX events_by_time ON events (began);
+CREATE TABLE worst (source, hour INTEGER, score REAL, wall_time REAL, thumbnail BLOB, PRIMARY KEY (source, hour));
+"""
+
+
+SCHEMA = f"""
+CREATE TABLE readings ({", ".join(READING_COLUMNS)});
+CREATE INDEX readings_by_time ON readings (wall_time);
+CREATE INDEX readings_by_source ON readings (source, wall_time);
+CREATE TABLE minutes (source, minute INTEGER, readings INTEGER, sum REAL, low REAL, high REAL,
+    PRIMARY KEY (source, minute)) WITHOUT ROWID;
+CREATE TABLE events (source, kind, began, ended, evidence, thumbnail BLOB);
+CREATE INDEX events_by_source ON events (source, began);
+CREATE TABLE statuses (source, wall_time, state, reason, reconnects, dropped, scored);
+CREATE INDEX statuses_by_source ON statuses (source, wall_time);
+{SINCE_VERSION_1}"""

@@ -1,0 +1,177 @@
+"""The history: an SQLite file that survives restarts and kills, and does not grow without end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from time import monotonic, time
+
+from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.history.schema import (
+    READING_COLUMNS,
+    SCHEMA,
+    SIGN_OF_LIFE_S,
+    SIGNALS,
+    SINCE_VERSION_1,
+    VERSION,
+)
+from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Snapshot, Status
+from dpiqa.runtime.monitor.settings.sinks import HistorySettings
+from dpiqa.runtime.monitor.snapshots import HOUR_S
+
+log = logging.getLogger(__name__)
+
+
+_ADD_READING = f"INSERT INTO readings VALUES ({', '.join('?' * len(READING_COLUMNS))})"
+_ADD_MINUTE = """INSERT INTO minutes VALUES (?1, ?2, 1, ?3, ?3, ?3) ON CONFLICT DO UPDATE
+    SET readings = readings + 1, sum = sum + ?3, low = min(low, ?3), high = max(high, ?3)"""
+_ADD_WORST = """INSERT INTO worst VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
+    SET score = ?3, wall_time = ?4, thumbnail = ?5 WHERE ?3 < score"""
+_TRIM_EVERY_S = 60.0
+_JUMP_S, _TRUST_AFTER_S = 60.0, 3600.0  # a clock that went wrong must not delete all that there is
+# A tenth of the readings at once, where the file is too large, or of the events where their pictures fill half of it.
+_CUT = """DELETE FROM {0} WHERE rowid IN (SELECT rowid FROM {0} WHERE {2} ORDER BY {1}
+    LIMIT (SELECT max(1, count(*) / 10) FROM {0}))"""
+_CUT_READINGS, _CUT_EVENTS = (
+    _CUT.format("readings", "wall_time", "true"),
+    _CUT.format("events", "began", "ended IS NOT NULL"),
+)
+
+
+class History:
+    """Writes every message into the SQLite file. Raises InputError for a file that is not such a history."""
+
+    name, linger_s = "sqlite", 0.5
+    accepts: tuple[type, ...] = (object,)
+
+    def __init__(self, settings: HistorySettings) -> None:
+        self._settings = settings
+        self._states: dict[str, tuple[str, str, int]] = {}
+        self._trimmed_s = self._jumped_s = monotonic()
+        self._clock_ahead_s = time() - self._trimmed_s
+        try:
+            # Opened here, used and closed by the sink's thread alone.
+            self._db = sqlite3.connect(settings.path, timeout=5, isolation_level=None, check_same_thread=False)
+            self._prepare()
+        except sqlite3.Error as error:
+            raise InputError(f"{settings.path}: not a history that can be written ({error})") from None
+
+    def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
+        """See Writer."""
+        states = dict(self._states)
+        try:
+            with self._transaction():
+                for message in messages:
+                    self._add(message)
+        except BaseException:
+            self._states = states
+            raise
+        if monotonic() - self._trimmed_s >= _TRIM_EVERY_S:
+            try:
+                self.trim(time() if self._clock_is_steady() else None)
+            except sqlite3.Error as error:  # the messages are written all the same
+                log.warning("sqlite: what is old could not be deleted (%s)", error)
+
+    def trim(self, now: float | None) -> None:
+        """Delete what is too old at `now` (Unix seconds, None: unknown), and some of the oldest while too large."""
+        self._trimmed_s = monotonic()
+        oldest = 0.0 if now is None else now - self._settings.max_age_days * 24 * 3600
+        with self._transaction():
+            self._db.execute("DELETE FROM readings WHERE wall_time < ?", (oldest,))
+            self._db.execute("DELETE FROM minutes WHERE minute < ?", (int(oldest // 60),))
+            self._db.execute("DELETE FROM worst WHERE hour < ?", (int(oldest // HOUR_S),))
+            self._db.execute("DELETE FROM events WHERE coalesce(ended, began) < ?", (oldest,))
+            self._db.execute("DELETE FROM statuses WHERE wall_time < ?", (oldest,))
+            if self._used_bytes() > self._settings.max_mb * 1e6:
+                (pictures,) = self._db.execute("SELECT total(length(thumbnail)) FROM events").fetchone()
+                are_many = pictures > self._settings.max_mb * 1e6 / 2
+                self._db.execute(_CUT_EVENTS if are_many else _CUT_READINGS)
+        self._db.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def close(self) -> None:
+        """See Writer."""
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # a full disk may have rolled back by itself
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _prepare(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version not in (1, VERSION) and (version or tables):
+            raise sqlite3.DatabaseError(f"expected a history of version {VERSION}, found another database")
+        if not version:
+            self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute(f"PRAGMA journal_size_limit = {16 * 2**20}")
+        if version < VERSION:
+            script = SINCE_VERSION_1 if version else SCHEMA
+            self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {VERSION}; COMMIT;")
+
+    def _clock_is_steady(self) -> bool:
+        """Whether the wall clock made no jump for an hour."""
+        ahead_s = time() - monotonic()
+        if abs(ahead_s - self._clock_ahead_s) > _JUMP_S:
+            self._jumped_s = monotonic()
+        self._clock_ahead_s = ahead_s
+        return monotonic() - self._jumped_s >= _TRUST_AFTER_S
+
+    def _used_bytes(self) -> int:
+        found = [self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count")]
+        return (found[0] - found[1]) * self._db.execute("PRAGMA page_size").fetchone()[0]
+
+    def _add(self, message: Message) -> None:
+        if isinstance(message, LiveReading):
+            self._add_reading(message)
+        elif isinstance(message, Event):
+            self._add_event(message)
+        elif isinstance(message, Snapshot):
+            hour = int(message.wall_time // HOUR_S)
+            self._db.execute(_ADD_WORST, (message.source, hour, message.score, message.wall_time, message.jpeg))
+        else:
+            self._add_status(message)
+
+    def _add_reading(self, reading: LiveReading) -> None:
+        values = (
+            *(reading.source, reading.wall_time, reading.pts_s, reading.index, reading.score, reading.baseline),
+            *(json.dumps(reading.causes), reading.latency_ms.get("total")),
+        )
+        self._db.execute(_ADD_READING, (*values, *(getattr(reading.signals, name) for name in SIGNALS)))
+        self._db.execute(_ADD_MINUTE, (reading.source, int(reading.wall_time // 60), reading.score))
+
+    def _add_event(self, event: Event) -> None:
+        # One that lasted when the monitor was killed ends where the next begins.
+        ended = event.began if event.ended is None else event.ended
+        done = self._db.execute(
+            "UPDATE events SET ended = max(began, ?) WHERE source = ? AND kind = ? AND ended IS NULL",
+            (ended, event.source, event.kind),
+        )
+        if event.state == "raised" or not done.rowcount:
+            self._db.execute(
+                "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
+                (event.source, event.kind, event.began, event.ended, json.dumps(event.evidence), event.thumbnail),
+            )
+
+    def _add_status(self, status: Status) -> None:
+        told = status.state, status.reason, int(status.wall_time // SIGN_OF_LIFE_S)
+        if self._states.get(status.source) == told:
+            return
+        self._states[status.source] = told
+        counts = (status.reconnects, status.dropped, status.scored)
+        self._db.execute(
+            "INSERT INTO statuses VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (status.source, status.wall_time, status.state, status.reason, *counts),
+        )

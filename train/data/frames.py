@@ -1,0 +1,84 @@
+"""Pictures as the model sees them: resized by the contract's rule, cropped and flipped for training."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dpiqa.runtime.pictures import read_picture
+from dpiqa.runtime.preprocess import to_input
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train.data.datasets import Sample
+
+
+class View(NamedTuple):
+    """Which part of a frame is shown: the crop's corner in pixels, and whether it is mirrored."""
+
+    top: int
+    left: int
+    mirrored: bool
+
+    @classmethod
+    def draw(cls, size: tuple[int, int], crop: int, rng: np.random.Generator) -> View:
+        """A square crop of a frame of `size` (height, width), mirrored half of the time."""
+        top, left = (int(rng.integers(0, side - crop + 1)) for side in size)
+        return cls(top, left, bool(rng.random() < 0.5))
+
+    def cut(self, frame: np.ndarray, crop: int) -> np.ndarray:
+        """What a frame `[H, W, 3]` shows there, `[crop, crop, 3]`."""
+        part = frame[self.top : self.top + crop, self.left : self.left + crop]
+        return np.ascontiguousarray(part[:, ::-1] if self.mirrored else part)
+
+
+class RatedFrames(Dataset[tuple[Tensor, ...]]):
+    """uint8 RGB frames `[H, W, 3]` with their MOS.
+
+    With `crop`, a square crop of the resized picture at its native scale, flipped half of the time: resizing a crop
+    would change the blur and noise that the label speaks of. Each draw depends on (seed, epoch, index) alone, so it
+    is the same after a resume and with any number of workers.
+    """
+
+    def __init__(self, samples: list[Sample], spec: InputSpec, crop: int | None = None, seed: int = 0) -> None:
+        """`crop` in pixels, at most the input's height and width; None gives whole frames."""
+        cv2.setNumThreads(1)  # here too: a forked worker would wait for ever for the threads of its parent
+        self.samples, self.spec, self.crop, self.seed, self.epoch = samples, spec, crop, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def batches(self, batch: int, rng: np.random.Generator) -> np.ndarray:
+        """Indices `[steps, batch]` of an epoch: all items in random order, but for a rest that fills no batch."""
+        steps = len(self) // batch
+        return rng.permutation(len(self))[: steps * batch].reshape(steps, batch)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        frame, _ = self.show(index, index)
+        return frame, torch.tensor(self.samples[index].mos, dtype=torch.float32)
+
+    def show(self, picture: int, index: int) -> tuple[Tensor, View]:
+        """A picture's frame, or the crop of it that is drawn for `index` of this epoch, and what part that is."""
+        cv2.setNumThreads(1)
+        frame = to_input(read_picture(self.samples[picture].path), self.spec)
+        view = View(0, 0, False)
+        if self.crop:
+            rng = np.random.default_rng((self.seed, self.epoch, index))
+            view = View.draw((self.spec.height, self.spec.width), self.crop, rng)
+            frame = view.cut(frame, self.crop)
+        return torch.from_numpy(np.ascontiguousarray(frame)), view
+
+
+class CollectedFrames(RatedFrames):
+    """The same with a third item, the number of the collection that the picture comes from."""
+
+    def __init__(self, samples: list[Sample], spec: InputSpec, crop: int | None = None, seed: int = 0) -> None:
+        super().__init__(samples, spec, crop, seed)
+        numbers = {name: number for number, name in enumerate(sorted({sample.collection for sample in samples}))}
+        self.collections = [numbers[sample.collection] for sample in samples]
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        return (*super().__getitem__(index), torch.tensor(self.collections[index]))

@@ -1,0 +1,90 @@
+"""Perceptual hashes: the same picture at another size, brightness, compression or mirrored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from dpiqa.errors import InputError
+from dpiqa.runtime.pictures import read_picture
+from dpiqa.runtime.sources import expand, is_video
+from dpiqa.train.data.datasets import LOADERS, load
+from dpiqa.train.near_duplicates import _THUMB, _WAVES
+
+MAX_DISTANCE = 8
+MIN_CORRELATION = 0.9
+
+
+@dataclass(frozen=True)
+class Print:
+    """A picture's perceptual hash, 64 bits as uint64, and its thumbnail, float32 `[1024]` of mean 0 and norm 1."""
+
+    hash: np.uint64
+    thumb: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures that look alike: bits in which their hashes differ, correlation of their thumbnails."""
+
+    training: str
+    test: str
+    distance: int
+    correlation: float
+
+
+def perceptual_hash(image: np.ndarray) -> Print:
+    """Which of the lowest 8x8 waves of a BGR picture, uint8 `[h, w, 3]`, are above their median (pHash)."""
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    thumb = cv2.resize(grey, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA).astype(np.float32)
+    waves = cv2.dct(thumb)[:_WAVES, :_WAVES].ravel()
+    waves[0] = np.median(waves[1:])  # the mean brightness says nothing about the picture
+    bits = np.packbits(waves > waves[0]).view(">u8")[0]
+    thumb -= thumb.mean()
+    return Print(np.uint64(bits), (thumb / max(float(np.linalg.norm(thumb)), 1e-6)).ravel())
+
+
+def find_pairs(training: dict[str, list[Print]], test: dict[str, Print]) -> Iterator[Pair]:
+    """Pairs of names whose pictures look alike; a training picture has a print for itself and its mirror image."""
+    names = list(test)
+    hashes = np.array([test[name].hash for name in names], np.uint64)
+    for name, prints in training.items():
+        distances = np.stack([_differing_bits(hashes ^ own.hash) for own in prints])
+        for position in np.flatnonzero(distances.min(0) <= MAX_DISTANCE):
+            correlation = max(float(own.thumb @ test[names[position]].thumb) for own in prints)
+            if correlation >= MIN_CORRELATION:
+                yield Pair(name, names[position], int(distances[:, position].min()), round(correlation, 3))
+
+
+def _differing_bits(words: np.ndarray) -> np.ndarray:
+    return np.unpackbits(words.view(np.uint8).reshape(-1, 8), axis=1).sum(1)
+
+
+def pictures_of(source: str, training: bool) -> dict[str, str]:
+    """Names and files of `NAME=PATH`: a rated data set, without its official test part if `training`, or any folder."""
+    name, separator, path = source.partition("=")
+    if not separator or not path:
+        raise InputError(f"{source}: expected NAME=PATH, of a rated data set or of any folder of pictures")
+    if name in LOADERS:
+        samples = [sample for sample in load(name, Path(path)) if not (training and sample.official == "test")]
+        return {f"{name}/{sample.path.name}": str(sample.path) for sample in samples}
+    if not Path(path).is_dir():
+        raise InputError(f"{source}: no such folder")
+    return {f"{name}/{Path(file).relative_to(path)}": file for file in expand(path) if not is_video(file)}
+
+
+def fingerprints(files: dict[str, str], mirrored: bool) -> dict[str, list[Print]]:
+    """The prints of pictures by name; with `mirrored` each also of its mirror image."""
+
+    def prints(file: str) -> list[Print]:
+        image = read_picture(file)
+        return [perceptual_hash(view) for view in ([image, np.fliplr(image)] if mirrored else [image])]
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(files, track(pool.map(prints, files.values()), "hashing", len(files)), strict=True))

@@ -1,0 +1,30 @@
+"""Running out of memory, on a GPU or not, told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dpiqa.errors import InputError
+
+_SIGNS = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of PyTorch, of CUDA's and of its libraries
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory did not suffice."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+@contextmanager
+def memory_advice(
+    advice: str = "use a smaller --batch or, for a teacher, --accumulate, --gradient-checkpointing or --ema 0",
+) -> Iterator[None]:
+    """Turn running out of memory into an InputError that says what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(f"out of memory: {advice}") from None

@@ -1,0 +1,83 @@
+"""Which pictures a teacher's cache holds, and how it is filled."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.progress import track
+from torch import nn
+from torch.utils.data import DataLoader
+
+from dpiqa.errors import InputError
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train.data.datasets import Sample, digests, load, load_unlabelled
+from dpiqa.train.data.frames import RatedFrames
+from dpiqa.train.data.splits import resolve
+from dpiqa.train.data.splits import split as divide
+from dpiqa.train.loop.checkpoint import weights_sha256
+from dpiqa.train.teachers.cache import Contents, Origin, TeacherCache, make_index
+
+
+def plan(
+    data: list[tuple[str, Path]], unlabelled: list[Path], split: str, seed: int
+) -> tuple[pd.DataFrame, list[Sample], list[Origin]]:
+    """What a cache of these sources holds: its index, the pictures in the index's order, and their origins.
+
+    Of rated data sets the training and validation parts; of unlabelled folders all but exact copies of rated pictures.
+    """
+    names = [name for name, _ in data] + [folder.resolve().name for folder in unlabelled]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"two sources are called '{min(twice)}': their pictures could not be told apart")
+    parts, origins, pictures, rated = [], [], [], set()
+    for name, root in data:
+        samples = load(name, root)
+        how = resolve(split, samples)
+        division = divide(samples, how, seed)
+        rated |= set(digests([sample.path for sample in samples]))
+        for part, chosen in (("train", division.train), ("val", division.val)):
+            parts.append((name, root, part, [sample.path for sample in chosen]))
+            pictures += chosen
+        origins.append(Origin(name=name, split=how, images=len(division.train)))
+    for folder in unlabelled:
+        samples = load_unlabelled(folder)
+        sums = digests([sample.path for sample in samples])
+        kept = [sample for sample, digest in zip(samples, sums, strict=True) if digest not in rated]
+        if not kept:
+            raise InputError(f"--unlabelled {folder}: every picture in it is one of the rated data sets'")
+        parts.append((folder.resolve().name, folder, "unlabelled", [sample.path for sample in kept]))
+        pictures += kept
+        origins.append(Origin(name=folder.resolve().name, split=None, images=len(kept)))
+    return make_index(parts), pictures, origins
+
+
+def describe(
+    teacher: nn.Module, about: dict[str, Any], index: pd.DataFrame, origins: list[Origin], bf16: bool
+) -> Contents:
+    """What tells this teacher's cache of this index from every other one."""
+    data = hashlib.sha256(index.to_csv(index=False).encode()).hexdigest()
+    return Contents(
+        teacher=weights_sha256(teacher),
+        data=data,
+        input=InputSpec(**about["input"]),
+        bf16=bf16,
+        trained_on=about["trained_on"],
+        origins=origins,
+    )
+
+
+@torch.inference_mode()
+def fill(cache: TeacherCache, teacher: nn.Module, pictures: list[Sample], batch: int) -> None:
+    """Ask the teacher about every picture that the cache lacks; each batch is kept when it is done."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    teacher.to(device).eval()
+    missing = cache.missing()
+    batches = [missing[start : start + batch].tolist() for start in range(0, len(missing), batch)]
+    frames = DataLoader(RatedFrames(pictures, cache.contents.input), batch_sampler=batches, num_workers=1)
+    for rows, (shown, _) in zip(batches, track(frames, "asking the teacher", len(batches)), strict=True):
+        with torch.autocast(device.type, torch.bfloat16, enabled=cache.contents.bf16):
+            scores, maps = teacher(shown.to(device))
+        cache.write(rows, scores.float().cpu().numpy(), maps.float().cpu().numpy())

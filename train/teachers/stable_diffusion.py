@@ -1,0 +1,112 @@
+"""Stable Diffusion as a prior: one pass of its denoising U-Net over a picture without noise (DP-IQA, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.adapter import T2IAdapter
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import Tensor, nn
+
+from dpiqa.errors import InputError
+from dpiqa.train.teachers.adapters import Frozen, TextAdapter
+from dpiqa.train.teachers.priors import Prior
+from dpiqa.train.teachers.released import embed_prompts, find_release, identity, load_part
+
+_TIMESTEP = 1
+_LEVELS = 4
+
+
+class StableDiffusionPrior(Prior):
+    """Latents of the frozen VAE through the U-Net, told the prompts as text and the picture by an image adapter.
+
+    The features are what the four up-sampling blocks give: 1280, 1280, 640 and 320 channels in SD 1.5.
+    """
+
+    prompts: Tensor
+
+    def __init__(self, unet: Any, vae: Any, prompts: Tensor, size: int) -> None:
+        """From diffusers' models and the prompts' embeddings `[495, width]`; frames are `size` x `size` pixels."""
+        super().__init__()
+        down = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.multiple = down * 2 ** (len(unet.config.block_out_channels) - 1)
+        self.require("--size", size)
+        width = unet.config.cross_attention_dim
+        if prompts.shape[1] != width:
+            raise InputError(f"the text encoder gives {prompts.shape[1]} numbers, the U-Net expects {width}")
+        self.vae = Frozen(vae)
+        self.trunk = unet
+        for unused in (unet.conv_norm_out, unet.conv_out):  # what follows the last up-sampling block
+            unused.requires_grad_(False)
+        channels = list(unet.config.block_out_channels)
+        self.image_adapter = T2IAdapter(3, channels, downscale_factor=down, adapter_type="full_adapter")
+        self.text_adapter = TextAdapter(width)
+        self.register_buffer("prompts", prompts)
+        self.channels = channels[::-1]
+
+    @classmethod
+    def from_release(cls, name: str, weights: str, size: int) -> StableDiffusionPrior:
+        """From a folder in the layout of diffusers, or a name on the hub; `name` as in `--prior`."""
+        folder = find_release(weights)
+        place = str(folder.resolve()) if Path(weights).is_dir() else weights  # found again from any other folder
+        key = identity(folder)
+        vae: Any = load_part(AutoencoderKL, folder / "vae", torch_dtype=torch.float32)
+        unet: Any = load_part(UNet2DConditionModel, folder / "unet", torch_dtype=torch.float32)
+        _require_text_to_image(unet.config, vae, folder / "unet")
+        prior = cls(unet, vae, embed_prompts(folder, key), size)
+        prior.config = {"prior": name, "weights": place, "frozen_sha256": key}
+        return prior
+
+    def forward(self, frames: Tensor) -> list[Tensor]:
+        """Four levels of features, float `[N, C, h, w]` each, of uint8 RGB frames `[N, H, W, 3]`.
+
+        The latents are the posterior's mean in evaluation, a sample of it in training.
+        """
+        unet: Any = self.trunk
+        pixels = (frames.permute(0, 3, 1, 2).float() / 127.5 - 1).to(unet.dtype)
+        vae = self.vae.net
+        with torch.no_grad():
+            posterior = vae.encode(pixels).latent_dist
+            latents = vae.config.scaling_factor * (posterior.sample() if self.training else posterior.mode())
+        with _outputs_of(unet.up_blocks) as levels:
+            unet(
+                latents,
+                _TIMESTEP,
+                self.text_adapter(self.prompts).expand(len(frames), -1, -1),
+                down_intrablock_additional_residuals=list(self.image_adapter(pixels)),
+            )
+        return levels
+
+    def checkpoint_gradients(self) -> None:
+        """Compute the U-Net's activations a second time in the backward pass instead of keeping them."""
+        unet: Any = self.trunk
+        unet.enable_gradient_checkpointing()
+
+
+def _require_text_to_image(config: Any, vae: Any, folder: Path) -> None:
+    """Refuse what also wants a mask, depth, a picture, a class or a size, or has no four levels."""
+    latents = vae.config.latent_channels
+    if config.in_channels != latents:
+        raise InputError(f"{folder}: takes {config.in_channels} channels, not the VAE's {latents}: not text-to-image")
+    if len(config.up_block_types) != _LEVELS or config.class_embed_type or config.addition_embed_type:
+        raise InputError(f"{folder}: not a U-Net like Stable Diffusion 1 and 2 have, with four up-sampling blocks")
+
+
+@contextmanager
+def _outputs_of(blocks: nn.ModuleList) -> Iterator[list[Tensor]]:
+    found: list[Tensor] = []
+
+    def keep(_block: nn.Module, _inputs: Any, output: Any) -> None:
+        found.append(output)
+
+    hooks = [block.register_forward_hook(keep) for block in blocks]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -23,7 +23,7 @@ from measured_on import measured_on
 from rich.console import Console
 from rich.table import Table
 
-from dpiqa import native as dpiqa
+from dpiqa import native
 from dpiqa.runtime.models import shipped_model
 from dpiqa.runtime.preprocess import to_input
 from dpiqa.runtime.spec import InputSpec, parse_spec
@@ -50,7 +50,7 @@ Times = dict[Case, np.ndarray]
 
 def through_dpiqa(path: Path, frame: np.ndarray, form: str, threads: int) -> Run:
     """The native core from Python: stages as the core measures them, total as the caller sees it."""
-    scorer = dpiqa.Scorer(path, threads=threads, force_float32=True)
+    scorer = native.Model(path, threads=threads, force_float32=True)
     colour = "bt601-limited" if form == "nv12" else None
 
     def run() -> Stages:
@@ -99,7 +99,7 @@ def engine_alone(path: Path, spec: InputSpec, threads: int) -> Run:
 def cases(threads: int) -> dict[Case, Run]:
     """All pipelines on all frames, ready to be timed."""
     fp32 = shipped_model(MODELS["fp32"])
-    spec = parse_spec(dpiqa.Scorer(fp32).contract, fp32).input
+    spec = parse_spec(native.Model(fp32).contract, fp32).input
     runs: dict[Case, Run] = {Case("openvino", "", "", "fp32", threads): engine_alone(fp32, spec, threads)}
     rng = np.random.default_rng(0)
     for size, (height, width) in SIZES.items():

@@ -153,11 +153,11 @@ def _next(models: list[ModelState], driver: Driver, tensorrt: tuple[TensorRt, ..
         options += [] if engine == ("onnxruntime" if why_absent() else "openvino") else [f"--engine {engine}"]
         commands.append(" ".join(["dpiqa score", *options, "photo.jpg"]))
     if why_absent():
-        commands.append("pip install 'dpiqa-edge[openvino]'")
+        commands.append("pip install '.[openvino]'")
     if tensorrt and find_spec("onnx"):
         commands.append("python -m export.trt --int8")
     elif tensorrt or driver.gpus:
-        commands.append("pip install 'dpiqa-edge[export]'")
+        commands.append("pip install '.[export]'")
     return commands
 
 

@@ -53,7 +53,7 @@ def run(command: Callable[..., Any], name: str | None = None) -> NoReturn:
         if extra is None:
             raise
         status = ToolError.exit_status
-        complain(f"the package '{error.name}' is not installed: pip install \".[{extra}]\" brings it", name)
+        complain(f"the package '{error.name}' is not installed: pip install '.[{extra}]' brings it", name)
     except OSError as error:
         complain(f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}", name)
     except (KeyboardInterrupt, typer.Abort):

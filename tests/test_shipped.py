@@ -150,7 +150,7 @@ def test_known_failures_are_those_of_the_shipped_model() -> None:
 
 
 def test_the_published_benchmark_runs() -> None:
-    pytest.importorskip("dpiqa", reason="needs the native module dpiqa and OpenVINO, pip install '.[openvino]'")
+    pytest.importorskip("dpiqa.native", reason="needs dpiqa.native and OpenVINO, pip install '.[openvino]'")
     command = [sys.executable, "benchmarks/native.py", "--rounds", "1"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

@@ -49,8 +49,9 @@ def main(
     name, path = parse_source(data)
     model, begin, digest = _beginning(start, options, name)
     samples = load(name, path)
-    command = [sys.executable, "-m", "dpiqa.train.teacher" if model.startswith("teacher") else "dpiqa.train.student", *begin,
-               "--data", data, *(["--weights", weights] if weights else []), *options]  # fmt: skip
+    verb = "teacher" if model.startswith("teacher") else "student"
+    command = [sys.executable, "-m", "dpiqa", "train", verb, *begin, "--data", data]
+    command += [*(["--weights", weights] if weights else []), *options]
     run_of = {"model": model, "start": digest, "options": " ".join(options)}
     table = out / "protocol.csv"
     rows = pd.read_csv(table, keep_default_na=False, dtype={"start": str}).to_dict("records") if table.exists() else []

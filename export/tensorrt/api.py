@@ -13,7 +13,7 @@ FlavourName = Literal["tensorrt", "tensorrt-rtx"]
 DEFAULT_SMS = "86,89,120"
 _MODULES: dict[FlavourName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 _ADVICE = (
-    "`pip install 'dpiqa-edge[export]'` brings TensorRT-RTX (x86-64 Linux), `pip install 'dpiqa-edge[tensorrt]'` full "
+    "`pip install '.[export]'` brings TensorRT-RTX (x86-64 Linux), `pip install '.[tensorrt]'` full "
     "TensorRT for the GPU at hand, and a Jetson has it from JetPack"
 )
 

@@ -42,7 +42,7 @@ class NativeEngine:
 
     def __init__(self, name: str, path: str | Path, threads: int | None = None) -> None:
         if reason := why_absent():
-            advice = "pip install 'dpiqa-edge[openvino]' brings its libraries"
+            advice = "pip install '.[openvino]' brings its libraries"
             raise EngineError(f"engine '{name}' cannot be loaded: {reason}; {advice}")
         self.name = name
         self._model: Any = import_module("dpiqa.native").Model(

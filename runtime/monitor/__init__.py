@@ -18,5 +18,5 @@ def needs_extra() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        advice = "pip install 'dpiqa-edge[monitor]' brings it"
+        advice = "pip install '.[monitor]' brings it"
         raise ToolError(f"monitoring needs the package '{error.name}', {advice}") from None

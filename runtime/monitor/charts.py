@@ -14,4 +14,4 @@ def chart_file(name: str) -> Path:
     for place in (spec.submodule_search_locations or ()) if spec else ():
         if (path := Path(place) / "static" / name).is_file():
             return path
-    raise ToolError("the dashboard needs the package 'uplot-python', pip install 'dpiqa-edge[monitor]' brings it")
+    raise ToolError("the dashboard needs the package 'uplot-python', pip install '.[monitor]' brings it")

@@ -43,18 +43,18 @@ def open_meter() -> Meter:
     """The fastest meter that is installed. All agree: see NativeMeter."""
     try:
         return NativeMeter()
-    except (ImportError, AttributeError):  # no native core, or one from before it could measure
+    except ImportError:  # no native core
         return OpenCvMeter()
 
 
 class NativeMeter:
-    """Measures with the native core, libdpiqa. Raises ImportError or AttributeError where it cannot.
+    """Measures with the native core, libdpiqa. Raises ImportError where it cannot.
 
     It agrees with OpenCvMeter within 0.001.
     """
 
     def __init__(self) -> None:
-        self._meter = import_module("dpiqa").Meter()
+        self._meter = import_module("dpiqa.native").Meter()
 
     def measure(self, frame_bgr: NDArray[Any]) -> Signals:
         """See Meter."""

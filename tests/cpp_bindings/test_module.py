@@ -18,8 +18,9 @@ import pytest
 from dpiqa.runtime.preprocess import resize_area
 from dpiqa.runtime.spec import parse_spec
 
-pytest.importorskip("dpiqa", reason="needs the native module dpiqa and OpenVINO, pip install '.[openvino]'")
-from dpiqa import native as dpiqa
+pytest.importorskip("dpiqa.native", reason="needs dpiqa.native and OpenVINO, pip install '.[openvino]'")
+from dpiqa import native
+from dpiqa.errors import ContractError, EngineError, InputError
 
 DATA = Path(__file__).parent / "data"
 FP32, INT8 = DATA / "tiny.onnx", DATA / "tiny-int8.onnx"
@@ -46,15 +47,15 @@ def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def scorer() -> dpiqa.Scorer:
-    return dpiqa.Scorer(FP32, threads=1, force_float32=True)
+def scorer() -> native.Model:
+    return native.Model(FP32, threads=1, force_float32=True)
 
 
 @pytest.mark.parametrize("size", [(120, 160), (1080, 1920), (480, 34), (40, 52), (64, 64), (200, 66)])
 @pytest.mark.parametrize("target", [(64, 64), (96, 160), (224, 224)])
 def test_preprocess_follows_the_resize_rule(size: tuple[int, int], target: tuple[int, int]) -> None:
     bgr = picture(*size)
-    found = dpiqa.preprocess(bgr, target[1], target[0])
+    found = native.preprocess(bgr, target[1], target[0])
     assert_close(found, resize_area(bgr, *target)[..., ::-1])
 
 
@@ -72,18 +73,18 @@ def test_preprocess_decodes_video_formats_as_opencv_does(height: int) -> None:
         (yuyv, "yuyv", cv2.COLOR_YUV2RGB_YUYV),
     ]
     for frame, name, code in cases:
-        found = dpiqa.preprocess(frame, 128, 128, name, "bt601-limited")
+        found = native.preprocess(frame, 128, 128, name, "bt601-limited")
         assert_close(found, resize_area(cv2.cvtColor(frame, code), 128, 128))
 
 
-def test_scores_agree_with_onnxruntime(scorer: dpiqa.Scorer) -> None:
-    for path, native, tolerance in ((FP32, scorer, 0.05), (INT8, dpiqa.Scorer(INT8), 0.5)):
+def test_scores_agree_with_onnxruntime(scorer: native.Model) -> None:
+    for path, model, tolerance in ((FP32, scorer, 0.05), (INT8, native.Model(INT8), 0.5)):
         session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
         for seed in range(8):
             rgb = picture(SIDE, SIDE, seed)
             outputs = session.run(["score", "causes", "map"], {"frames": rgb[None]})
             score, causes, quality_map = map(np.asarray, outputs)
-            reading = native.score(rgb, "rgb")
+            reading = model.score(rgb, "rgb")
             assert reading.causes is not None
             assert reading.map is not None
             assert abs(reading.score - score[0]) <= tolerance
@@ -93,14 +94,14 @@ def test_scores_agree_with_onnxruntime(scorer: dpiqa.Scorer) -> None:
             assert reading.infer_ms > 0
 
 
-def test_the_contract_is_the_files_own(scorer: dpiqa.Scorer) -> None:
+def test_the_contract_is_the_files_own(scorer: native.Model) -> None:
     spec = parse_spec(scorer.contract, FP32)
     assert (spec.name, spec.causes) == ("tiny", ("blur", "noise"))
     assert scorer.engine == "openvino"
     assert scorer.requests >= 1
 
 
-def test_strided_views_score_as_their_copies_do(scorer: dpiqa.Scorer) -> None:
+def test_strided_views_score_as_their_copies_do(scorer: native.Model) -> None:
     large = picture(200, 300)
     view = large[11:131, 17:177]
     assert not view.flags.c_contiguous
@@ -138,36 +139,36 @@ def test_strided_views_score_as_their_copies_do(scorer: dpiqa.Scorer) -> None:
     ],
 )
 def test_unusable_frames_are_refused_in_words(
-    scorer: dpiqa.Scorer, frame: Any, format_name: Any, colour: Any, message: str
+    scorer: native.Model, frame: Any, format_name: Any, colour: Any, message: str
 ) -> None:
-    with pytest.raises(dpiqa.InputError, match=message):
+    with pytest.raises(InputError, match=message):
         scorer.score(frame, format_name, colour)
 
 
 def test_unusable_models_and_options_are_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(dpiqa.EngineError, match="no such model file"):
-        dpiqa.Scorer(tmp_path / "absent.onnx")
+    with pytest.raises(EngineError, match="no such model file"):
+        native.Model(tmp_path / "absent.onnx")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(FP32.read_bytes()[:500])
-    with pytest.raises(dpiqa.EngineError, match="cut off"):
-        dpiqa.Scorer(broken)
-    with pytest.raises(dpiqa.EngineError, match="unknown engine"):
-        dpiqa.Scorer(FP32, engine="magic")  # type: ignore[arg-type]
-    with pytest.raises(dpiqa.InputError, match="unknown mode"):
-        dpiqa.Scorer(FP32, mode="fast")  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match="cut off"):
+        native.Model(broken)
+    with pytest.raises(EngineError, match="unknown engine"):
+        native.Model(FP32, engine="magic")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="unknown mode"):
+        native.Model(FP32, mode="fast")  # type: ignore[arg-type]
 
 
-def test_a_batch_is_scored_in_order_and_one_bad_frame_is_named(scorer: dpiqa.Scorer) -> None:
+def test_a_batch_is_scored_in_order_and_one_bad_frame_is_named(scorer: native.Model) -> None:
     frames = [picture(seed=seed) for seed in range(6)]
-    many = dpiqa.Scorer(FP32, threads=1, requests=3, mode="throughput", force_float32=True)
+    many = native.Model(FP32, threads=1, requests=3, mode="throughput", force_float32=True)
     expected = [scorer.score(frame).score for frame in frames]
     assert [reading.score for reading in many.score_many(frames)] == pytest.approx(expected, abs=1e-3)
     assert many.score_many([]) == []
-    with pytest.raises(dpiqa.InputError, match="cannot be scored"):
+    with pytest.raises(InputError, match="cannot be scored"):
         many.score_many([frames[0], frames[1][:8]])
 
 
-def test_other_threads_run_while_a_frame_is_scored(scorer: dpiqa.Scorer) -> None:
+def test_other_threads_run_while_a_frame_is_scored(scorer: native.Model) -> None:
     frame = picture(4000, 4000)
     ticks, stop = 0, threading.Event()
 
@@ -187,7 +188,7 @@ def test_other_threads_run_while_a_frame_is_scored(scorer: dpiqa.Scorer) -> None
     assert ticks > 30
 
 
-def test_threads_share_a_scorer(scorer: dpiqa.Scorer) -> None:
+def test_threads_share_a_scorer(scorer: native.Model) -> None:
     frames = [picture(seed=seed) for seed in range(16)]
     expected = [scorer.score(frame).score for frame in frames]
     with ThreadPoolExecutor(8) as pool:
@@ -197,7 +198,7 @@ def test_threads_share_a_scorer(scorer: dpiqa.Scorer) -> None:
 
 def test_what_goes_unsaid_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "dpiqa"):
-        dpiqa.Scorer(FP32)
+        native.Model(FP32)
     assert "opened with engine openvino" in caplog.text
 
 
@@ -215,5 +216,5 @@ def test_the_contract_refuses_what_python_refuses(tmp_path: Path) -> None:
         onnx.helper.set_model_props(model, {"dpiqa": json.dumps(document)})
         path = tmp_path / "model.onnx"
         onnx.save(model, path)
-        with pytest.raises(dpiqa.ContractError, match=f"field '{field}'"):
-            dpiqa.Scorer(path)
+        with pytest.raises(ContractError, match=f"field '{field}'"):
+            native.Model(path)

@@ -15,6 +15,7 @@ import pytest
 from dpiqa.errors import InputError
 from dpiqa.export import int8, verify
 from dpiqa.export.gate.pictures import Pictures, read_calibration, read_pictures
+from dpiqa.export.quantization import quantize
 from dpiqa.runtime.spec import InputSpec
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -162,7 +163,7 @@ def test_commands_refuse_silence_and_too_little(run: Run, exported: Path, folder
 )
 def test_no_picture_serves_two_purposes(count: int, choosing: bool, few: bool, parts: tuple[int, int, int]) -> None:
     pictures = Pictures(np.zeros((count, 1, 1, 3), np.uint8), tuple(map(str, range(count))))
-    divided = int8.divide(pictures, 300, choosing, few, "source")
+    divided = quantize.divide(pictures, 300, choosing, few, "source")
     assert tuple(map(len, divided)) == parts
     names = [name for part in divided for name in part.names]
     assert len(set(names)) == len(names)
@@ -171,4 +172,4 @@ def test_no_picture_serves_two_purposes(count: int, choosing: bool, few: bool, p
 def test_gate_needs_pictures_that_nothing_was_chosen_on() -> None:
     pictures = Pictures(np.zeros((799, 1, 1, 3), np.uint8), tuple(map(str, range(799))))
     with pytest.raises(InputError, match="799 pictures, 800 are needed"):
-        int8.divide(pictures, 300, choosing=False, few=False, text="source")
+        quantize.divide(pictures, 300, choosing=False, few=False, text="source")

@@ -25,7 +25,9 @@ from dpiqa.runtime.engines.native import why_absent
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.spec import InputSpec
 from dpiqa.train import evaluate, qat
+from dpiqa.train.data.datasets import load
 from dpiqa.train.evaluation.score_map import ScoreMap, with_map
+from dpiqa.train.evaluation.scores import judge_samples
 from dpiqa.train.model_files import load_model, read_contract, save_model
 from dpiqa.train.students.files import load_packed, load_student
 from dpiqa.train.students.model import Student
@@ -34,7 +36,7 @@ from dpiqa.train.students.quantizers import load_quantized
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CAUSES = ("blur", "noise", "motion")
 NEEDS_NATIVE = pytest.mark.skipif(
-    why_absent() is not None, reason="needs the native module dpiqa and OpenVINO, pip install '.[openvino]'"
+    why_absent() is not None, reason="needs the native module dpiqa.native and OpenVINO, pip install '.[openvino]'"
 )
 LOOSE = {"allow_few": True, "max_srcc_drop": 2.0, "max_drift": 100.0, "max_mean_drift": 100.0}
 
@@ -201,8 +203,8 @@ def test_fine_tuning_for_int8_keeps_causes_and_map(checkpoint: Path, model: Path
 
 
 def test_evaluation_tells_the_causes_and_how_the_map_agrees(checkpoint: Path, model: Path, tmp_path: Path) -> None:
-    samples = evaluate.load("csv", _rated(tmp_path, 12))
-    by_file = [evaluate.evaluate(evaluate.judge_samples(file, samples), samples, []) for file in (checkpoint, model)]
+    samples = load("csv", _rated(tmp_path, 12))
+    by_file = [evaluate(judge_samples(file, samples), samples, []) for file in (checkpoint, model)]
     for found in by_file:
         assert sum(cause["images"] for cause in found["causes"].values()) == 12
         assert -1 <= found["map"]["srcc"] <= 1

@@ -14,7 +14,8 @@ from onnx import TensorProto, helper
 
 from dpiqa import Scorer
 from dpiqa.errors import ContractError, InputError
-from dpiqa.export.deepstream import for_nvinfer, main, nvinfer_config
+from dpiqa.export.deepstream import main
+from dpiqa.export.serving.deepstream import for_nvinfer, nvinfer_config
 from dpiqa.export.serving.deploy import Tensor
 from dpiqa.runtime.engines.onnxruntime import open_session
 from dpiqa.runtime.engines.registry import open_engine

@@ -163,10 +163,10 @@ def test_layers_without_names_are_kept_in_fp32_too(run: Run, exported: Path, tmp
 
 
 def test_without_the_extra_an_export_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "onnx.py").write_text("raise ImportError('as if it were not installed')\n")
+    (tmp_path / "onnx.py").write_text("raise ModuleNotFoundError('as if it were not installed', name='onnx')\n")
     path = os.pathsep.join([str(tmp_path), str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "export.trt", "--int8"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=False)
     assert done.returncode != 0
     assert len(done.stderr.strip().splitlines()) == 1
-    assert "pip install 'dpiqa-edge[export]'" in done.stderr
+    assert "pip install '.[export]'" in done.stderr

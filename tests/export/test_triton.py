@@ -22,9 +22,10 @@ from tritonclient.grpc import service_pb2_grpc
 
 from dpiqa import Scorer
 from dpiqa.export.serving.deploy import Tensor
+from dpiqa.export.serving.triton import model_config
 from dpiqa.export.tensorrt.api import FlavourName
 from dpiqa.export.tensorrt.manifest import BatchProfile, Manifest, manifest_path, sha256
-from dpiqa.export.triton import main, model_config
+from dpiqa.export.triton import main
 from dpiqa.runtime.models import shipped_model
 from dpiqa.runtime.spec import parse_spec
 

@@ -20,6 +20,7 @@ from dpiqa.errors import ContractError, DpiqaError, EngineError, GateError, Inpu
 from dpiqa.export import trt
 from dpiqa.export.graphs.transform import for_tensorrt, resized
 from dpiqa.export.quantization.qdq import quantized_layers, restore
+from dpiqa.export.tensorrt import network
 from dpiqa.export.tensorrt.api import Flavour, find_flavour
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import shipped_model
@@ -85,7 +86,7 @@ def test_manifest_is_what_the_native_core_reads(built: Path) -> None:
     assert re.match(r"\d+\.\d+\.", document["tensorrt_version"])
     assert document["precision"] == "int8"
     assert document["compute_capabilities"] == ["8.6", "8.9", "12.0"]
-    assert document["rebuild"].startswith("python -m export.trt --int8")
+    assert document["rebuild"].startswith("dpiqa export trt --int8")
     assert parse_spec(json.dumps(document["contract"]), built).name == "dpiqa-lite0"
 
 
@@ -161,7 +162,7 @@ def test_half_precision_that_moves_scores_is_refused_with_a_report(
                 tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 1, tensor.name))
         return model
 
-    monkeypatch.setattr(trt, "half", spoilt)
+    monkeypatch.setattr(network, "half", spoilt)
     with pytest.raises(GateError, match=r"tiny-fp16\.onnx: not written, budget broken on 6 pictures: .*test pattern"):
         trt.main(fp16=True, model=exported, out=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"tiny-fp16.html", "tiny-fp16.json"}
@@ -294,7 +295,7 @@ def test_without_tensorrt_the_onnx_file_is_written(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
     assert done.returncode == 4
     assert len(done.stderr.strip().splitlines()) == 1
-    assert "pip install 'dpiqa-edge[export]'" in done.stderr
+    assert "pip install '.[export]'" in done.stderr
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["dpiqa-lite0-int8.onnx"]
 
 

@@ -13,7 +13,7 @@ import pytest
 from made import Ended, MakeModel, brightness_model, make_spec, photo
 from onnx import helper
 
-from dpiqa.runtime.cli import main
+from dpiqa.cli import main
 from dpiqa.runtime.spec import METADATA_KEY, ModelSpec
 
 

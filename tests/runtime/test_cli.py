@@ -308,7 +308,7 @@ def test_closed_streams_do_not_matter(model_path: Path, write_picture: Write, tm
 
 
 def test_no_bar_where_nobody_watches(score: Command, write_picture: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.progress._PATIENCE_S", 0)
+    monkeypatch.setattr("dpiqa.runtime.progress._PATIENCE_S", 0)
     monkeypatch.setenv("FORCE_COLOR", "1")
     ended = score(write_picture("a.png"), write_picture("b.png"))
     assert (ended.status, ended.err) == (0, "")
@@ -352,7 +352,7 @@ def test_an_interrupted_run_leaves_nothing_behind(
     results.mkdir()
     # A shell starts its background jobs, and all below them, with SIGINT ignored; a user's terminal does not.
     listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    command = [sys.executable, "-c", f"{listen}; from runtime.cli import main; main()"]
+    command = [sys.executable, "-c", f"{listen}; from dpiqa.cli import main; main()"]
     arguments = ["score", "--model", model_path, album, "--out", results / "r.json", "--plot", results / "r.png"]
     with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 30

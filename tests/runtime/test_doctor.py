@@ -63,7 +63,7 @@ def one_model(save_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "models" / "dpiqa-lite0.onnx"
     path.parent.mkdir()
     shutil.copyfile(save_model(make_spec().model_copy(update={"evaluated_on": (figures,)})), path)
-    monkeypatch.setattr(models, "_FOLDERS", [path.parent])
+    monkeypatch.setattr(models, "_FOLDER", path.parent)
     return path
 
 
@@ -112,8 +112,8 @@ def test_json_holds_the_same(dpiqa: Command, one_model: Path) -> None:
 
 @pytest.mark.usefixtures("one_model")
 def test_it_needs_nothing_beyond_the_base_install() -> None:
-    beyond = ["torch", "onnx", "modelopt", "scipy", "pandas", "matplotlib", "openvino", "dpiqa"]
-    code = f"import sys; sys.modules.update(dict.fromkeys({beyond})); from runtime.cli import main; main()"
+    beyond = ["torch", "onnx", "modelopt", "scipy", "pandas", "matplotlib", "openvino", "dpiqa.native"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({beyond})); from dpiqa.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "doctor", "--json"],
         check=True,
@@ -124,7 +124,7 @@ def test_it_needs_nothing_beyond_the_base_install() -> None:
 
 
 def test_without_models_it_says_so_and_fails(dpiqa: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_FOLDERS", [tmp_path])
+    monkeypatch.setattr(models, "_FOLDER", tmp_path)
     ended = dpiqa("doctor")
     assert ended.status == 2
     assert "none shipped" in ended.out
@@ -140,14 +140,14 @@ def test_a_broken_model_is_told_not_raised(dpiqa: Command, one_model: Path) -> N
 
 @pytest.mark.usefixtures("one_model")
 def test_without_the_native_core_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "dpiqa", None)
+    monkeypatch.setitem(sys.modules, "dpiqa.native", None)
     assert native.why_absent()
     found = examine()
     engines = {engine.name: engine for engine in found.engines}
     assert engines["onnxruntime"].works
     assert not engines["openvino"].works
     assert "the native core is not here" in (engines["tensorrt"].why_not or "")
-    assert found.next[:2] == ["dpiqa score photo.jpg", "pip install 'dpiqa-edge[openvino]'"]
+    assert found.next[:2] == ["dpiqa score photo.jpg", "pip install '.[openvino]'"]
 
 
 def test_gpus_are_found_through_the_driver(driver: Callable[..., gpu.Driver]) -> None:
@@ -182,14 +182,14 @@ def test_a_gpu_without_tensorrt_leads_to_the_export_extra(
     driver()
     monkeypatch.setattr(doctor, "find_tensorrt", lambda: ())
     found = examine()
-    assert found.next[-1] == "pip install 'dpiqa-edge[export]'"
+    assert found.next[-1] == "pip install '.[export]'"
     assert "First, compute capability 8.6, 49152 MiB" in describe(found)
     monkeypatch.setattr(doctor, "find_tensorrt", lambda: (gpu.TensorRt("tensorrt-rtx", "1.7.1"),))
     found = examine()
     assert found.next[-1] == "python -m export.trt --int8"
     assert "tensorrt-rtx 1.7.1 for Python" in describe(found)
     monkeypatch.setitem(sys.modules, "onnx", None)  # as on a Jetson, whose TensorRT is JetPack's
-    assert examine().next[-1] == "pip install 'dpiqa-edge[export]'"
+    assert examine().next[-1] == "pip install '.[export]'"
 
 
 def _install(folder: Path, module: str, distribution: str, version: str) -> None:

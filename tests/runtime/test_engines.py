@@ -14,7 +14,7 @@ from dpiqa.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from dpiqa.runtime.engines.registry import open_engine
 
 NEEDS_NATIVE = pytest.mark.skipif(
-    why_absent() is not None, reason="needs the native module dpiqa and OpenVINO, pip install '.[openvino]'"
+    why_absent() is not None, reason="needs the native module dpiqa.native and OpenVINO, pip install '.[openvino]'"
 )
 every_engine = pytest.mark.parametrize("name", ["onnxruntime", pytest.param("openvino", marks=NEEDS_NATIVE)])
 

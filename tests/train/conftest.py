@@ -67,10 +67,10 @@ def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch  # slow to import, as all of training
     from torch import nn
 
-    from dpiqa.train import teacher
+    from dpiqa.train.teachers.model import build_teacher
 
     torch.manual_seed(0)
-    tiny = teacher.build_teacher("test_efficientnet", 96, 8)
+    tiny = build_teacher("test_efficientnet", 96, 8)
     for weight in tiny.decoder.parameters():
         (nn.init.kaiming_normal_ if weight.ndim > 1 else nn.init.zeros_)(weight)
     tiny.decoder.get_parameter("to_score.4.weight").data *= 10

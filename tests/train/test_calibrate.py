@@ -18,6 +18,7 @@ from dpiqa.runtime.pictures import read_picture
 from dpiqa.runtime.program import run
 from dpiqa.runtime.spec import InputSpec, ModelSpec, ScoreSpec
 from dpiqa.train import calibrate
+from dpiqa.train.evaluation.score_map import fit_map
 from dpiqa.train.model_files import load_model, read_contract, save_model
 
 SIDE = 32
@@ -155,7 +156,7 @@ def test_a_fitted_map_always_rises(seed: int, count: int, spread: float, noise: 
     rng = np.random.default_rng(seed)
     score = np.clip(rng.normal(rng.uniform(10, 90), spread, count), 0, 100)
     mos = np.clip(100 * (score / 100) ** rng.uniform(0.3, 3) + rng.normal(0, noise, count), 0, 100)
-    mapped = calibrate.fit_map(score, mos)
+    mapped = fit_map(score, mos)
     assert (np.diff(mapped.x) > 0).all()
     assert (np.diff(mapped.y) > 0).all()
     assert mapped(np.array([0.0, 100.0])).tolist() == sorted(mapped(np.array([0.0, 100.0])))

@@ -33,6 +33,7 @@ from dpiqa.train.loop.recipe import Recipe
 from dpiqa.train.students.files import load_student
 from dpiqa.train.students.presets import PRESETS
 from dpiqa.train.teachers.cache import TeacherCache
+from dpiqa.train.teachers.model import build_teacher, load_teacher, of_scores
 
 pytestmark = pytest.mark.slow
 
@@ -77,14 +78,14 @@ def test_it_trains_and_its_checkpoint_scores_as_it_did_then(trained: Path, table
 
 def test_what_should_learn_has_learnt_and_nothing_else(trained: Path, release: Path) -> None:
     torch.manual_seed(0)
-    before = teacher.build_teacher("sd15", 64, 8, str(release))
+    before = build_teacher("sd15", 64, 8, str(release))
     learning = {name for name, weight in before.named_parameters() if weight.requires_grad}
     begun, ended = before.state_dict(), _kept(trained, "model")
     assert ended.keys() == begun.keys()
     changed = {name for name in begun if not torch.equal(begun[name], ended[name])}
     assert changed <= learning
     assert {name for name in learning - changed if "gate" not in name and "attn1.to_" not in name} == set()
-    loaded: Any = teacher.load_teacher(trained / "best.pt")[0]
+    loaded: Any = load_teacher(trained / "best.pt")[0]
     released = load_file(release / "vae/diffusion_pytorch_model.safetensors")
     vae = loaded.prior.vae.net.state_dict()
     assert all(torch.equal(vae[name], value) for name, value in released.items())
@@ -145,12 +146,12 @@ def test_a_batch_in_parts_is_learnt_as_a_whole(release: Path, table: Path, tmp_p
     losses = {}
     for parts in (1, 4):
         torch.manual_seed(0)
-        model = teacher.build_teacher("sd15", 64, 8, str(release))
+        model = build_teacher("sd15", 64, 8, str(release))
         whole, _ = load_parts([f"csv={table}"], SPLIT, 0)
         train, val = (RatedFrames(part, model.input) for part in (whole.train, whole.val))
         (tmp_path / str(parts)).mkdir()
         recipe = Recipe(epochs=1, batch=8, lr=1e-3, trunk_lr=1, accumulate=parts)
-        fit(model, train, val, recipe, tmp_path / str(parts), {}, loss=teacher.of_scores(regression_loss))
+        fit(model, train, val, recipe, tmp_path / str(parts), {}, loss=of_scores(regression_loss))
         losses[parts] = _log(tmp_path / str(parts))["loss"].tolist()
     assert losses[4] == pytest.approx(losses[1], rel=1e-3)
 

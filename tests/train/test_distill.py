@@ -19,7 +19,7 @@ from torch.nn import functional
 from dpiqa.errors import InputError
 from dpiqa.export.graphs.student import export_student, parity_error
 from dpiqa.runtime.spec import InputSpec
-from dpiqa.train import distill, teacher, teacher_cache
+from dpiqa.train import distill, teacher_cache
 from dpiqa.train.data.datasets import load
 from dpiqa.train.data.frames import View
 from dpiqa.train.distortions.kinds import DEGRADATIONS
@@ -28,8 +28,9 @@ from dpiqa.train.students.files import load_student
 from dpiqa.train.students.model import Student
 from dpiqa.train.students.presets import PRESETS
 from dpiqa.train.teachers.cache import TeacherCache
-from dpiqa.train.teachers.distillation import distillation_loss
+from dpiqa.train.teachers.distillation import _score_loss, distillation_loss
 from dpiqa.train.teachers.lessons import Lessons, collect, region
+from dpiqa.train.teachers.model import load_teacher
 from dpiqa.train.teachers.options import Weights
 
 SPLIT = "ratio:0"
@@ -105,7 +106,7 @@ def test_a_killed_cache_goes_on_with_nothing_lost_or_doubled(
 
 
 def test_the_cache_holds_what_the_teacher_says(cache: Path, teacher_file: Path, rated_set: Path) -> None:
-    cached, (model, _) = TeacherCache(cache), teacher.load_teacher(teacher_file)
+    cached, (model, _) = TeacherCache(cache), load_teacher(teacher_file)
     row = 5
     picture = rated_set.parent / cached.index["image"][row]
     sample = next(sample for sample in load("csv", rated_set) if sample.path == picture)
@@ -262,7 +263,7 @@ def test_pictures_without_mos_are_taught_by_the_teacher_alone() -> None:
     assert (score.grad[:3] != 0).all()
     assert (score.grad[3:] == 0).all()
     found = distillation_loss((score, drawn), mos * torch.nan, taught, maps, Weights(ranking=0))
-    assert torch.isclose(found, distill._score_loss(score, taught) + functional.smooth_l1_loss(drawn, maps))
+    assert torch.isclose(found, _score_loss(score, taught) + functional.smooth_l1_loss(drawn, maps))
     ranked = distillation_loss((taught, maps), mos * torch.nan, taught, maps, Weights())
     assert ranked < 0.25 * distillation_loss((taught.flip(0), maps), mos * torch.nan, taught, maps, Weights())
 

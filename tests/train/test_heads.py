@@ -25,6 +25,7 @@ from dpiqa.train.loop.recipe import HeadRecipe
 from dpiqa.train.students.files import load_student
 from dpiqa.train.students.heads import Seen, look_and_draw, name_causes, passes
 from dpiqa.train.students.model import Student
+from dpiqa.train.students.presets import PRESETS
 
 Heads = Any  # heads.main, whose options come as a dictionary
 
@@ -143,7 +144,7 @@ def test_another_trunk_than_the_checkpoints_is_one_line(
 def test_a_model_file_is_taught_and_few_rated_pictures_are_seen_several_times(
     scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(heads.load_start.__globals__["PRESETS"], "lite0", ("test_efficientnet", 96))
+    monkeypatch.setitem(PRESETS, "lite0", ("test_efficientnet", 96))
     file = tmp_path / "scorer.onnx"
     export_checkpoint(scorer, file, "scorer", "1.0.0", "MIT")
     taught = _teach(file, rated_set, photographs, tmp_path / "taught", pictures=300)  # 25 batches, 14 a pass

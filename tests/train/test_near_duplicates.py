@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from dpiqa.train.data.near_duplicates import MAX_DISTANCE, MIN_CORRELATION
 from dpiqa.train.model_files import load_model, read_contract
-from dpiqa.train.near_duplicates import MAX_DISTANCE, MIN_CORRELATION
 
 COMMITTED = Path(__file__).parents[2] / "models" / "results" / "near_duplicates.json"
 MODELS = COMMITTED.parents[1]

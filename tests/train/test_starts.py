@@ -13,6 +13,7 @@ from dpiqa.runtime.spec import InputSpec
 from dpiqa.train import protocol, student, teacher
 from dpiqa.train.students.files import load_student
 from dpiqa.train.students.model import Student
+from dpiqa.train.teachers.model import load_teacher
 
 SPLIT = "ratio:0"
 
@@ -43,7 +44,7 @@ def test_training_starts_from_a_student_that_is_there(student_file: Path, rated_
 def test_training_starts_from_a_teacher_that_is_there(teacher_file: Path, rated_set: Path, tmp_path: Path) -> None:
     options = {"start": teacher_file, "batch": 16, "epochs": 1, "lr": 0.0, "precision": "fp32"}
     teacher.main([f"csv={rated_set}"], tmp_path, split=SPLIT, **options)  # type: ignore[arg-type]
-    begun, ended = (teacher.load_teacher(file)[0] for file in (teacher_file, tmp_path / "best.pt"))
+    begun, ended = (load_teacher(file)[0] for file in (teacher_file, tmp_path / "best.pt"))
     assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), ended.parameters(), strict=True))
     with pytest.raises(InputError, match="--prior or --start"):
         teacher.main([f"csv={rated_set}"], tmp_path)

@@ -19,6 +19,7 @@ from tiny_runs import ended, teach
 from torch import Tensor
 
 from dpiqa.train import teacher, teacher_cache
+from dpiqa.train.loop import losses
 from dpiqa.train.loop.losses import paper_loss
 from dpiqa.train.teachers.adapters import TextAdapter
 
@@ -234,7 +235,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_good(
 
     options = teach(release, table, tmp_path / "run", "--save-every", "1")
     with monkeypatch.context() as patch:
-        patch.setattr(teacher, "paper_loss", breaks)
+        patch.setattr(losses, "paper_loss", breaks)
         status, lines = ended(teacher.main, options)
     best = tmp_path / "run" / "best.pt"
     assert (status, lines) == (2, [f"the loss is nan in epoch 2 ({best} is from before), " + CALMER])

@@ -52,6 +52,7 @@ def _example(module: ModuleType) -> str:
 
 
 app = typer.Typer(
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Scores the quality of pictures and video, 0 (bad) to 100 (excellent), without a reference.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -47,4 +47,6 @@ def _writer(module: str, name: str) -> Any:
     try:
         return getattr(import_module(f"dpiqa.runtime.monitor.{module}"), name)
     except ImportError as error:
-        raise DpiqaError(f"{module}: {error}; pip install 'dpiqa-edge[monitor]' brings what is missing") from None
+        raise DpiqaError(
+            f"{module.rpartition('.')[2]}: {error}; pip install '.[monitor]' brings what is missing"
+        ) from None

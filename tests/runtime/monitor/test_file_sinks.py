@@ -124,8 +124,8 @@ def test_what_cannot_be_opened_is_one_line_and_opens_nothing(tmp_path: Path, mon
     with pytest.raises(InputError, match=r"nowhere/m\.csv: cannot be written, no such file"):
         open_sinks(SinkSettings.model_validate({"sqlite": tmp_path / "h.db", "csv": "/nowhere/m.csv"}))
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    monkeypatch.delitem(sys.modules, "runtime.monitor.sinks.prometheus", raising=False)
-    with pytest.raises(DpiqaError, match=r"prometheus: .*pip install 'dpiqa-edge\[monitor\]'"):
+    monkeypatch.delitem(sys.modules, "dpiqa.runtime.monitor.sinks.prometheus", raising=False)
+    with pytest.raises(DpiqaError, match=r"prometheus: .*pip install '\.\[monitor\]'"):
         open_sinks(SinkSettings.model_validate({"sqlite": None, "prometheus": "127.0.0.1:0"}))
 
 

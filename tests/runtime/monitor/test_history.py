@@ -67,8 +67,8 @@ def test_the_history_forgets_what_is_old(tmp_path: Path) -> None:
 
 def test_a_wall_clock_that_jumps_deletes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, passed_s, jumped_s = tmp_path / "h.db", 0.0, 0.0
-    monkeypatch.setattr("runtime.monitor.sinks.history.monotonic", lambda: passed_s)
-    monkeypatch.setattr("runtime.monitor.sinks.history.time", lambda: BEGAN + passed_s + jumped_s)
+    monkeypatch.setattr("dpiqa.runtime.monitor.history.writer.monotonic", lambda: passed_s)
+    monkeypatch.setattr("dpiqa.runtime.monitor.history.writer.time", lambda: BEGAN + passed_s + jumped_s)
     history = History(HistorySettings(path=path, max_age_days=1))
 
     def counted_after(seconds: float) -> int:
@@ -94,7 +94,7 @@ def test_what_was_written_is_not_lost_because_nothing_can_be_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     passed_s = 0.0
-    monkeypatch.setattr("runtime.monitor.sinks.history.monotonic", lambda: passed_s)
+    monkeypatch.setattr("dpiqa.runtime.monitor.history.writer.monotonic", lambda: passed_s)
     history = History(HistorySettings(path=tmp_path / "h.db"))
     history._db.execute("CREATE TRIGGER full BEFORE DELETE ON readings BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
     history.write([replace(reading(), wall_time=-1.0)], NEVER)
@@ -160,8 +160,8 @@ WRITER = """
 import pickle, sys, threading
 from dataclasses import replace
 from pathlib import Path
-from runtime.monitor.sinks.history import History
-from runtime.monitor.sinks.settings import HistorySettings
+from dpiqa.runtime.monitor.history.writer import History
+from dpiqa.runtime.monitor.settings.sinks import HistorySettings
 reading, event = pickle.loads(Path(sys.argv[2]).read_bytes())
 history, index = History(HistorySettings(path=Path(sys.argv[1]))), int(sys.argv[3])
 while True:

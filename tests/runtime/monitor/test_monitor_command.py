@@ -135,10 +135,10 @@ def test_check_only_checks(monitor: Command, tmp_path: Path) -> None:
 
 
 def test_without_the_extra_one_line_says_what_to_install(stream: Path) -> None:
-    lacking = "import sys; sys.modules['av'] = None; from runtime.cli import main; main()"
+    lacking = "import sys; sys.modules['av'] = None; from dpiqa.cli import main; main()"
     ended = subprocess.run([sys.executable, "-c", lacking, "monitor", stream], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (4, "")
-    assert ended.stderr == "dpiqa: monitoring needs the package 'av', pip install 'dpiqa-edge[monitor]' brings it\n"
+    assert ended.stderr == "dpiqa: monitoring needs the package 'av', pip install '.[monitor]' brings it\n"
 
 
 def test_standard_input_is_watched(model_path: Path, stream: Path) -> None:

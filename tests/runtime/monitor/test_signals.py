@@ -48,7 +48,7 @@ def test_each_signal_answers_to_its_own_fault(meter: Meter) -> None:
 def test_the_native_core_measures_what_opencv_measures(size: tuple[int, int]) -> None:
     native = next((meter for meter in meters() if isinstance(meter, NativeMeter)), None)
     if native is None:
-        pytest.skip("needs a native module dpiqa that measures, pip install '.[openvino]'")
+        pytest.skip("needs a native module dpiqa.native that measures, pip install '.[openvino]'")
     opencv = OpenCvMeter()
     for seed in (1, 2):
         frame = photo(*size, seed)

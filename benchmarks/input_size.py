@@ -68,7 +68,7 @@ def measure(model: Path, samples: list[Sample], view: str, label: str) -> dict[s
     for sample in track(samples, label):
         image = _VIEWS[view](read_picture(sample.path))
         began = perf_counter()
-        scores.append(engine.score(image).outputs.score[0])
+        scores.append(engine.score(image).prediction.score)
         times_ms.append((perf_counter() - began) * 1000)
     found, mos = np.array(scores, np.float64), np.array([sample.mos for sample in samples])
     return {"srcc": srcc(found, mos), "plcc": plcc(found, mos), "ms": median(times_ms), "engine": engine.name}

@@ -53,14 +53,12 @@ def main(
     for line, (group, names) in zip(grid, GROUPS.items(), strict=True):
         for axes, name in zip(line, names, strict=True):
             image = read_picture(gb82 / name)
-            outputs = running.score(image).outputs
-            score, cause, sure = float(outputs.score[0]), "", 0.0
-            if outputs.causes is not None:
-                top = int(outputs.causes[0].argmax())
-                cause, sure = running.spec.causes[top], float(outputs.causes[0, top])
-            rows.append({"group": group, "picture": name, "score": score, "cause": cause, "strength": sure})
+            prediction = running.score(image).prediction
+            score, cause = prediction.score, prediction.strongest_cause() or ""
+            strength = prediction.causes_by_name().get(cause, 0.0)
+            rows.append({"group": group, "picture": name, "score": score, "cause": cause, "strength": strength})
             axes.imshow(image[..., ::-1])
-            axes.set(xticks=[], yticks=[], title=f"{score:.0f}" + (f"  {cause} {sure:.2f}" if cause else ""))
+            axes.set(xticks=[], yticks=[], title=f"{score:.0f}" + (f"  {cause} {strength:.2f}" if cause else ""))
             axes.title.set_fontsize(9)
         line[0].set_ylabel(group)
     with atomic_write(out) as target:

@@ -34,7 +34,7 @@ from rich.table import Table
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import INT8_MODEL, shipped_model
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Status
-from dpiqa.runtime.monitor.settings.cameras import MonitorConfig
+from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 from dpiqa.runtime.monitor.settings.sinks import PrometheusSettings
 from dpiqa.runtime.monitor.sinks.prometheus import Prometheus
 from dpiqa.runtime.monitor.sinks.queued import QueuedSink
@@ -194,7 +194,7 @@ def main(
     fps: Annotated[float, typer.Option(help="Scores per second and camera.")] = 5,
     minutes: Annotated[float, typer.Option(help="How long to measure; memory needs an hour.")] = 1,
     model: Annotated[Path | None, typer.Option(help="Model file (default: the shipped INT8 one).")] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads of the engine.")] = MonitorConfig().threads,
+    threads: Annotated[int, typer.Option(help="CPU threads of the engine.")] = MonitorSettings().threads,
     clip: Annotated[Path, typer.Option(help="What every camera shows, H.264.")] = ROOT / "examples" / "clip.mp4",
     out: Annotated[Path | None, typer.Option("--csv", help="Also write the table to this file.")] = None,
 ) -> None:
@@ -205,7 +205,7 @@ def main(
     with TemporaryDirectory() as folder:
         described = [{"source": url, "name": f"camera {number}"} for number, url in enumerate(server.urls)]
         sinks = {"sqlite": {"path": Path(folder, "history.db")}}
-        config = MonitorConfig.model_validate({"cameras": described, "fps": fps, "sinks": sinks})
+        config = MonitorSettings.model_validate({"cameras": described, "fps": fps, "sinks": sinks})
         opened = [*open_sinks(config.sinks), QueuedSink(TimedMetrics(tally), PrometheusSettings().queue)]
         monitor = Monitor(config, engine, [tally, *opened])
         thread = threading.Thread(target=monitor.run)

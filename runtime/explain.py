@@ -31,8 +31,8 @@ class Explainer:
 
     def __init__(self, folder: Path, scorer: Scorer) -> None:
         blank = np.zeros((1, scorer.spec.input.height, scorer.spec.input.width, 3), np.uint8)
-        said = scorer.engine.infer(blank)
-        if said.causes is None and said.map is None:
+        (prediction,) = scorer.engine.infer(blank)
+        if prediction.causes is None and prediction.map is None:
             raise InputError(f"--explain {folder}: the model {scorer.spec.name} names no causes and draws no map")
         try:
             folder.mkdir(parents=True, exist_ok=True)

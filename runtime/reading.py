@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
@@ -15,9 +15,20 @@ BANDS: tuple[tuple[float, Band], ...] = (
     (100, "excellent"),
 )
 
-# Three decimals say more than a model knows, and keep a line of JSON readable.
-Rounded = Annotated[float, PlainSerializer(lambda value: round(value, 3), when_used="json")]
-Seconds = Annotated[float, PlainSerializer(lambda value: round(value, 6), when_used="json")]
+# JSON has scores, causes and latencies with more decimals than a model can justify, everything else (times, signals)
+# with six.
+SCORE_DECIMALS, DECIMALS = 3, 6
+
+
+def rounded(value: Any, decimals: int = DECIMALS) -> Any:
+    """`value` with every float in it, also inside dictionaries, rounded for JSON."""
+    if isinstance(value, dict):
+        return {name: rounded(item, decimals) for name, item in value.items()}
+    return round(value, decimals) if isinstance(value, float) else value
+
+
+Rounded = Annotated[float, PlainSerializer(lambda value: rounded(value, SCORE_DECIMALS), when_used="json")]
+Seconds = Annotated[float, PlainSerializer(rounded, when_used="json")]
 
 
 def printable(name: str) -> str:

@@ -93,23 +93,20 @@ class Scorer:
 
     def _explain(self, frame: Frame, began: float | None = None) -> Explanation:
         start = perf_counter()
-        outputs, preprocess_s, infer_s = self.engine.score(frame.pixels)
+        prediction, preprocess_s, infer_s = self.engine.score(frame.pixels)
         end = perf_counter()
         stages = {} if began is None else {"decode": start - began}
         stages |= {"preprocess": preprocess_s, "infer": infer_s, "total": end - (start if began is None else began)}
-        score = float(outputs.score[0])
         reading = Reading(
             source=frame.source,
             index=frame.index,
             pts_s=frame.pts_s,
-            score=score,
-            band=band(score),
-            causes={}
-            if outputs.causes is None
-            else dict(zip(self.spec.causes, outputs.causes[0].tolist(), strict=True)),
+            score=prediction.score,
+            band=band(prediction.score),
+            causes=prediction.causes_by_name(),
             latency_ms={stage: seconds * 1000 for stage, seconds in stages.items()},
         )
-        return Explanation(reading, frame.pixels, None if outputs.map is None else outputs.map[0])
+        return Explanation(reading, frame.pixels, prediction.map)
 
 
 def _to_bgr(array: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dpiqa.errors import InputError
+from dpiqa.runtime.prediction import scores_of
 from dpiqa.runtime.program import run
 from dpiqa.train.evaluation.options import REFERENCE
 from dpiqa.train.loop.memory import memory_advice
@@ -40,7 +41,7 @@ def main(
     from dpiqa.train.data.datasets import load, parse_source
     from dpiqa.train.data.splits import may_be_known
     from dpiqa.train.evaluation.results import drift, evaluate, print_tables, tested_part
-    from dpiqa.train.evaluation.scores import judge_samples
+    from dpiqa.train.evaluation.scores import predict_samples
     from dpiqa.train.loop.checkpoint import load_checkpoint
     from dpiqa.train.loop.plots import plot_scatter
     from dpiqa.train.loop.record import runner
@@ -67,14 +68,16 @@ def main(
         samples = tested_part(everything, split)
         if len(samples) < 2:
             raise InputError(f"{name}: {len(samples)} pictures to evaluate, at least two are needed")
-        judged = judge_samples(model, samples, progress=not as_json, **asked)
-        results["data"][name] = evaluate(judged, samples, everything)
+        predictions = predict_samples(model, samples, progress=not as_json, **asked)
+        results["data"][name] = evaluate(predictions, samples, everything)
         if reference:
-            expected = judge_samples(reference, samples, progress=not as_json, **asked)
-            results["data"][name]["drift"] = {"reference": reference.name} | drift(judged, expected)
+            expected = predict_samples(reference, samples, progress=not as_json, **asked)
+            results["data"][name]["drift"] = {"reference": reference.name} | drift(predictions, expected)
         plots.mkdir(parents=True, exist_ok=True)
         title = f"{model.stem} on {name}, {len(samples)} pictures"
-        plot_scatter(judged.score, np.array([s.mos for s in samples]), title, plots / f"{model.stem}_{name}.png")
+        plot_scatter(
+            scores_of(predictions), np.array([s.mos for s in samples]), title, plots / f"{model.stem}_{name}.png"
+        )
     if as_json:
         typer.echo(json.dumps(results, indent=2))
     else:

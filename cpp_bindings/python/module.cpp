@@ -264,7 +264,7 @@ PYBIND11_MODULE(_core, module) {
     module.attr("__version__") = dpiqa_version();
     py::register_exception_translator(translate);
 
-    py::class_<PyReading>(module, "Prediction")
+    py::class_<PyReading>(module, "Result")
         .def_readonly("score", &PyReading::score)
         .def_readonly("causes", &PyReading::causes)
         .def_readonly("map", &PyReading::map)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from dpiqa.errors import ContractError, GateError, InputError
 from dpiqa.export.gate.bars import tracked
 from dpiqa.export.gate.options import Budget
-from dpiqa.runtime.engines.base import Outputs
 from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.prediction import Prediction
 from dpiqa.runtime.reading import BANDS, Band, band
 from dpiqa.train.loop.metrics import plcc, srcc
 
@@ -141,15 +141,15 @@ def compare(
     scores, latency_ms = np.empty((2, len(frames))), np.empty((2, len(frames)))
     same_cause, map_drift = list[bool](), list[float]()
     for place in tracked(range(len(frames)), "comparing", progress):
-        said: list[Outputs] = []
+        predictions: list[Prediction] = []
         for row, one in enumerate(engines):
             began = time.perf_counter()
-            said.append(one.infer(frames[place, None]))
+            predictions += one.infer(frames[place, None])
             latency_ms[row, place] = 1000 * (time.perf_counter() - began)
-            scores[row, place] = said[row].score[0]
-        ours, theirs = said
+            scores[row, place] = predictions[row].score
+        ours, theirs = predictions
         if ours.causes is not None and theirs.causes is not None:
-            same_cause.append(bool(ours.causes.argmax() == theirs.causes.argmax()))
+            same_cause.append(ours.strongest_cause() == theirs.strongest_cause())
         if ours.map is not None and theirs.map is not None:
             map_drift.append(float(np.abs(ours.map - theirs.map).mean()))
     ours_ms, theirs_ms = np.median(latency_ms, axis=1).tolist() if len(frames) else (0.0, 0.0)

@@ -12,6 +12,7 @@ from onnx import TensorProto
 from dpiqa.errors import ContractError, DpiqaError
 from dpiqa.export.graphs.probes import probe_frames
 from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.prediction import scores_of
 from dpiqa.runtime.spec import ModelSpec, parse_spec
 from dpiqa.train.model_files import load_model, save_model
 
@@ -59,7 +60,7 @@ def _check(model: onnx.ModelProto, spec: ModelSpec, file: Path) -> None:
         candidate = Path(folder, file.name)
         try:
             save_model(model, spec, candidate)
-            scores = open_engine(candidate, "onnxruntime").infer(probe_frames(spec.input)).score
+            scores = scores_of(open_engine(candidate, "onnxruntime").infer(probe_frames(spec.input)))
         except (DpiqaError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
             reason = str(error).strip().splitlines()[0].replace(str(candidate), str(file))
             raise ContractError(f"{file}: {reason.removeprefix(f'{file}: ')}") from None

@@ -1,4 +1,4 @@
-"""What an engine is: it turns frames at the model's size into what the model says."""
+"""What an engine is: it turns frames at the model's size into predictions."""
 
 from __future__ import annotations
 
@@ -7,23 +7,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dpiqa.runtime.prediction import Prediction
 from dpiqa.runtime.spec import ModelSpec
 
-Floats = NDArray[np.float32]
 
+class TimedPrediction(NamedTuple):
+    """What a model says of one picture, and the seconds that its stages took."""
 
-class Outputs(NamedTuple):
-    """What a model says about N frames: score float32 `[N]`, causes `[N, K]` 0 to 1, map `[N, h, w]` 0 to 100."""
-
-    score: Floats
-    causes: Floats | None = None
-    map: Floats | None = None
-
-
-class Scored(NamedTuple):
-    """What a model says about one picture, and the seconds that its stages took."""
-
-    outputs: Outputs
+    prediction: Prediction
     preprocess_s: float
     infer_s: float
 
@@ -41,10 +32,10 @@ class Engine(Protocol):
         """The contract of the model file."""
         ...
 
-    def infer(self, frames: NDArray[np.uint8]) -> Outputs:
+    def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         """Score RGB frames, uint8 `[N, H, W, 3]` with the contract's H and W. Raises EngineError if the run fails."""
         ...
 
-    def score(self, bgr: NDArray[np.uint8]) -> Scored:
+    def score(self, bgr: NDArray[np.uint8]) -> TimedPrediction:
         """Bring a picture, uint8 `[h, w, 3]` of any size without gaps in its rows, to the model's size and infer."""
         ...

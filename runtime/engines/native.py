@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpiqa.runtime.engines.base import Outputs, Scored
+from dpiqa.runtime.engines.base import TimedPrediction
+from dpiqa.runtime.prediction import Prediction
 from dpiqa.errors import ContractError, EngineError, InputError
 from dpiqa.runtime.spec import parse_spec
 
 if TYPE_CHECKING:
-    from dpiqa.native import Prediction
+    from dpiqa.native import Result
 
 
 def why_absent() -> str | None:
@@ -51,20 +51,14 @@ class NativeEngine:
         self.spec = parse_spec(self._model.contract, path)
         self.infer(np.zeros((1, self.spec.input.height, self.spec.input.width, 3), np.uint8))
 
-    def infer(self, frames: NDArray[np.uint8]) -> Outputs:
+    def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         """See Engine."""
-        return self._outputs(self._model.score_many(list(frames), "rgb"))
+        return [self._prediction(result) for result in self._model.score_many(list(frames), "rgb")]
 
-    def score(self, bgr: NDArray[np.uint8]) -> Scored:
+    def score(self, bgr: NDArray[np.uint8]) -> TimedPrediction:
         """See Engine."""
-        prediction = self._model.score(bgr)
-        return Scored(self._outputs([prediction]), prediction.preprocess_ms / 1000, prediction.infer_ms / 1000)
+        result = self._model.score(bgr)
+        return TimedPrediction(self._prediction(result), result.preprocess_ms / 1000, result.infer_ms / 1000)
 
-    def _outputs(self, predictions: Sequence[Prediction]) -> Outputs:
-        causes = [prediction.causes for prediction in predictions] if self.spec.causes else None
-        maps = [prediction.map for prediction in predictions]
-        return Outputs(
-            np.array([prediction.score for prediction in predictions], np.float32),
-            None if causes is None else np.array(causes, np.float32),
-            None if maps[0] is None else np.array(maps, np.float32),
-        )
+    def _prediction(self, result: Result) -> Prediction:
+        return Prediction(result.score, self.spec.causes, result.causes if self.spec.causes else None, result.map)

@@ -11,7 +11,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from dpiqa.runtime.engines.base import Floats, Outputs, Scored
+from dpiqa.runtime.engines.base import TimedPrediction
+from dpiqa.runtime.prediction import Floats, Prediction
 from dpiqa.errors import ContractError, EngineError
 from dpiqa.runtime.preprocess import to_input
 from dpiqa.runtime.spec import METADATA_KEY, parse_spec
@@ -57,24 +58,35 @@ class OnnxRuntimeEngine:
         # The first run plans memory. Done here, it does not distort the first latency, and a bad graph is found early.
         self.infer(np.zeros((1, self.spec.input.height, self.spec.input.width, 3), np.uint8))
 
-    def infer(self, frames: NDArray[np.uint8]) -> Outputs:
+    def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         """See Engine."""
         try:
             results = self._session.run(None, {"frames": frames})
         except Exception as error:
             raise EngineError(f"{self._path}: ONNX Runtime failed ({_first_line(error)})") from None
         values: dict[str, Floats] = dict(zip(self._outputs, map(np.asarray, results), strict=True))
-        outputs = Outputs(values["score"], values.get("causes") if self.spec.causes else None, values.get("map"))
-        if outputs.score.shape != frames.shape[:1] or not np.isfinite(outputs.score).all():
+        scores = values["score"]
+        if scores.shape != frames.shape[:1] or not np.isfinite(scores).all():
             raise EngineError(f"{self._path}: output 'score' must be one finite number a frame, the model is broken")
-        return outputs
+        causes = values.get("causes") if self.spec.causes else None
+        maps = values.get("map")
+        return [
+            Prediction(
+                float(score),
+                self.spec.causes,
+                None if causes is None else causes[row],
+                None if maps is None else maps[row],
+            )
+            for row, score in enumerate(scores)
+        ]
 
-    def score(self, bgr: NDArray[np.uint8]) -> Scored:
+    def score(self, bgr: NDArray[np.uint8]) -> TimedPrediction:
         """See Engine."""
         began = perf_counter()
-        row = to_input(bgr, self.spec.input)
+        frame = to_input(bgr, self.spec.input)
         ready = perf_counter()
-        return Scored(self.infer(row[None]), ready - began, perf_counter() - ready)
+        (prediction,) = self.infer(frame[None])
+        return TimedPrediction(prediction, ready - began, perf_counter() - ready)
 
     def _check_graph(self) -> None:
         inputs, size = self._session.get_inputs(), self.spec.input

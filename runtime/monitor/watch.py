@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic, perf_counter
 
-from dpiqa.runtime.engines.base import Engine, Floats
+from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.monitor.alarms.source_alarms import SourceAlarms
 from dpiqa.runtime.monitor.camera import Camera, LiveFrame
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Sink, Status
-from dpiqa.runtime.monitor.settings.cameras import MonitorConfig
+from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 from dpiqa.runtime.monitor.signals import open_meter
 from dpiqa.runtime.monitor.snapshots import Snapshots
+from dpiqa.runtime.prediction import Floats
 from dpiqa.runtime.reading import band
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Monitor:
 
     def __init__(
         self,
-        config: MonitorConfig,
+        config: MonitorSettings,
         engine: Engine,
         sinks: Sequence[Sink],
         wall_clock: Callable[[], float] = time.time,
@@ -81,7 +82,7 @@ class Monitor:
         """Whether a reader still waits for its source; after `run` one may, for as long as its read timeout."""
         return any(not camera.join(0) for camera in [*self.cameras, *self._left])
 
-    def apply(self, config: MonitorConfig) -> None:
+    def apply(self, config: MonitorSettings) -> None:
         """Watch what `config` says from now on; sources for which nothing changes are not disturbed."""
         self._interval_s = config.status_interval_s
         wanted = {camera.label: camera for camera in config.resolved()}
@@ -133,11 +134,10 @@ class Monitor:
 
     def _read(self, watched: _Watched, frame: LiveFrame) -> tuple[LiveReading, Floats | None]:
         began_s, began = monotonic(), perf_counter()
-        outputs, preprocess_s, infer_s = self.engine.score(frame.pixels)
+        prediction, preprocess_s, infer_s = self.engine.score(frame.pixels)
         scored = perf_counter()
         signals = watched.meter.measure(frame.pixels)
         measured = perf_counter()
-        score = float(outputs.score[0])
         height, width = frame.pixels.shape[:2]
         stages_s = {
             "decode": frame.decode_s,
@@ -147,7 +147,6 @@ class Monitor:
             "signals": measured - scored,
             "total": began_s - frame.arrived_s + measured - began,
         }
-        causes = () if outputs.causes is None else outputs.causes[0].tolist()
         reading = LiveReading(
             source=watched.camera.name,
             wall_time=frame.wall_time,
@@ -155,14 +154,14 @@ class Monitor:
             index=frame.index,
             width=width,
             height=height,
-            score=score,
-            band=band(score),
-            causes=dict(zip(self.engine.spec.causes, causes, strict=bool(causes))),
+            score=prediction.score,
+            band=band(prediction.score),
+            causes=prediction.causes_by_name(),
             signals=signals,
             baseline=watched.alarms.baseline,
             latency_ms={stage: seconds * 1000 for stage, seconds in stages_s.items()},
         )
-        return reading, None if outputs.map is None else outputs.map[0]
+        return reading, prediction.map
 
     def _tell_state(self, watched: _Watched) -> None:
         statuses = watched.camera.changes()

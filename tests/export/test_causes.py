@@ -23,11 +23,13 @@ from dpiqa.export.graphs.transform import resized
 from dpiqa.export.int8 import main as quantize
 from dpiqa.runtime.engines.native import why_absent
 from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.prediction import Prediction, scores_of
 from dpiqa.runtime.spec import InputSpec
-from dpiqa.train import evaluate, qat
+from dpiqa.train import qat
 from dpiqa.train.data.datasets import load
+from dpiqa.train.evaluation.results import evaluate
 from dpiqa.train.evaluation.score_map import ScoreMap, with_map
-from dpiqa.train.evaluation.scores import judge_samples
+from dpiqa.train.evaluation.scores import predict_samples
 from dpiqa.train.model_files import load_model, read_contract, save_model
 from dpiqa.train.students.files import load_packed, load_student
 from dpiqa.train.students.model import Student
@@ -106,15 +108,13 @@ def test_every_engine_gives_what_torch_gives(checkpoint: Path, model: Path, name
     frames = _frames(3)
     with torch.inference_mode():
         expected = {key: value.numpy() for key, value in student.answer(torch.from_numpy(frames)).items()}
-    said = open_engine(model, name).infer(frames)
-    assert said.causes is not None
-    assert said.map is not None
-    assert said.score == pytest.approx(expected["score"], abs=0.05)
-    assert said.causes == pytest.approx(expected["causes"], abs=0.002)
-    assert said.map.shape == (3, 12, 8)
-    assert np.abs(said.map - expected["map"]).max() < 0.1
-    assert np.ptp(said.map) > 1
-    assert np.ptp(said.causes) > 0.01
+    scores, causes, maps = _arrays(open_engine(model, name).infer(frames))
+    assert scores == pytest.approx(expected["score"], abs=0.05)
+    assert causes == pytest.approx(expected["causes"], abs=0.002)
+    assert maps.shape == (3, 12, 8)
+    assert np.abs(maps - expected["map"]).max() < 0.1
+    assert np.ptp(maps) > 1
+    assert np.ptp(causes) > 0.01
 
 
 def test_readings_carry_the_causes(model: Path) -> None:
@@ -138,9 +138,8 @@ def test_an_export_that_spoils_the_map_or_a_cause_is_noticed(checkpoint: Path, t
 def test_the_graph_takes_another_size_with_its_map(model: Path, tmp_path: Path) -> None:
     graph, spec = resized(load_model(model), read_contract(load_model(model), model), 64, 128)
     save_model(graph, spec, tmp_path / "wide.onnx")
-    said = open_engine(tmp_path / "wide.onnx", "onnxruntime").infer(_frames(2, height=64, width=128))
-    assert said.map is not None
-    assert said.map.shape == (2, 8, 16)
+    _, _, maps = _arrays(open_engine(tmp_path / "wide.onnx", "onnxruntime").infer(_frames(2, height=64, width=128)))
+    assert maps.shape == (2, 8, 16)
 
 
 def test_a_map_without_a_size_is_refused(model: Path, tmp_path: Path) -> None:
@@ -165,15 +164,14 @@ def test_int8_keeps_both_and_tells_how_they_drifted(model: Path, tmp_path: Path)
     np.save(tmp_path / "frames.npy", _frames(24))
     quantize(model, str(tmp_path / "frames.npy"), out, keep=1, **LOOSE)  # type: ignore[arg-type]
     frames = _frames(8, seed=1)
-    said, reference = (open_engine(file, "onnxruntime").infer(frames) for file in (out, model))
-    assert said.causes is not None
-    assert said.map is not None
-    assert reference.map is not None
-    assert said.causes.shape == (8, 3)
+    (_, causes, maps), (_, _, reference_maps) = (
+        _arrays(open_engine(file, "onnxruntime").infer(frames)) for file in (out, model)
+    )
+    assert causes.shape == (8, 3)
     found = compare(model, out, frames, [str(n) for n in range(8)])
     assert found.cause_agreement is not None
     assert 0 <= found.cause_agreement <= 1
-    drift = np.abs(said.map - reference.map).mean()
+    drift = np.abs(maps - reference_maps).mean()
     assert drift > 0
     assert found.map_drift == pytest.approx(drift, abs=0.05)
     report = json.loads(out.with_suffix(".json").read_text())["comparison"]
@@ -192,23 +190,27 @@ def test_fine_tuning_for_int8_keeps_causes_and_map(checkpoint: Path, model: Path
     frames = _frames(4, seed=3)
     with torch.inference_mode():
         expected = {name: value.numpy() for name, value in tuned.answer(torch.from_numpy(frames)).items()}
-    said = open_engine(tmp_path / "int8.onnx", "onnxruntime").infer(frames)
-    assert said.causes is not None
-    assert said.map is not None
-    assert np.abs(said.causes - expected["causes"]).max() < 0.02
-    assert np.abs(said.map - expected["map"]).mean() < 0.5
-    before = open_engine(model, "onnxruntime").infer(frames)
-    assert before.map is not None
-    assert np.abs(said.map - before.map).mean() < 5
+    _, causes, maps = _arrays(open_engine(tmp_path / "int8.onnx", "onnxruntime").infer(frames))
+    assert np.abs(causes - expected["causes"]).max() < 0.02
+    assert np.abs(maps - expected["map"]).mean() < 0.5
+    _, _, reference_maps = _arrays(open_engine(model, "onnxruntime").infer(frames))
+    assert np.abs(maps - reference_maps).mean() < 5
 
 
 def test_evaluation_tells_the_causes_and_how_the_map_agrees(checkpoint: Path, model: Path, tmp_path: Path) -> None:
     samples = load("csv", _rated(tmp_path, 12))
-    by_file = [evaluate(judge_samples(file, samples), samples, []) for file in (checkpoint, model)]
+    by_file = [evaluate(predict_samples(file, samples), samples, []) for file in (checkpoint, model)]
     for found in by_file:
         assert sum(cause["images"] for cause in found["causes"].values()) == 12
         assert -1 <= found["map"]["srcc"] <= 1
     assert by_file[0]["map"]["plcc"] == pytest.approx(by_file[1]["map"]["plcc"], abs=0.01)
+
+
+def _arrays(predictions: list[Prediction]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores `[N]`, causes `[N, K]` and maps `[N, h, w]`."""
+    causes = [prediction.causes for prediction in predictions if prediction.causes is not None]
+    maps = [prediction.map for prediction in predictions if prediction.map is not None]
+    return scores_of(predictions), np.array(causes), np.array(maps)
 
 
 def _rated(folder: Path, count: int = 24) -> Path:

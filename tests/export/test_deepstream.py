@@ -20,6 +20,7 @@ from dpiqa.export.serving.deploy import Tensor
 from dpiqa.runtime.engines.onnxruntime import open_session
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.prediction import scores_of
 from dpiqa.runtime.spec import METADATA_KEY
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -75,7 +76,7 @@ def test_floats_give_the_scores_of_bytes(folder: Path, exported: Path) -> None:
         ("frames", "tensor(float)", [96, 64, 3])
     ]
     (scores,) = session.run(["score"], {"frames": frames.astype(np.float32)})
-    expected = open_engine(exported, "onnxruntime").infer(frames).score
+    expected = scores_of(open_engine(exported, "onnxruntime").infer(frames))
     np.testing.assert_allclose(np.asarray(scores), expected[:, None], atol=1e-3)
 
 
@@ -84,7 +85,7 @@ def test_int8_floats_give_the_scores_of_bytes_too(call: Run, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     frame = np.random.default_rng(1).integers(0, 256, (1, 384, 384, 3), np.uint8)
     (scores,) = open_session(str(tmp_path / "out" / "int8.onnx")).run(["score"], {"frames": frame.astype(np.float32)})
-    expected = open_engine(shipped_model("dpiqa-lite0-int8"), "onnxruntime").infer(frame).score
+    expected = scores_of(open_engine(shipped_model("dpiqa-lite0-int8"), "onnxruntime").infer(frame))
     np.testing.assert_allclose(np.asarray(scores), expected[:, None], atol=1e-3)
     assert _properties((tmp_path / "out" / "int8.txt").read_text())["network-mode"] == "1"
 

@@ -19,6 +19,7 @@ from dpiqa.errors import ContractError, InputError
 from dpiqa.export.quantization.qdq import int8_share, quantized_layers
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.prediction import scores_of
 from dpiqa.train.model_files import load_model, read_contract, save_model, weights_sha256
 from dpiqa.train.students.files import load_packed, load_student
 
@@ -33,7 +34,7 @@ def test_onnx_scores_like_torch_for_any_batch(checkpoint: Path, exported: Path) 
         frames = np.random.default_rng(count).integers(0, 256, (count, 96, 64, 3)).astype(np.uint8)
         with torch.inference_mode():
             expected = student(torch.from_numpy(frames)).numpy()
-        assert engine.infer(frames).score == pytest.approx(expected, abs=0.05)
+        assert scores_of(engine.infer(frames)) == pytest.approx(expected, abs=0.05)
 
 
 def test_a_model_file_is_a_student_again(checkpoint: Path, exported: Path) -> None:
@@ -61,7 +62,7 @@ def test_a_student_at_another_size(run: Run, checkpoint: Path, exported: Path, t
     assert (spec.name, spec.licence) == (("wide", "not stated") if source == "--checkpoint" else ("tiny", "MIT"))
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 128, 3)).astype(np.uint8)
     with torch.inference_mode():
-        assert engine.infer(frames).score == pytest.approx(student(torch.from_numpy(frames)).numpy(), abs=0.05)
+        assert scores_of(engine.infer(frames)) == pytest.approx(student(torch.from_numpy(frames)).numpy(), abs=0.05)
 
 
 def test_frames_are_cast_before_anything_else(exported: Path) -> None:

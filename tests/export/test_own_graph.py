@@ -17,6 +17,7 @@ from dpiqa.export.graphs.transform import with_names
 from dpiqa.export.onnx import main
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.prediction import scores_of
 from dpiqa.train.model_files import load_model, read_contract, save_model
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -55,7 +56,7 @@ def test_a_contract_is_added_and_the_scores_stay(call: Run, tmp_path: Path) -> N
     assert (spec.name, spec.precision, spec.causes) == ("own", "fp32", ("blur", "noise"))
     assert (spec.input.height, spec.input.width, spec.score.scale, spec.licence) == (48, 64, "MOS of ours", "MIT")
     grey = np.full((1, 48, 64, 3), 51, np.uint8)
-    assert engine.infer(grey).score == pytest.approx([20], abs=1e-3)
+    assert scores_of(engine.infer(grey)) == pytest.approx([20], abs=1e-3)
 
 
 def test_the_precision_is_read_from_the_graph(call: Run, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from dpiqa.export.tensorrt import network
 from dpiqa.export.tensorrt.api import Flavour, find_flavour
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import shipped_model
+from dpiqa.runtime.prediction import scores_of
 from dpiqa.runtime.spec import parse_spec
 from dpiqa.train.model_files import load_model, read_contract, save_model
 
@@ -138,8 +139,8 @@ def test_own_model_at_another_size(rtx: Flavour, exported: Path, tmp_path: Path,
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 128, 3)).astype(np.uint8)
     graph, spec = resized(load_model(exported), read_contract(load_model(exported), exported), 64, 128)
     save_model(graph, spec, tmp_path / "expected.onnx")
-    expected = open_engine(tmp_path / "expected.onnx", "onnxruntime").infer(frames).score
-    assert written.infer(frames).score == pytest.approx(expected, abs=0.5)
+    expected = scores_of(open_engine(tmp_path / "expected.onnx", "onnxruntime").infer(frames))
+    assert scores_of(written.infer(frames)) == pytest.approx(expected, abs=0.5)
 
 
 def test_a_network_without_names_is_told_layer_by_layer(rtx: Flavour, exported: Path, tmp_path: Path) -> None:
@@ -174,8 +175,8 @@ def test_layout_for_tensorrt_changes_no_score(exported: Path, tmp_path: Path) ->
     assert [node.op_type for node in moved.graph.node[:2]] == ["Cast", "Transpose"]
     save_model(moved, read_contract(graph, exported), tmp_path / "moved.onnx")
     frames = np.random.default_rng(0).integers(0, 256, (2, 96, 64, 3)).astype(np.uint8)
-    expected = open_engine(exported, "onnxruntime").infer(frames).score
-    assert np.array_equal(open_engine(tmp_path / "moved.onnx", "onnxruntime").infer(frames).score, expected)
+    expected = scores_of(open_engine(exported, "onnxruntime").infer(frames))
+    assert np.array_equal(scores_of(open_engine(tmp_path / "moved.onnx", "onnxruntime").infer(frames)), expected)
 
 
 def _as_float(graph: onnx.ModelProto) -> None:

@@ -12,6 +12,7 @@ from dpiqa.errors import ContractError, DpiqaError, EngineError
 from dpiqa.runtime.engines.native import why_absent
 from dpiqa.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.prediction import scores_of
 
 NEEDS_NATIVE = pytest.mark.skipif(
     why_absent() is not None, reason="needs the native module dpiqa.native and OpenVINO, pip install '.[openvino]'"
@@ -27,10 +28,11 @@ def _frames(count: int, level: int = 255) -> np.ndarray:
 def test_scores_any_number_of_frames(model_path: Path, name: str) -> None:
     engine = open_engine(model_path, name, threads=1)
     red = _frames(1) * np.array([1, 0, 0], np.uint8)
-    outputs = engine.infer(np.concatenate([_frames(1, 0), red, _frames(1)]))
-    assert outputs.score == pytest.approx([0, 20, 100], abs=0.01)
-    assert outputs.causes is None
-    assert outputs.map is None
+    predictions = engine.infer(np.concatenate([_frames(1, 0), red, _frames(1)]))
+    assert scores_of(predictions) == pytest.approx([0, 20, 100], abs=0.01)
+    for prediction in predictions:
+        assert (prediction.causes, prediction.map) == (None, None)
+        assert (prediction.causes_by_name(), prediction.strongest_cause()) == ({}, None)
     assert engine.name == name
     assert engine.spec == make_spec()
 
@@ -38,9 +40,11 @@ def test_scores_any_number_of_frames(model_path: Path, name: str) -> None:
 @every_engine
 def test_gives_causes_in_the_contracts_order(save_model: MakeModel, name: str) -> None:
     engine = open_engine(save_model(make_spec(("blur", "noise")), outputs=("score", "causes")), name)
-    causes = engine.infer(_frames(3, 51)).causes
-    assert causes is not None
-    assert causes == pytest.approx(np.full((3, 2), 0.8), abs=0.001)
+    predictions = engine.infer(_frames(3, 51))
+    assert len(predictions) == 3
+    for prediction in predictions:
+        assert prediction.causes_by_name() == pytest.approx({"blur": 0.8, "noise": 0.8}, abs=0.001)
+        assert prediction.strongest_cause() == "blur"  # the first of equals
 
 
 def test_frames_of_another_size_are_refused(model_path: Path) -> None:

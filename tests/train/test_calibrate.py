@@ -98,9 +98,9 @@ def test_calibrated_scores_are_the_ratings_in_every_engine(
     scores = []
     for number in (0, 15, 30, 45, 59):
         picture = read_picture(tmp_path / f"{number}.png")
-        scores.append(float(after.score(picture).outputs.score[0]))
-        assert scores[-1] == pytest.approx(_harsh(float(before.score(picture).outputs.score[0])), abs=2.5)
-        quality_map = after.score(picture).outputs.map
+        scores.append(float(after.score(picture).prediction.score))
+        assert scores[-1] == pytest.approx(_harsh(float(before.score(picture).prediction.score)), abs=2.5)
+        quality_map = after.score(picture).prediction.map
         assert quality_map is not None
         assert quality_map.mean() == pytest.approx(scores[-1], abs=0.01)
     assert scores == sorted(scores)

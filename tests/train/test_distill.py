@@ -21,7 +21,8 @@ from dpiqa.export.graphs.student import export_student, parity_error
 from dpiqa.runtime.spec import InputSpec
 from dpiqa.train import distill, teacher_cache
 from dpiqa.train.data.datasets import load
-from dpiqa.train.data.frames import View
+from dpiqa.train.data.frames import RatedFrames, View
+from dpiqa.train.data.splits import split
 from dpiqa.train.distortions.kinds import DEGRADATIONS
 from dpiqa.train.loop.losses import quality_loss
 from dpiqa.train.students.files import load_student
@@ -72,7 +73,7 @@ def _distill(cache: Path, table: Path, out: Path, unlabelled: Path | None, **opt
 
 def test_no_test_picture_gets_into_the_cache(cache: Path, rated_set: Path) -> None:
     index = TeacherCache(cache).index
-    held_out = {sample.path.name for sample in teacher_cache.divide(load("csv", rated_set), SPLIT).test}
+    held_out = {sample.path.name for sample in split(load("csv", rated_set), SPLIT).test}
     assert len(held_out) == 16
     assert not held_out & set(index["image"][index["source"] == "csv"])
     assert index["part"].value_counts().to_dict() == {"train": 57, "unlabelled": 20, "val": 7}
@@ -110,7 +111,7 @@ def test_the_cache_holds_what_the_teacher_says(cache: Path, teacher_file: Path, 
     row = 5
     picture = rated_set.parent / cached.index["image"][row]
     sample = next(sample for sample in load("csv", rated_set) if sample.path == picture)
-    frame, _ = teacher_cache.RatedFrames([sample], model.input)[0]
+    frame, _ = RatedFrames([sample], model.input)[0]
     with torch.inference_mode():
         score, quality = model(frame[None])
     assert abs(float(score[0]) - cached.scores[row]) < 1e-2

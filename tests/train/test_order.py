@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from dpiqa.errors import InputError
+from dpiqa.runtime.prediction import Prediction
 from dpiqa.train.distortions.kinds import DEGRADATIONS
 from dpiqa.train.distortions.kinds.base import LEVELS
-from dpiqa.train.evaluation.order import Said, one_pixel_shift, still_scene, table
+from dpiqa.train.evaluation.order import one_pixel_shift, still_scene, table
 from dpiqa.train.order import main
 from dpiqa.train.students.model import Student
 
@@ -37,8 +38,8 @@ def few_faults(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pairs_out_of_order_and_causes_named_right_are_counted() -> None:
     pictures = [_picture(seed) for seed in range(2)]
 
-    def sharpness(image: np.ndarray) -> Said:
-        return Said(float(np.abs(cv2.Laplacian(image, cv2.CV_32F)).mean()), "blur")
+    def sharpness(image: np.ndarray) -> Prediction:
+        return _named(float(np.abs(cv2.Laplacian(image, cv2.CV_32F)).mean()), "blur")
 
     rows = table(sharpness, pictures, still=1)
     blur, noise, whole = (_row(rows, name) for name in ("defocus", "sensor_noise", "all"))
@@ -50,9 +51,9 @@ def test_pairs_out_of_order_and_causes_named_right_are_counted() -> None:
     assert {row["name"]: row["value"] for row in rows if row["measure"] == "cause"} == {"noise": 0, "blur": 1}
     firmest = min(blur["level_3"], blur["level_4"])
 
-    def sees_strong_blur(image: np.ndarray) -> Said:
-        said = sharpness(image)
-        return said if said.score < firmest else Said(said.score, "noise")
+    def sees_strong_blur(image: np.ndarray) -> Prediction:
+        prediction = sharpness(image)
+        return prediction if prediction.score < firmest else _named(prediction.score, "noise")
 
     by_level = _row(table(sees_strong_blur, pictures, still=1), "defocus")
     assert by_level["cause_right_1"] < by_level["cause_right_5"] == 1
@@ -62,7 +63,7 @@ def test_pairs_out_of_order_and_causes_named_right_are_counted() -> None:
 
 @pytest.mark.usefixtures("few_faults")
 def test_a_model_without_causes_gets_no_figure_for_them() -> None:
-    rows = table(lambda _: Said(50.0), [_picture(0)], still=1)
+    rows = table(lambda _: Prediction(50.0), [_picture(0)], still=1)
     assert _row(rows, "all")["value"] == 1.0
     assert not any("cause_right" in row for row in rows)
     assert _row(rows, "one_pixel_shift")["value"] == _row(rows, "still_scene_with_noise")["value"] == 0
@@ -70,11 +71,11 @@ def test_a_model_without_causes_gets_no_figure_for_them() -> None:
 
 def test_stability_is_the_largest_deviation() -> None:
     image = _picture(0)
-    corner = still_scene(lambda picture: Said(float(picture[0, 0, 0])), image, seed=0)
-    whole = still_scene(lambda picture: Said(float(picture.mean())), image, seed=0)
+    corner = still_scene(lambda picture: Prediction(float(picture[0, 0, 0])), image, seed=0)
+    whole = still_scene(lambda picture: Prediction(float(picture.mean())), image, seed=0)
     assert corner > 1 > whole > 0
     expected = np.abs(image[:3, :3, 0].astype(float) - image[1, 1, 0]).max()
-    assert one_pixel_shift(lambda picture: Said(float(picture[0, 0, 0])), image) == expected
+    assert one_pixel_shift(lambda picture: Prediction(float(picture[0, 0, 0])), image) == expected
 
 
 @pytest.mark.usefixtures("few_faults")
@@ -106,3 +107,7 @@ def test_what_cannot_be_measured_is_refused_and_nothing_is_written(rated_set: Pa
 def _touched(path: Path) -> Path:
     path.touch()
     return path
+
+
+def _named(score: float, cause: str) -> Prediction:
+    return Prediction(score, (cause,), np.ones(1, np.float32))

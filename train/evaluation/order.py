@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from rich.progress import track
 
 from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.prediction import Prediction
 from dpiqa.runtime.preprocess import to_input
 from dpiqa.runtime.spec import InputSpec
 from dpiqa.train.distortions.kinds import DEGRADATIONS
@@ -26,62 +26,42 @@ SCENE_S, SCENE_FPS = 10, 5
 
 
 ALL = "all"
+_PYTORCH = f"PyTorch {torch.__version__.partition('+')[0]}"
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a model says of one picture: `score` 0 to 100, `cause` the strongest one it names, if it names any."""
-
-    score: float
-    cause: str | None = None
+Predict = Callable[[np.ndarray], Prediction]
 
 
-Ask = Callable[[np.ndarray], Said]
-
-
-def open_model(model: Path, engine: str = "auto") -> tuple[Ask, str]:
-    """What asks a checkpoint (`.pt`) or a model file about a BGR picture, and what runs it."""
+def open_model(model: Path, engine: str = "auto") -> tuple[Predict, str]:
+    """A checkpoint (`.pt`) or a model file as a function of a BGR picture, and the name of what runs it."""
     if model.suffix == ".pt":
         student, about = load_student(model)
         spec = InputSpec(**about["input"])
-
-        @torch.inference_mode()
-        def ask_student(image: np.ndarray) -> Said:
-            said = student.answer(torch.from_numpy(to_input(image, spec))[None])
-            top = int(said["causes"].argmax()) if "causes" in said else None
-            return Said(said["score"].item(), None if top is None else student.causes[top])
-
-        return ask_student, f"PyTorch {torch.__version__.partition('+')[0]}"
+        return lambda image: student.predict(to_input(image, spec)[None])[0], _PYTORCH
     running = open_engine(model, engine)
-
-    def ask_engine(image: np.ndarray) -> Said:
-        outputs = running.score(np.ascontiguousarray(image)).outputs
-        causes = outputs.causes
-        return Said(float(outputs.score[0]), None if causes is None else running.spec.causes[int(causes[0].argmax())])
-
-    return ask_engine, runner(running.name)
+    return lambda image: running.score(np.ascontiguousarray(image)).prediction, runner(running.name)
 
 
-def order(ask: Ask, image: np.ndarray, fault: Degradation, seed: int) -> list[Said]:
+def order(predict: Predict, image: np.ndarray, fault: Degradation, seed: int) -> list[Prediction]:
     """What a model says of a picture and of its five levels of a fault, all with the same draws: six answers."""
-    return [ask(image), *(ask(fault.apply(image, level, np.random.default_rng(seed))) for level in LEVELS)]
+    return [predict(image), *(predict(fault.apply(image, level, np.random.default_rng(seed))) for level in LEVELS)]
 
 
-def still_scene(ask: Ask, image: np.ndarray, seed: int) -> float:
+def still_scene(predict: Predict, image: np.ndarray, seed: int) -> float:
     """Largest distance of a score from the mean, in points, over 10 s of a still scene with faint sensor noise."""
     noise, rng = DEGRADATIONS["sensor_noise"], np.random.default_rng(seed)
-    scores = np.array([ask(noise.apply(image, LEVELS[0], rng)).score for _ in range(SCENE_S * SCENE_FPS)])
+    scores = np.array([predict(noise.apply(image, LEVELS[0], rng)).score for _ in range(SCENE_S * SCENE_FPS)])
     return float(np.abs(scores - scores.mean()).max())
 
 
-def one_pixel_shift(ask: Ask, image: np.ndarray) -> float:
+def one_pixel_shift(predict: Predict, image: np.ndarray) -> float:
     """Largest change of the score, in points, when the view moves by one pixel in any of the eight directions."""
     height, width = (side - 2 for side in image.shape[:2])
-    scores = {(y, x): ask(image[y : y + height, x : x + width]).score for y in range(3) for x in range(3)}
+    scores = {(y, x): predict(image[y : y + height, x : x + width]).score for y in range(3) for x in range(3)}
     return max(abs(score - scores[1, 1]) for score in scores.values())
 
 
-def table(ask: Ask, images: list[np.ndarray], still: int, progress: bool = False) -> list[dict[str, Any]]:
+def table(predict: Predict, images: list[np.ndarray], still: int, progress: bool = False) -> list[dict[str, Any]]:
     """One row a fault, one a cause, the mean of all faults, and two for the stability over the first `still` pictures.
 
     `value` is the share of adjacent pairs in order (level 0 is the original), for a cause (only of a model that names
@@ -90,19 +70,19 @@ def table(ask: Ask, images: list[np.ndarray], still: int, progress: bool = False
     """
     rows = []
     for name, fault in track(DEGRADATIONS.items(), "degrading", disable=not progress):
-        said = [order(ask, image, fault, seed) for seed, image in enumerate(images)]
+        said = [order(predict, image, fault, seed) for seed, image in enumerate(images)]
         scores = np.array([[one.score for one in picture] for picture in said])
-        named = np.array([[one.cause == fault.cause for one in picture[1:]] for picture in said])
+        named = np.array([[one.strongest_cause() == fault.cause for one in picture[1:]] for picture in said])
         row = {"measure": "order", "name": name, "cause": fault.cause, "value": (np.diff(scores) <= TOLERANCE).mean()}
-        if said[0][0].cause:
+        if said[0][0].causes is not None:
             row |= {"cause_right": named.mean()}
             row |= {f"cause_right_{level}": share for level, share in zip(LEVELS, named.mean(0), strict=True)}
         rows.append(row | {f"level_{level}": mean.round(2) for level, mean in enumerate(scores.mean(0))})
     means = {key: np.mean([row[key] for row in rows]) for key in rows[0] if key == "value" or "cause_right" in key}
     scenes = track(images[:still], "still scenes", disable=not progress)
     stability = {
-        "still_scene_with_noise": max(still_scene(ask, image, seed) for seed, image in enumerate(scenes)),
-        "one_pixel_shift": max(one_pixel_shift(ask, image) for image in images[:still]),
+        "still_scene_with_noise": max(still_scene(predict, image, seed) for seed, image in enumerate(scenes)),
+        "one_pixel_shift": max(one_pixel_shift(predict, image) for image in images[:still]),
     }
     rows += by_cause(rows)
     rows.append({"measure": "order", "name": ALL} | means)

@@ -10,9 +10,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from dpiqa.runtime.prediction import Prediction, scores_of
 from dpiqa.train.data.datasets import Sample
 from dpiqa.train.data.splits import split as divide
-from dpiqa.train.evaluation.scores import Judged
 from dpiqa.train.loop.metrics import agreement, bootstrap, plcc, srcc
 
 
@@ -38,36 +38,39 @@ def subsets(tested: list[Sample], everything: list[Sample]) -> dict[str, list[in
     return {name: positions for name, positions in sorted(named.items()) if 1 < len(positions) < len(tested)}
 
 
-def evaluate(judged: Judged, samples: list[Sample], everything: list[Sample]) -> dict[str, Any]:
+def evaluate(predictions: list[Prediction], samples: list[Sample], everything: list[Sample]) -> dict[str, Any]:
     """Agreement with MOS over the tested samples, its 95 % intervals, and the agreement within each subset.
 
     Of a model that gives more also `causes` (of how many pictures each is the strongest, and their mean MOS) and `map`
     (agreement of its mean with MOS).
     """
-    score = judged.score
-    mos = np.array([sample.mos for sample in samples])
+    score, mos = scores_of(predictions), np.array([sample.mos for sample in samples])
     result: dict[str, Any] = asdict(agreement(score, mos))
     result["interval_95"] = bootstrap(score, mos)
-    if judged.causes:
-        strongest = np.stack(list(judged.causes.values())).argmax(0)
+    if predictions[0].causes is not None:
+        strongest = np.array([prediction.strongest_cause() for prediction in predictions])
         result["causes"] = {
-            name: {"images": int(mine.sum()), "mean_mos": float(mos[mine].mean()) if mine.any() else None}
-            for name, mine in ((name, strongest == place) for place, name in enumerate(judged.causes))
+            name: {"images": int(rows.sum()), "mean_mos": float(mos[rows].mean()) if rows.any() else None}
+            for name, rows in ((name, strongest == name) for name in predictions[0].cause_names)
         }
-    if judged.map_mean is not None:
-        result["map"] = {"srcc": srcc(judged.map_mean, mos), "plcc": plcc(judged.map_mean, mos)}
+    maps = [prediction.map for prediction in predictions if prediction.map is not None]
+    if maps:
+        map_mean = np.array([quality_map.mean() for quality_map in maps], np.float64)
+        result["map"] = {"srcc": srcc(map_mean, mos), "plcc": plcc(map_mean, mos)}
     parts = subsets(samples, everything)
     return result | {"subsets": {name: asdict(agreement(score[rows], mos[rows])) for name, rows in parts.items()}}
 
 
-def drift(judged: Judged, expected: Judged) -> dict[str, float]:
+def drift(candidate: list[Prediction], reference: list[Prediction]) -> dict[str, float]:
     """How far two models are apart: mean and largest distance of scores, share of pictures of the same cause."""
-    apart = np.abs(judged.score - expected.score)
-    found = {"mean": float(apart.mean()), "largest": float(apart.max())}
-    if judged.causes and judged.causes.keys() == expected.causes.keys():
-        one, other = (np.stack(list(said.causes.values())).argmax(0) for said in (judged, expected))
-        found["same_cause"] = float((one == other).mean())
-    return found
+    distance = np.abs(scores_of(candidate) - scores_of(reference))
+    metrics = {"mean": float(distance.mean()), "largest": float(distance.max())}
+    if candidate[0].causes is not None and candidate[0].cause_names == reference[0].cause_names:
+        pairs = zip(candidate, reference, strict=True)
+        metrics["same_cause"] = float(
+            np.mean([one.strongest_cause() == other.strongest_cause() for one, other in pairs])
+        )
+    return metrics
 
 
 def print_tables(results: dict[str, Any]) -> None:

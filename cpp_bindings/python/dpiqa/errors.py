@@ -15,9 +15,16 @@ class InputError(DpiqaError):
     """A picture, video, folder or table that cannot be used."""
 
 
-def unreadable(path: str | PathLike[str], error: OSError) -> InputError:
-    """What the system said of a file, as an InputError."""
-    return InputError(f"{path}: {(error.strerror or str(error)).lower()}")
+def system_reason(error: OSError | UnicodeDecodeError) -> str:
+    """Why the system could not read, write or listen, in lower case, to end a message."""
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8 text"
+    return (error.strerror or str(error)).lower()
+
+
+def unreadable(path: str | PathLike[str], error: OSError | UnicodeDecodeError) -> InputError:
+    """An InputError for a file that cannot be read."""
+    return InputError(f"{path}: {system_reason(error)}")
 
 
 class ContractError(DpiqaError):

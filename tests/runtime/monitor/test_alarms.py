@@ -74,7 +74,7 @@ def test_the_example_clip_raises_its_events_and_no_others() -> None:
     score: dict[int, float] = {}
     for frame, at_s in clip_that_freezes():
         if frame.index not in score:
-            score = {frame.index: float(engine.score(frame.pixels).outputs.score[0])}
+            score = {frame.index: float(engine.score(frame.pixels).prediction.score)}
         measured = replace(reading(at_s, score[frame.index], meter.measure(frame.pixels)), causes={})
         events += [(event, at_s) for event in alarms.on_reading(measured, frame.pixels)]
 

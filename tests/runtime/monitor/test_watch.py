@@ -12,8 +12,8 @@ from live import encode, moving, watching
 from made import photo
 
 from dpiqa.errors import EngineError
-from dpiqa.runtime.engines.base import Engine, Scored
-from dpiqa.runtime.monitor.settings.cameras import MonitorConfig
+from dpiqa.runtime.engines.base import Engine, TimedPrediction
+from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 
 
 class Slow:
@@ -23,7 +23,7 @@ class Slow:
         self._engine, self._seconds, self._calls, self._fails_at = engine, seconds, itertools.count(1), fails_at
         self.name, self.spec, self.infer = engine.name, engine.spec, engine.infer
 
-    def score(self, bgr: np.ndarray) -> Scored:
+    def score(self, bgr: np.ndarray) -> TimedPrediction:
         time.sleep(self._seconds)
         if next(self._calls) == self._fails_at:
             raise EngineError("no memory left")
@@ -70,7 +70,7 @@ def test_reloading_disturbs_only_what_changes(engine: Engine, long: Path) -> Non
     with watching(engine, kept, changed, gone, fps=10) as (monitor, seen):
         seen.wait(lambda: all(seen.readings(name) for name in ("kept", "changed", "gone")))
         readers = {camera.name: camera.reader_id for camera in monitor.cameras}
-        after = MonitorConfig.model_validate(
+        after = MonitorSettings.model_validate(
             {"fps": 10, "cameras": [kept, _live(long, "changed", stall_s=9), _live(long, "new")]}
         )
         monitor.soon(lambda: monitor.apply(after))

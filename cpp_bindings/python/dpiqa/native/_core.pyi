@@ -14,7 +14,7 @@ Colour: TypeAlias = Literal["bt601-limited", "bt601-full", "bt709-limited", "bt7
 Plane: TypeAlias = np.ndarray  # of uint8: what OpenCV returns is not typed more narrowly
 Frame: TypeAlias = Plane | tuple[Plane, ...]
 
-class Prediction:
+class Result:
     """What a frame got: score, causes float32 `[K]` from 0 to 1, map float32 `[h, w]`, or None without them."""
 
     @property
@@ -45,7 +45,7 @@ class Model:
         mode: Literal["latency", "throughput"] = "latency",
         force_float32: bool = False,
     ) -> None: ...
-    def score(self, frame: Frame, format: Format = "bgr", colour: Colour | None = None) -> Prediction:
+    def score(self, frame: Frame, format: Format = "bgr", colour: Colour | None = None) -> Result:
         """Score a frame, read where it lies; YUV formats must state their colour.
 
         uint8 `[h, w, 3]` for bgr and rgb, `[h, w]` gray, `[h, w, 2]` yuyv, `[h * 3 / 2, w]` nv12 and i420, or the
@@ -54,7 +54,7 @@ class Model:
 
     def score_many(
         self, frames: Sequence[Frame], format: Format = "bgr", colour: Colour | None = None
-    ) -> list[Prediction]:
+    ) -> list[Result]:
         """Score frames of one format, in order, on as many requests as are free."""
 
     @property

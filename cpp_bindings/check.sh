@@ -49,9 +49,10 @@ fuzzed() {
     done
 }
 
-cuda() {
-    "$nvcc" -std=c++17 -Werror all-warnings -I "$root/cpp_bindings/include" -I "$root/cpp_bindings/src" \
-        -I "$root/cpp_bindings/cuda" -c "$root/cpp_bindings/cuda/preprocess.cu" -o "$build/preprocess.o"
+cuda() { # compiles only: benchmarks/gpu_proof.sh runs it where there is a GPU
+    cmake -S "$root/benchmarks/gpu" -B "$build/gpu" -G Ninja -DCMAKE_CUDA_COMPILER="$nvcc" \
+        -DCMAKE_CUDA_ARCHITECTURES="75;90" > "$build/gpu.log" 2>&1 || { cat "$build/gpu.log" >&2; return 1; }
+    cmake --build "$build/gpu"
 }
 
 mkdir -p "$build"
@@ -63,6 +64,6 @@ if clang=$(find_tool clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14
 else
     left_out+=("sanitizers and fuzzing (no clang)")
 fi
-if nvcc=$(find_tool nvcc /usr/local/cuda/bin/nvcc); then cuda; else left_out+=("the CUDA kernel (no nvcc)"); fi
+if nvcc=$(find_tool nvcc /usr/local/cuda/bin/nvcc); then cuda; else left_out+=("the CUDA preprocessing (no nvcc)"); fi
 if [ "$full" = yes ]; then "$root/cpp_bindings/run_aarch64.sh" "$build/aarch64"; fi
 for what in ${left_out[@]+"${left_out[@]}"}; do echo "left out: $what"; done

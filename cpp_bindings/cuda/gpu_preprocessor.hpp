@@ -19,14 +19,14 @@ class GpuPreprocessor {
 
   private:
     struct AxisTable {
+        Axis source;  // what the copies below are made from: outlives them, as freeing device memory waits for the device
         DeviceBuffer<std::int32_t> first;
         DeviceBuffer<std::int16_t> weights;
-        int taps = 0;
-        DeviceAxis view() const { return {first.get(), weights.get(), taps}; }
+        DeviceAxis view() const { return {first.get(), weights.get(), source.taps}; }
     };
 
-    static AxisTable upload(const Axis& axis);
-    void plan(const dpiqa_frame& frame);
+    static AxisTable upload(Axis axis, cudaStream_t stream);
+    void plan(const dpiqa_frame& frame, cudaStream_t stream);
 
     int width_, height_;
     std::int32_t format_ = 0, frame_width_ = 0, frame_height_ = 0;

@@ -78,7 +78,7 @@ def full_size() -> Teacher:
 
 def fill(model: nn.Module) -> None:
     """Random weights of a usual size; one draw for all, since a billion take minutes."""
-    drawn = torch.randn(1_000_003)
+    drawn = torch.randn(1_000_003, device=next(model.parameters()).device)
     for name, weight in model.named_parameters():
         if weight.ndim == 1:
             weight.data.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)

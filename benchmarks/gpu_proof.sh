@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# Proves the code for GPUs on a machine that has one, without network: one JSON and one table.
+# usage: benchmarks/gpu_proof.sh [--out FOLDER] [--pictures FOLDER] [--seconds N] [--real]
+# needs: nvcc, cmake and ninja or make for the CUDA code; a Python with torch, timm, onnx, onnxruntime, OpenCV and pydantic
+# for the model, and with diffusers, transformers and accelerate for the teacher. Wheels of what a machine lacks are taken
+# from .proof/wheels, photographs from .proof/pictures. What cannot be done is left out, and said so; what fails, or is
+# ended by its time limit, is written down and stops nothing else. Ends with 1 if something failed.
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+out=$root/build/gpu_proof pictures=$root/.proof/pictures seconds=480 real=no
+while [ $# -gt 0 ]; do
+    case $1 in
+        --out) out=$2; shift 2 ;;
+        --pictures) pictures=$2; shift 2 ;;
+        --seconds) seconds=$2; shift 2 ;;
+        --real) real=yes; shift ;;
+        *) sed -n '2,3s/^# //p' "$0" >&2; exit 2 ;;
+    esac
+done
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cores=$(nproc)
+python=$(command -v python3) || { echo "gpu_proof.sh needs a python3" >&2; exit 2; }
+export PATH=$PATH:/usr/local/cuda/bin:$("$python" -c 'import os, sys; print(os.path.dirname(sys.executable))')
+
+collect() { # the part just made, or nothing for the whole table
+    "$python" "$root/benchmarks/gpu/collect.py" --work "$work" --out "$out/gpu_proof.json" "$@"
+}
+
+leave_out() { echo "$1" >> "$work/left_out.txt"; echo "left out: $1"; }
+
+attempt() { # name, most seconds, command: its standard output and errors are kept, and how it ended
+    local name=$1 limit=$2 code=0 began=$SECONDS left=$((seconds - SECONDS))
+    shift 2
+    if [ "$left" -lt 8 ]; then leave_out "$name: the time was over"; return; fi
+    if [ "$limit" -gt "$left" ]; then limit=$left; fi
+    timeout -k 3 "$limit" "$@" > "$work/$name.out" 2> "$work/$name.err" < /dev/null || code=$?
+    echo "$code $((SECONDS - began)) $limit" > "$work/$name.end"
+}
+
+record() { # name of an attempt that is over: into the JSON with it; returns how it ended
+    local code took limit
+    if [ ! -f "$work/$1.end" ]; then return 1; fi
+    read -r code took limit < "$work/$1.end"
+    echo "$1 $code $took $limit" >> "$work/parts.txt"
+    { echo "== $1: exit status $code, $took s"; tail -n 40 "$work/$1.err"; } >> "$out/gpu_proof.log"
+    collect --part "$1"
+    return "$code"
+}
+
+part() { # as attempt, and recorded
+    attempt "$@"
+    record "$1"
+}
+
+has_modules() { # names: all of them can be found
+    "$python" - "$@" <<'PY'
+import importlib.util, sys
+lacking = [name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]
+print(*lacking, sep=", ")
+sys.exit(bool(lacking))
+PY
+}
+
+unpack_wheels() { # into a folder on Python's path, where the machine lacks something that they bring
+    local tag wheel
+    if has_modules pydantic diffusers > /dev/null || ! ls "$root"/.proof/wheels/*.whl > /dev/null 2>&1; then return; fi
+    tag=$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
+    for wheel in "$root"/.proof/wheels/*.whl; do
+        case $wheel in *-py3-none-any.whl | *-"$tag"-*) "$python" -m zipfile -e "$wheel" "$work/site" ;; esac
+    done
+}
+
+build() {
+    local generator=() arch
+    if command -v ninja > /dev/null; then generator=(-G Ninja); fi
+    arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2> /dev/null | head -n 1 | tr -d '. ')
+    case $arch in '' | *[!0-9]*) arch=90 ;; esac
+    cmake -S "$root/benchmarks/gpu" -B "$work/build" "${generator[@]}" -DCMAKE_CUDA_COMPILER="$nvcc" \
+        -DCMAKE_CUDA_ARCHITECTURES="$arch" -DDPIQA_WERROR="$1" && cmake --build "$work/build" -j "$cores" &&
+        echo "{\"section\": \"build\", \"arch\": \"sm_$arch\", \"warnings_are_errors\": \"$1\", \"passed\": true}"
+}
+
+start_build() { # beside the model's part, whose first seconds need no GPU
+    if ! nvcc=$(command -v nvcc); then
+        leave_out "the CUDA preprocessing: no nvcc"
+    elif ! command -v cmake > /dev/null; then
+        leave_out "the CUDA preprocessing: no cmake"
+    else
+        build_command="$(declare -f build); root='$root' work='$work' nvcc='$nvcc' cores=$cores; build"
+        attempt build 120 bash -c "$build_command ON" &
+        build_job=$!
+    fi
+}
+
+preprocessing() {
+    if [ -z "${build_job:-}" ]; then return; fi
+    wait "$build_job"
+    record build || part build_with_warnings 90 bash -c "$build_command OFF" || return
+    program=$work/build/gpu_preprocess
+    if ! $has_gpu; then leave_out "running the CUDA preprocessing: no GPU"; return; fi
+    part preprocess 90 "$program"
+    sanitize memcheck 60
+}
+
+sanitize() { # tool, most seconds
+    local sanitizer
+    if [ -z "${program:-}" ] || ! $has_gpu; then return; fi
+    if ! sanitizer=$(command -v compute-sanitizer); then
+        leave_out "$1: no compute-sanitizer"
+        return
+    fi
+    part "$1" "$2" "$sanitizer" --tool "$1" --error-exitcode 9 "$program" --quick
+}
+
+python_part() { # name, most seconds, modules it needs, arguments
+    local name=$1 limit=$2 modules=$3 lacking
+    shift 3
+    # shellcheck disable=SC2086
+    if ! lacking=$(has_modules $modules); then leave_out "$name: Python lacks $lacking"; return; fi
+    if [ "$limit" -gt $((seconds - SECONDS)) ]; then limit=$((seconds - SECONDS)); fi
+    part "$name" "$limit" "$python" "$root/benchmarks/gpu/$name.py" --out "$work/$name.json" \
+        --seconds $((limit > 12 ? limit - 8 : 4)) "$@"
+}
+
+: > "$out/gpu_proof.log"
+has_gpu=false
+if [[ $(nvidia-smi -L 2> /dev/null) == *GPU* ]] || [ -e /dev/nvidia0 ]; then has_gpu=true; fi
+unpack_wheels
+# The package as it lies in the clone: nothing is installed here.
+mkdir -p "$work/site/dpiqa"
+ln -sfn "$root"/cpp_bindings/python/dpiqa/* "$root"/{runtime,train,export} "$work/site/dpiqa/"
+export PYTHONPATH=$work/site PYTHONUNBUFFERED=1
+if ! $has_gpu; then export OMP_NUM_THREADS=$((cores > 3 ? cores / 2 : 1)); fi
+start_build
+python_part model 48 "torch timm onnx onnxruntime cv2 pydantic" --pictures "$pictures"
+preprocessing
+python_part teacher 120 "torch timm onnx onnxruntime cv2 pydantic diffusers transformers accelerate matplotlib scipy"
+sanitize racecheck 40
+sanitize initcheck 40
+leave_out "the engine's logic on a fake TensorRT with real CUDA: not written yet"
+leave_out "ViT-S/14 as the teacher's prior: not written yet"
+if [ "$real" = yes ]; then
+    leave_out "real TensorRT (--real): not written yet"
+else
+    leave_out "real TensorRT: only with --real, and not written yet"
+fi
+collect --table "$out/gpu_proof.txt"

@@ -1,4 +1,4 @@
-"""What `dpiqa score` does: score every file in turn, tell of those that cannot be, go on."""
+"""What `dpiqa score` does: score every file in turn, report those that cannot be scored, go on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from dpiqa.errors import DpiqaError, InputError
 from dpiqa.runtime.output import Output
 from dpiqa.runtime.pooling import Pool
-from dpiqa.runtime.progress import Waiting
+from dpiqa.runtime.progress import ProgressBar
 from dpiqa.runtime.scorer import Explanation, Scorer
 from dpiqa.runtime.sources import expand, is_video
 from dpiqa.runtime.video import announced_duration_s
@@ -38,7 +38,7 @@ class Batch:
         self.videos: list[Pool] = []
         self.pictures: dict[str, float] = {}
 
-    def run(self, names: Sequence[str], output: Output, waiting: Waiting) -> None:
+    def run(self, names: Sequence[str], output: Output, bar: ProgressBar) -> None:
         """Score what the names stand for (see sources.expand) and write it to `output`.
 
         Raises DpiqaError if that would replace one of the files to score.
@@ -52,38 +52,38 @@ class Batch:
         for file in files if self._written else ():
             if Path(file).resolve() in self._written:
                 raise DpiqaError(f"{file}: is to be scored and written to, choose another name for --out or --plot")
-        waiting.total = len(files)
+        bar.total = len(files)
         for done, file in enumerate(files):
-            waiting.update(done, file)
+            bar.update(done, file)
             try:
                 if is_video(file):
-                    self._video(file, output, waiting, done)
+                    self._video(file, output, bar, done)
                 else:
                     self._picture(file, output)
             except InputError as error:
-                waiting.clear()
+                bar.clear()
                 self._refuse(error)
             else:
                 self.scored += 1
-        waiting.clear()
+        bar.clear()
 
     def _picture(self, file: str, output: Output) -> None:
-        found = self._scorer.explain(file)
-        output.reading(found.reading)
-        self.explain(found)
+        explanation = self._scorer.explain(file)
+        output.reading(explanation.reading)
+        self.explain(explanation)
         if self._keep:
-            self.pictures[file] = found.reading.score
+            self.pictures[file] = explanation.reading.score
 
-    def _video(self, file: str, output: Output, waiting: Waiting, done: int) -> None:
+    def _video(self, file: str, output: Output, bar: ProgressBar, done: int) -> None:
         pool, duration_s = Pool(file), announced_duration_s(file)
         worst: Explanation | None = None
-        for found in self._scorer.explain_stream(file, self._fps):
-            reading = found.reading
-            worst = found if worst is None or reading.score < worst.reading.score else worst
+        for explanation in self._scorer.explain_stream(file, self._fps):
+            reading = explanation.reading
+            worst = explanation if worst is None or reading.score < worst.reading.score else worst
             output.reading(reading)
             pool.add(reading)
             share = (reading.pts_s or 0.0) / duration_s if duration_s else 0.0
-            waiting.update(done + min(share, 1.0), file)
+            bar.update(done + min(share, 1.0), file)
         output.video(pool)
         if worst is not None:
             self.explain(worst)

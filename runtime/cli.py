@@ -1,7 +1,7 @@
-"""The verbs of `dpiqa` that score, watch and report.
+"""The verbs `score`, `monitor`, `report` and `doctor` of `dpiqa`.
 
-Exit status of `score`: 0 everything was scored; 1 some files could not be scored, the others were; 2 nothing could be
-scored, or the command itself was wrong; 130 interrupted.
+Exit status of `score`: 0 everything was scored; 1 some files could not be scored; 2 nothing could be scored, or the
+command line was wrong; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dpiqa.errors import DpiqaError
 from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL
 from dpiqa.runtime.program import complain, leave_now, native_output_silenced
 
-_MODEL = "Model file, or a shipped one's name"
+_MODEL = "Path to a model file, or the name of a shipped model"
 
 app = typer.Typer()
 
@@ -26,20 +26,21 @@ app = typer.Typer()
 @native_output_silenced()
 def score(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH", help="Pictures, videos, folders (with all below them), globs.")
+        list[str], typer.Argument(metavar="PATH", help="Pictures, videos, folders (searched recursively), globs.")
     ],
     model: Annotated[Path | None, typer.Option(help=f"{_MODEL} (default: {DEFAULT_MODEL}).")] = None,
-    engine: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or tensorrt.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads (default: the engine's choice).")] = None,
+    engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino or tensorrt.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Number of CPU threads (default: chosen by the engine).")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames to score per second of video (default: all).")] = None,
     form: Annotated[
-        str | None, typer.Option("--format", help="table, json (one object a line) or csv (default: --out's suffix).")
+        str | None,
+        typer.Option("--format", help="table, json (one object per line) or csv (default: by --out's suffix)."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the scores into this PNG file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Path to the output file (default: the terminal).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Plot the scores in this PNG file.")] = None,
     explain: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Draw why into this folder: a PNG a picture, and of a video's worst frame."),
+        typer.Option(metavar="DIR", help="Folder for PNG explanations: one per picture, and each video's worst frame."),
     ] = None,
 ) -> None:
     """Score pictures and videos.
@@ -49,11 +50,11 @@ def score(
     from dpiqa.runtime.batch import Batch
     from dpiqa.runtime.files import atomic_write
     from dpiqa.runtime.output import open_output
-    from dpiqa.runtime.progress import Waiting
+    from dpiqa.runtime.progress import ProgressBar
     from dpiqa.runtime.scorer import Scorer
     from dpiqa.runtime.video import Sampler
 
-    Sampler(fps)  # refuse a bad number before the model is loaded
+    Sampler(fps)  # refuses a bad number before the model is loaded
     if plot is not None and plot.suffix.lower() != ".png":
         raise DpiqaError(f"--plot {plot}: only PNG can be written, choose a name that ends in .png")
     if out is not None and plot is not None and out.resolve() == plot.resolve():
@@ -65,12 +66,12 @@ def score(
         from dpiqa.runtime.explain import Explainer
 
         batch.explain = Explainer(explain, scorer).write
-    waiting = Waiting()
+    bar = ProgressBar()
     with ExitStack() as stack:
-        stack.callback(waiting.clear)
-        output = open_output(stack, form, out, scorer.spec.causes, waiting.clear)
+        stack.callback(bar.clear)
+        output = open_output(stack, form, out, scorer.spec.causes, bar.clear)
         picture = stack.enter_context(atomic_write(plot)) if plot else None
-        batch.run(paths, output, waiting)
+        batch.run(paths, output, bar)
         if not batch.scored:
             raise typer.Exit(2)
         if picture is not None:
@@ -91,43 +92,44 @@ def monitor(
             help="Cameras (rtsp://, http://, udp://, /dev/video0), GStreamer pipelines, videos, folders, - for stdin.",
         ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file with cameras and all settings.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Path to a YAML file with cameras and all settings.")] = None,
     fps: Annotated[float | None, typer.Option(help="Scores per second and source (default: 5).")] = None,
     model: Annotated[
-        Path | None, typer.Option(help=f"{_MODEL} (default: {INT8_MODEL}, without the native core {DEFAULT_MODEL}).")
+        Path | None, typer.Option(help=f"{_MODEL} (default: {INT8_MODEL}, or {DEFAULT_MODEL} without the native core).")
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="auto, onnxruntime, openvino or tensorrt.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine: auto, onnxruntime, openvino or tensorrt.")] = None,
     jsonl: Annotated[str | None, typer.Option(metavar="FILE", help="Append JSON lines, - for stdout.")] = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Append readings as CSV.")] = None,
     sqlite: Annotated[
-        str | None, typer.Option(metavar="FILE|none", help="History (default: dpiqa-history.db in this folder).")
+        str | None, typer.Option(metavar="FILE|none", help="Path to the history (default: dpiqa-history.db).")
     ] = None,
-    prometheus: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Serve /metrics.")] = None,
+    prometheus: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Serve Prometheus /metrics.")] = None,
     mqtt: Annotated[str | None, typer.Option(metavar="URL", help="Publish to a broker, mqtt:// or mqtts://.")] = None,
-    webhook: Annotated[str | None, typer.Option(metavar="URL", help="Post events as JSON.")] = None,
+    webhook: Annotated[str | None, typer.Option(metavar="URL", help="Post events to this URL as JSON.")] = None,
     dashboard: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Serve the dashboard and its API, such as 127.0.0.1:8080.")
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Serve the dashboard and API, such as on 127.0.0.1:8080."),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only check what is asked for.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check sources and settings, then exit.")] = False,
 ) -> None:
-    """Watch live sources until stopped: score them, tell what is wrong and when.
+    """Monitor live sources until stopped: score their frames, report what goes wrong and when.
 
-    SIGHUP reads the configuration file again. Exit status: 0 stopped by a signal or all sources ended, 1 some of them
-    without a frame, 2 all of them, or the command itself was wrong.
+    SIGHUP reloads the settings file. Exit status: 0 stopped by a signal or all sources ended, 1 some ended without a
+    frame, 2 all of them did, or the command line was wrong.
     """
     from dpiqa.runtime.monitor import needs_extra
 
     with needs_extra():
-        from dpiqa.runtime.monitor.service import Orders, Service
+        from dpiqa.runtime.monitor.service import CommandLine, MonitorService
 
     sinks = {"jsonl": jsonl, "csv": csv, "sqlite": sqlite, "prometheus": prometheus, "mqtt": mqtt}
     sinks["dashboard"] = dashboard
-    orders = Orders(sources or [], config, {"fps": fps, "model": model, "engine": engine}, sinks, webhook)
+    command_line = CommandLine(sources or [], config, {"fps": fps, "model": model, "engine": engine}, sinks, webhook)
     if check:
-        print(orders.check())
+        print(command_line.check())
         return
     logging.getLogger("dpiqa.runtime").setLevel(logging.INFO)
-    service = Service(orders)
+    service = MonitorService(command_line)
     failed = service.run()
     status = 0 if not failed else 2 if failed == len(service.monitor.cameras) else 1
     if service.monitor.is_reading:
@@ -137,15 +139,17 @@ def monitor(
 
 @app.command()
 def report(
-    history: Annotated[Path, typer.Argument(help="The SQLite file that dpiqa monitor wrote.")],
-    since: Annotated[str | None, typer.Option(metavar="DATE", help="Such as 2026-11-24 or 2026-11-24T18:30.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="DATE", help="The end (default: that of the history).")] = None,
-    last: Annotated[str | None, typer.Option(metavar="LENGTH", help="Such as 90m, 24h, 7d, up to now.")] = None,
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("dpiqa-report.html"),
+    history: Annotated[Path, typer.Argument(help="Path to the history that dpiqa monitor wrote.")],
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="Start: 2026-11-24 or 2026-11-24T18:30.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="End (default: the end of the history).")] = None,
+    last: Annotated[
+        str | None, typer.Option(metavar="LENGTH", help="Length up to --until or now, such as 90m, 24h or 7d.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Path to the HTML file to write.")] = Path("dpiqa-report.html"),
 ) -> None:
     """Report on a period of a history: uptime, scores by camera and hour, events, worst frames, in one HTML file.
 
-    Without a period it is about all that the history holds.
+    The default period is the whole history.
     """
     from dpiqa.runtime.monitor import needs_extra
 
@@ -158,15 +162,15 @@ def report(
 @app.command()
 @native_output_silenced()
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
-    """Tell what this machine can do, by trying it: engines, GPU, shipped models, and which command to run next.
+    """Show what this machine can do, by trying it: engines, GPU, shipped models, and which command to run next.
 
     Exit status: 0 pictures can be scored here, 2 they cannot.
     """
     from dpiqa.runtime.doctor import describe, examine
 
-    found = examine()
-    print(found.model_dump_json(indent=2) if as_json else describe(found))
-    if not any(model.infer_ms for model in found.models):
+    diagnosis = examine()
+    print(diagnosis.model_dump_json(indent=2) if as_json else describe(diagnosis))
+    if not any(model.infer_ms for model in diagnosis.models):
         raise typer.Exit(2)

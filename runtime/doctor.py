@@ -1,4 +1,4 @@
-"""What this machine can do, found by doing it: `dpiqa doctor`."""
+"""What this machine can do, found out by trying it: `dpiqa doctor`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Cpu(BaseModel):
 
 
 class EngineState(BaseModel):
-    """Whether an engine works here; `why_not` says what it lacks."""
+    """Whether an engine works here; `why_not` is the reason if it does not."""
 
     name: str
     version: str | None
@@ -54,7 +54,7 @@ class ModelState(BaseModel):
 
 
 class Diagnosis(BaseModel):
-    """All that `dpiqa doctor` tells."""
+    """Everything that `dpiqa doctor` reports."""
 
     dpiqa: str | None
     python: str
@@ -68,7 +68,7 @@ class Diagnosis(BaseModel):
 
 
 def examine() -> Diagnosis:
-    """Try the engines on the shipped models, a second or two; what is broken is told, not raised."""
+    """Try the engines on the shipped models, a second or two; what is broken is reported, not raised."""
     driver, tensorrt = find_driver(), find_tensorrt()
     failures = {} if shipped_models() else dict.fromkeys(ENGINES, "this installation ships no model to try it with")
     models = [model for file in shipped_models() if (model := _try_model(file, failures))]
@@ -94,7 +94,7 @@ def examine() -> Diagnosis:
 
 
 def _try_model(file: Path, failures: dict[str, str]) -> ModelState | None:
-    """Run a model on the engines for `.onnx`; why one does not is noted under the engine's name."""
+    """Run a model on the engines for `.onnx`; the reason for a failure goes into `failures` under the engine's name."""
     spec, infer_ms = None, {}
     for name in ("onnxruntime", "openvino"):
         try:
@@ -143,7 +143,7 @@ def _reason(error: DpiqaError, file: Path, engine: str) -> str:
 
 
 def _next(models: list[ModelState], driver: Driver, tensorrt: tuple[TensorRt, ...]) -> list[str]:
-    """The commands that make the most of what was found, the nearest first."""
+    """The commands that make the most of this machine, the most useful first."""
     commands = []
     same = [model for model in models if model.name.startswith(models[0].name)]  # speed is no reason to change networks
     runs = [(ms, model, engine) for model in same for engine, ms in model.infer_ms.items()]
@@ -155,7 +155,7 @@ def _next(models: list[ModelState], driver: Driver, tensorrt: tuple[TensorRt, ..
     if why_absent():
         commands.append("pip install '.[openvino]'")
     if tensorrt and find_spec("onnx"):
-        commands.append("python -m export.trt --int8")
+        commands.append("dpiqa export trt --int8")
     elif tensorrt or driver.gpus:
         commands.append("pip install '.[export]'")
     return commands
@@ -168,21 +168,29 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def describe(found: Diagnosis) -> str:
-    """The diagnosis for people."""
-    lines = [f"dpiqa {found.dpiqa or '(not installed)'}, Python {found.python}, {found.system}", ""]
-    lines += ["processor", f"  {found.cpu.name}", f"  {_about_int8(found.cpu)}", "", "GPU", *_about_gpu(found), ""]
+def describe(diagnosis: Diagnosis) -> str:
+    """The diagnosis as text for people."""
+    lines = [f"dpiqa {diagnosis.dpiqa or '(not installed)'}, Python {diagnosis.python}, {diagnosis.system}", ""]
+    lines += [
+        "processor",
+        f"  {diagnosis.cpu.name}",
+        f"  {_about_int8(diagnosis.cpu)}",
+        "",
+        "GPU",
+        *_about_gpu(diagnosis),
+        "",
+    ]
     lines += ["engines"]
-    for engine in found.engines:
+    for engine in diagnosis.engines:
         state = "works" if engine.works else f"no: {engine.why_not}"
         lines.append(f"  {engine.name:<12}{engine.version or '-':<12}{state}")
     lines += ["", "models"]
-    for model in found.models:
-        figures = ", ".join(f"{data.name} {data.split} SRCC {data.srcc:.3f}" for data in model.evaluated_on)
+    for model in diagnosis.models:
+        metrics = ", ".join(f"{data.name} {data.split} SRCC {data.srcc:.3f}" for data in model.evaluated_on)
         times = ", ".join(f"{engine} {ms:.1f} ms" for engine, ms in model.infer_ms.items())
-        lines.append(f"  {model.name}, {model.precision}, {model.megabytes:.1f} MB: {figures or 'not evaluated'}")
+        lines.append(f"  {model.name}, {model.precision}, {model.megabytes:.1f} MB: {metrics or 'not evaluated'}")
         lines.append(f"    a frame takes: {times}")
-    lines += ["  none shipped"] * (not found.models) + ["", "next", *(f"  {command}" for command in found.next)]
+    lines += ["  none shipped"] * (not diagnosis.models) + ["", "next", *(f"  {command}" for command in diagnosis.next)]
     return "\n".join(lines)
 
 
@@ -195,11 +203,11 @@ def _about_int8(cpu: Cpu) -> str:
     return text + bf16
 
 
-def _about_gpu(found: Diagnosis) -> list[str]:
-    driver = found.driver
+def _about_gpu(diagnosis: Diagnosis) -> list[str]:
+    driver = diagnosis.driver
     lines = [f"  {gpu.name}, compute capability {gpu.compute_capability}, {gpu.memory_mib} MiB" for gpu in driver.gpus]
     if driver.cuda:
         lines.append(f"  driver {driver.version or 'of unknown version'}, runs CUDA up to {driver.cuda}")
     lines += [f"  none: {driver.why_absent}"] * (driver.why_absent is not None)
-    lines += [f"  {trt.flavour} {trt.version or 'of unknown version'} for Python" for trt in found.tensorrt]
-    return lines if found.tensorrt else [*lines, "  no TensorRT for Python"]
+    lines += [f"  {trt.flavour} {trt.version or 'of unknown version'} for Python" for trt in diagnosis.tensorrt]
+    return lines if diagnosis.tensorrt else [*lines, "  no TensorRT for Python"]

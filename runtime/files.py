@@ -11,7 +11,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
-from dpiqa.errors import InputError
+from dpiqa.errors import InputError, system_reason
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise IsADirectoryError(None, "it is a folder")
         file = part.open("wb" if is_special else "xb")
     except OSError as error:
-        raise InputError(f"{path}: cannot be written, {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{path}: cannot be written, {system_reason(error)}") from None
     try:
         with _naming(path), file:
             yield file
@@ -54,7 +54,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         part.mkdir()
     except OSError as error:
-        raise InputError(f"{path}: cannot be written, {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{path}: cannot be written, {system_reason(error)}") from None
     try:
         with _naming(path):
             yield part
@@ -66,7 +66,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Let a full disk be told of what was being written: the system names nothing, or what was copied."""
+    """Name the file in the error of a full disk: the system names none, or the one that was copied."""
     try:
         yield
     except OSError as error:

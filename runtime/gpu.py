@@ -56,7 +56,7 @@ def find_driver() -> Driver:
 
 def find_tensorrt() -> tuple[TensorRt, ...]:
     """The TensorRT packages that this Python could import."""
-    versions = {_normal(found.metadata["Name"] or ""): found.version for found in distributions()}
+    versions = {_normal(package.metadata["Name"] or ""): package.version for package in distributions()}
     return tuple(
         TensorRt(flavour, _version_of(flavour, versions))
         for flavour, module in _FLAVOURS.items()

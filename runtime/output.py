@@ -18,7 +18,6 @@ from dpiqa.runtime.files import atomic_write
 from dpiqa.runtime.pooling import Pool
 from dpiqa.runtime.reading import Band, Reading, band
 
-FORMATS = ("table", "json", "csv")
 MAX_ROWS = 60
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 STAGES = ("decode", "preprocess", "infer", "total")
@@ -34,14 +33,14 @@ class Writable(Protocol):
 
 
 class Output(Protocol):
-    """Takes each reading as it comes, and each video's pool at its end."""
+    """Receives each reading as it comes, and the pooled scores of each video at its end."""
 
     def reading(self, reading: Reading) -> None:
         """Write one frame."""
         ...
 
     def video(self, pool: Pool) -> None:
-        """Write what is known once the video of the last readings has ended."""
+        """Write the summary of a video after its last reading."""
         ...
 
 
@@ -123,10 +122,15 @@ def clock(seconds: float, decimals: int = 0) -> str:
     """Seconds as minutes and seconds, or with hours where there are any: 0:07, 1:02:30."""
     minutes, rest = divmod(round(seconds, decimals), 60)
     hours, minutes = divmod(int(minutes), 60)
-    shown = f"{rest:0{3 + decimals if decimals else 2}.{decimals}f}"
-    return f"{hours}:{minutes:02}:{shown}" if hours else f"{minutes}:{shown}"
+    last = f"{rest:0{3 + decimals if decimals else 2}.{decimals}f}"
+    return f"{hours}:{minutes:02}:{last}" if hours else f"{minutes}:{last}"
 
 
+FORMATS: dict[str, Callable[[Writable, Sequence[str], Paint | None], Output]] = {
+    "table": lambda stream, _, paint: Table(stream, paint),
+    "json": lambda stream, *_: JsonLines(stream),
+    "csv": lambda stream, causes, _: Csv(stream, causes),
+}
 _BY_SUFFIX = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
 _INK: dict[Band, str] = {"bad": "red", "poor": "red", "fair": "yellow", "good": "green", "excellent": "bright_green"}
 
@@ -134,7 +138,7 @@ _INK: dict[Band, str] = {"bad": "red", "poor": "red", "fair": "yellow", "good": 
 def open_output(
     stack: ExitStack, form: str | None, out: Path | None, causes: Sequence[str], before_write: Callable[[], None]
 ) -> Output:
-    """The output in the format asked for (default: by the suffix of `out`, else a table), to `out` or to stdout.
+    """The output in a format of FORMATS (default: by the suffix of `out`, else a table), to `out` or to stdout.
 
     `before_write` is called before anything reaches a terminal. `out` appears when `stack` ends well.
     """
@@ -151,11 +155,8 @@ def open_output(
     elif sys.stdout.isatty():
         stream = _Terminal(before_write)
         in_colour = not os.environ.get("NO_COLOR")
-    if form == "json":
-        return JsonLines(stream)
-    if form == "csv":
-        return Csv(stream, causes)
-    return Table(stream, (lambda name, text: typer.style(text, fg=_INK[name])) if in_colour else None)
+    paint: Paint | None = (lambda name, text: typer.style(text, fg=_INK[name])) if in_colour else None
+    return FORMATS[form](stream, causes, paint)
 
 
 class _Terminal:

@@ -33,7 +33,7 @@ class Pool:
         return len(self._scores)
 
     def add(self, reading: Reading) -> None:
-        """Take in the next reading, in order of time."""
+        """Add the next reading, in order of time."""
         self._pts.append(reading.pts_s or 0.0)
         self._scores.append(reading.score)
 
@@ -47,7 +47,7 @@ class Pool:
         return float(pts[-1] - pts[0] + np.median(np.diff(pts))) if len(pts) > 1 else 0.0
 
     def summary(self) -> Summary:
-        """Pool what was collected; at least one reading must have been added."""
+        """The pooled scores; at least one reading must have been added."""
         pts, scores = self.curve()
         mean = float(scores.mean())
         return Summary(
@@ -71,7 +71,7 @@ class Pool:
 
 
 def harmonic_mean(scores: Scores) -> float:
-    """A mean that leans towards the worst frames, pooled as libvmaf does: shifted by 1, lest a single 0 give 0."""
+    """A mean that leans towards the worst frames, pooled as libvmaf does: shifted by 1 so that a single 0 does not give 0."""
     return float(1 / np.mean(1 / (1 + np.maximum(scores, 0))) - 1)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from dpiqa.errors import DpiqaError, ToolError
+from dpiqa.errors import DpiqaError, ToolError, system_reason
 
 # The base of what typer raises for a wrong command line; some releases take it from click, some carry a copy.
 _FLOOR = re.compile(r"(?:dpiqa\.)?(train|export)\.")
@@ -55,7 +55,7 @@ def run(command: Callable[..., Any], name: str | None = None) -> NoReturn:
         status = ToolError.exit_status
         complain(f"the package '{error.name}' is not installed: pip install '.[{extra}]' brings it", name)
     except OSError as error:
-        complain(f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}", name)
+        complain(f"{error.filename or 'output'}: {system_reason(error)}", name)
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     sys.exit(status)
@@ -71,13 +71,13 @@ def _extra_of(error: ModuleNotFoundError) -> str | None:
 
 
 def arguments_of(verb: str) -> list[str]:
-    """What was typed after the verb: `dpiqa export VERB ...` and `python -m export.VERB ...` take the same."""
+    """The command-line arguments after the verb, of `dpiqa export VERB ...` and of `python -m export.VERB ...`."""
     typed = sys.argv[1:]
     return typed[typed.index(verb) + 1 :] if Path(sys.argv[0]).stem != verb and verb in typed else typed
 
 
 def leave_now(status: int) -> NoReturn:
-    """End the process and not the interpreter first: a thread that sits in a library would crash on its way back."""
+    """End the process without shutting the interpreter down: a thread still inside a library would crash."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
@@ -86,7 +86,7 @@ def leave_now(status: int) -> NoReturn:
 
 
 def open_closed_streams() -> None:
-    """Point standard streams that the caller closed (`>&-`) at nowhere, lest a file opened later take their place."""
+    """Point standard streams that the caller closed (`>&-`) at nowhere, so that no file opened later takes their place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
@@ -94,7 +94,7 @@ def open_closed_streams() -> None:
 
 @contextmanager
 def native_output_silenced() -> Iterator[None]:
-    """Keep stderr to ourselves: libpng, libjpeg, FFmpeg and OpenCV write there on their own about every bad file."""
+    """Keep libraries off stderr: libpng, libjpeg, FFmpeg and OpenCV write there about every bad file."""
     ours = os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1)
     theirs = sys.stderr
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -110,7 +110,7 @@ def native_output_silenced() -> Iterator[None]:
 
 
 def complain(message: str, name: str | None = None) -> None:
-    """Tell on stderr, in one line, what is wrong."""
+    """Write one line to stderr that says what is wrong."""
     print(*([f"{name}:"] if name else []), message.replace("\n", r"\n"), file=sys.stderr)
 
 

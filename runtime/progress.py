@@ -1,4 +1,4 @@
-"""A progress bar for people who wait, and for nobody else."""
+"""A progress bar, shown only to people who wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 _PATIENCE_S = 1.0
 
 
-class Waiting:
+class ProgressBar:
     """A bar on stderr, if stderr is a terminal, that appears after a second in which nothing was written.
 
     `total` is the number of files; fractions of a file count.
@@ -24,7 +24,7 @@ class Waiting:
         self._bar: Progress | None = None
 
     def update(self, done: float, label: str) -> None:
-        """Tell how many files are done, and which one is being worked on."""
+        """Show how many files are done, and which one is in progress."""
         if not sys.stderr.isatty() or monotonic() - self._since < _PATIENCE_S:
             return
         if self._bar is None:
@@ -43,7 +43,7 @@ class Waiting:
         self._bar.update(self._bar.task_ids[0], completed=done, description=label)
 
     def clear(self) -> None:
-        """Take the bar away because something is about to be written where it stands."""
+        """Remove the bar before something is written in its place."""
         self._since = monotonic()
         if self._bar is not None:
             self._bar.stop()

@@ -112,8 +112,8 @@ class Scorer:
 def _to_bgr(array: np.ndarray) -> np.ndarray:
     is_grey = array.ndim == 2
     if array.dtype != np.uint8 or not (is_grey or (array.ndim == 3 and array.shape[2] == 3)):
-        found = f"{array.dtype} {list(array.shape)}"
-        raise InputError(f"array: expected uint8 [h, w, 3] in BGR or [h, w] in grey, found {found}")
+        actual = f"{array.dtype} {list(array.shape)}"
+        raise InputError(f"array: expected uint8 [h, w, 3] in BGR or [h, w] in grey, found {actual}")
     check_size(array, "array")
     array = np.ascontiguousarray(array)
     return cv2.cvtColor(array, cv2.COLOR_GRAY2BGR) if is_grey else array

@@ -99,15 +99,15 @@ def parse_spec(document: str | bytes, file: str | Path) -> ModelSpec:
         raise ContractError(f"{file}: its contract must be a JSON object, found {type(raw).__name__}")
     if "spec_version" not in raw:
         raise ContractError(f"{file}: contract field 'spec_version': Field required")
-    found = raw["spec_version"]
-    if isinstance(found, int) and found > SPEC_VERSION:
+    version = raw["spec_version"]
+    if isinstance(version, int) and version > SPEC_VERSION:
         raise ContractError(
-            f"{file}: contract has spec version {found}, this release reads up to {SPEC_VERSION}: upgrade dpiqa-edge"
+            f"{file}: contract has spec version {version}, this release reads up to {SPEC_VERSION}: upgrade dpiqa-edge"
         )
     try:
         return ModelSpec.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "document"
-        shown = "" if first["type"] == "missing" else f", found {first['input']!r}"[:120]
-        raise ContractError(f"{file}: contract field '{field}': {first['msg']}{shown}") from None
+        actual = "" if first["type"] == "missing" else f", found {first['input']!r}"[:120]
+        raise ContractError(f"{file}: contract field '{field}': {first['msg']}{actual}") from None

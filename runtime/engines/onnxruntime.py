@@ -11,9 +11,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from dpiqa.errors import ContractError, EngineError
 from dpiqa.runtime.engines.base import TimedPrediction
 from dpiqa.runtime.prediction import Floats, Prediction
-from dpiqa.errors import ContractError, EngineError
 from dpiqa.runtime.preprocess import to_input
 from dpiqa.runtime.spec import METADATA_KEY, parse_spec
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 def open_session(model: str | bytes, threads: int | None = None) -> ort.InferenceSession:
     """An ONNX Runtime session on the CPU, for a file's name or its content, that computes INT8 exactly."""
     options = ort.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised, and told once
+    options.log_severity_level = 4  # errors are raised, once
     options.intra_op_num_threads = threads or 0
     # On x86 without VNNI, ONNX Runtime's default INT8 kernels add products in 16 bits, which saturate and move scores
     # by many points. This asks for those that do not; with VNNI it changes nothing.
@@ -92,12 +92,12 @@ class OnnxRuntimeEngine:
         inputs, size = self._session.get_inputs(), self.spec.input
         wanted = f"uint8 [N, {size.height}, {size.width}, 3]"
         if [item.name for item in inputs] != ["frames"]:
-            found = ", ".join(item.name for item in inputs)
-            raise ContractError(f"{self._path}: the graph must have one input 'frames', found {found or 'none'}")
+            names = ", ".join(item.name for item in inputs)
+            raise ContractError(f"{self._path}: the graph must have one input 'frames', found {names or 'none'}")
         count, *rest = inputs[0].shape
         if inputs[0].type != "tensor(uint8)" or rest != [size.height, size.width, 3] or isinstance(count, int):
-            found = f"{inputs[0].type} {inputs[0].shape}"
-            raise ContractError(f"{self._path}: input 'frames' must be {wanted} with any N, found {found}")
+            actual = f"{inputs[0].type} {inputs[0].shape}"
+            raise ContractError(f"{self._path}: input 'frames' must be {wanted} with any N, found {actual}")
         self._check_output("score", [])
         if self.spec.causes:
             self._check_output("causes", [len(self.spec.causes)])
@@ -110,8 +110,8 @@ class OnnxRuntimeEngine:
         for output in self._session.get_outputs():
             if output.name == name:
                 if output.type != "tensor(float)" or output.shape[1:] != rest:
-                    found = f"{output.type} {output.shape}"
-                    raise ContractError(f"{self._path}: output '{name}' must be {wanted}, found {found}")
+                    actual = f"{output.type} {output.shape}"
+                    raise ContractError(f"{self._path}: output '{name}' must be {wanted}, found {actual}")
                 return
         raise ContractError(f"{self._path}: the graph lacks the output '{name}', {wanted}")
 

@@ -15,6 +15,10 @@ from typer.core import TyperGroup
 from dpiqa.runtime.cli import app as runtime_app
 from dpiqa.runtime.program import as_app, complain, open_closed_streams, run
 
+TRAIN_VERBS = ("student", "heads", "teacher", "teacher-cache", "distill", "qat", "evaluate", "protocol", "order",
+               "calibrate", "degrade", "near-duplicates")  # fmt: skip
+EXPORT_VERBS = ("onnx", "int8", "qat", "verify", "trt", "triton", "deepstream", "card")
+
 
 class _Floor(TyperGroup):
     """The commands of a floor, each imported when it is asked for."""
@@ -38,13 +42,12 @@ class _Floor(TyperGroup):
 
 class _Train(_Floor):
     floor = "train"
-    verbs = ("student", "heads", "teacher", "teacher-cache", "distill", "qat", "evaluate", "protocol", "order",
-             "calibrate", "degrade", "near-duplicates")  # fmt: skip
+    verbs = TRAIN_VERBS
 
 
 class _Export(_Floor):
     floor = "export"
-    verbs = ("onnx", "int8", "qat", "verify", "trt", "triton", "deepstream", "card")
+    verbs = EXPORT_VERBS
 
 
 def _example(module: ModuleType) -> str:

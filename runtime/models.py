@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dpiqa.errors import DpiqaError, EngineError
+from dpiqa.errors import EngineError
 
 DEFAULT_MODEL = "dpiqa-lite0"
 INT8_MODEL = f"{DEFAULT_MODEL}-int8"
@@ -39,13 +39,3 @@ def find_model(model: str | Path) -> Path:
 def shipped_models() -> list[Path]:
     """The paths of all models of this installation, the default one first; empty where it ships none."""
     return sorted(_FOLDER.glob("*.onnx"), key=lambda path: (path.stem != DEFAULT_MODEL, path.stem))
-
-
-def shipped_version() -> str | None:
-    """The version of the default model, None where this installation ships none."""
-    from dpiqa.runtime.engines.registry import open_engine  # slow to import
-
-    try:
-        return open_engine(shipped_model()).spec.version
-    except DpiqaError:
-        return None

@@ -71,7 +71,7 @@ class Pool:
 
 
 def harmonic_mean(scores: Scores) -> float:
-    """A mean that leans towards the worst frames, pooled as libvmaf does: shifted by 1 so that a single 0 does not give 0."""
+    """A mean that leans towards the worst frames, as libvmaf pools: shifted by 1, so that one 0 does not give 0."""
     return float(1 / np.mean(1 / (1 + np.maximum(scores, 0))) - 1)
 
 

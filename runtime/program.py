@@ -86,7 +86,7 @@ def leave_now(status: int) -> NoReturn:
 
 
 def open_closed_streams() -> None:
-    """Point standard streams that the caller closed (`>&-`) at nowhere, so that no file opened later takes their place."""
+    """Point streams that the caller closed (`>&-`) at /dev/null: a file opened later must not take their place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))

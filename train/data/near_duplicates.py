@@ -15,7 +15,6 @@ from dpiqa.errors import InputError
 from dpiqa.runtime.pictures import read_picture
 from dpiqa.runtime.sources import expand, is_video
 from dpiqa.train.data.datasets import LOADERS, load
-from dpiqa.train.near_duplicates import _THUMB, _WAVES
 
 MAX_DISTANCE = 8
 MIN_CORRELATION = 0.9

@@ -75,14 +75,20 @@ def describe_version() -> str:
     """The versions of the package, of the native core and of the default model, on one line."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from dpiqa.errors import DpiqaError
     from dpiqa.runtime.engines.native import core_version
-    from dpiqa.runtime.models import DEFAULT_MODEL, shipped_version
+    from dpiqa.runtime.engines.registry import open_engine
+    from dpiqa.runtime.models import DEFAULT_MODEL, shipped_model
 
     try:
         package = version("dpiqa-edge")
     except PackageNotFoundError:
         package = "(not installed)"
-    return f"dpiqa {package}, core {core_version() or 'absent'}, {DEFAULT_MODEL} {shipped_version() or 'absent'}"
+    try:
+        model = open_engine(shipped_model()).spec.version
+    except DpiqaError:
+        model = "absent"
+    return f"dpiqa {package}, core {core_version() or 'absent'}, {DEFAULT_MODEL} {model}"
 
 
 @app.callback()

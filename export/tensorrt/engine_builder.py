@@ -13,8 +13,8 @@ from typing import Any
 import onnx
 from rich.progress import Progress, TaskID
 
-from dpiqa.errors import EngineError, InputError
-from dpiqa.export.gate.bars import progress_bar
+from dpiqa.errors import EngineError, InputError, system_reason
+from dpiqa.export.gate.progress import progress_bar
 from dpiqa.export.tensorrt.api import Flavour
 from dpiqa.export.tensorrt.precisions import Layer, layers_from_inspector, layers_from_log
 from dpiqa.runtime.files import atomic_write
@@ -169,7 +169,7 @@ def _timing_cache(config: Any, path: Path | None) -> Iterator[None]:
     try:
         known = path.read_bytes() if path.exists() else b""
     except OSError as error:
-        raise InputError(f"--timing-cache {path}: {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"--timing-cache {path}: {system_reason(error)}") from None
     cache = config.create_timing_cache(known)
     if cache is None or not config.set_timing_cache(cache, False):
         raise InputError(f"--timing-cache {path}: of another TensorRT or GPU, name a new file")

@@ -12,11 +12,11 @@ _EXTRA = ("av", "yaml", "prometheus_client", "paho", "httpx", "tenacity", "fasta
 
 @contextmanager
 def needs_extra() -> Iterator[None]:
-    """Raise ToolError where a package that only monitoring needs cannot be imported."""
+    """Raise ToolError if a package of the extra `monitor` is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        advice = "pip install '.[monitor]' brings it"
+        advice = "install it with: pip install '.[monitor]'"
         raise ToolError(f"monitoring needs the package '{error.name}', {advice}") from None

@@ -1,4 +1,4 @@
-"""What a monitor says (readings, events, states of its sources), and who is told."""
+"""The messages of a monitor (readings, events, source states), and the sinks that receive them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dpiqa.runtime.reading import Band, printable
+from dpiqa.runtime.reading import DECIMALS, SCORE_DECIMALS, Band, printable, rounded
 
 SourceState = Literal["connecting", "up", "stalled", "down", "removed"]
-_DECIMALS = 6  # microseconds where it is a time, and far more than a score knows
+_SCORE_FIELDS = frozenset(("score", "baseline", "causes", "latency_ms"))
 
 
 @dataclass(frozen=True)
 class Signals:
-    """What can be measured of a frame without a model, on its luma.
+    """Measurements of a frame's luma, made without a model.
 
-    `brightness` is the mean luma, `clipped_low` and `clipped_high` the shares of pixels at the ends of the range,
-    `contrast` the range that most pixels lie in, `noise` a standard deviation, all as a share (0 to 1) of full scale or
-    of the pixels. `focus` and `blockiness` are 0 or more, without a unit: more is sharper, more is blockier.
-    `difference` is the mean absolute difference in luma to the frame before, 0 to 1, None for the first.
+    `brightness` is the mean luma, `clipped_low` and `clipped_high` the fractions of pixels at the ends of the range,
+    `contrast` the range that holds most pixels, `noise` a standard deviation, all as a fraction (0 to 1) of full scale
+    or of the pixels. `focus` and `blockiness` are 0 or more, without a unit: higher is sharper, higher is blockier.
+    `difference` is the mean absolute difference in luma from the previous frame, 0 to 1, None for the first.
     """
 
     focus: float
@@ -36,14 +36,14 @@ class Signals:
 
 @dataclass(frozen=True)
 class LiveReading:
-    """The quality of one frame of a watched source.
+    """The quality of one frame of a monitored source.
 
     `wall_time` is when the frame arrived, Unix seconds; `pts_s` its presentation time in seconds, None where the source
-    has none; `index` counts the frames of the source since the monitor began, those not scored too; `width` and
-    `height` are its pixels; `score` is 0 to 100, higher is better; `causes` gives 0 to 1 for each cause that the model
+    has none; `index` counts the frames of the source since the monitor started, including those not scored; `width` and
+    `height` are in pixels; `score` is 0 to 100, higher is better; `causes` gives 0 to 1 for each cause that the model
     names. `latency_ms` has the stages `decode`, `wait` (for the engine), `preprocess`, `infer` and `signals`, and
-    `total`, from the frame's arrival to this reading. `baseline` is the score that is normal for the source, None while
-    that is being learnt.
+    `total`, from the frame's arrival to this reading. `baseline` is the source's usual score, None while it is being
+    learnt.
     """
 
     source: str
@@ -62,7 +62,7 @@ class LiveReading:
 
 @dataclass(frozen=True)
 class Event:
-    """Something wrong with a source (`kind`, named after ONVIF's where it has one) that began or ended.
+    """A problem with a source that began or ended; `kind` uses ONVIF's name where there is one.
 
     `began` and `ended` are Unix seconds, `ended` None while it lasts; `thumbnail` is a JPEG of the frame.
     """
@@ -78,12 +78,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Status:
-    """How a source is: sent when its state changes, and every few seconds.
+    """The state of a source: sent when it changes, and every few seconds.
 
-    `reason` says why, in words without credentials; `wall_time` is Unix seconds. `reconnects`, `dropped` (frames that
-    arrived and that a newer one replaced before it was scored) and `scored` count since the monitor began; `fps` is
-    the rate at which frames were scored since the last status, None in the first. `lost` is how many messages each sink
-    could not take, for those that lost any. A source that is no longer to be watched is `removed`, its last status.
+    `reason` explains it, without credentials; `wall_time` is Unix seconds. `reconnects`, `dropped` (frames replaced by
+    a newer one before they were scored) and `scored` count since the monitor started; `fps` is the number of frames
+    scored per second since the last status, None in the first. `lost` is the number of messages that each sink lost,
+    for sinks that lost any. The last status of a source that is no longer monitored is `removed`.
     """
 
     source: str
@@ -99,10 +99,10 @@ class Status:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """How a scored frame looks, for people: every second or so, and when no frame of the hour was as bad.
+    """A small picture of a scored frame: every second or so, and whenever a frame is the worst of its hour.
 
-    `score` and `wall_time` are those of its reading; `jpeg` is a small picture of it; `map` float32 `[h, w]`, 0 to 100,
-    tells where the quality is good or bad, None where the model does not say.
+    `score` and `wall_time` are those of its reading; `jpeg` is the picture; `map` float32 `[h, w]`, 0 to 100, is the
+    quality by place, None where the model gives no map.
     """
 
     source: str
@@ -113,11 +113,11 @@ class Snapshot:
 
 
 Message = LiveReading | Event | Status | Snapshot
-IN_WORDS: tuple[type, ...] = (LiveReading, Event, Status)  # the messages that make sense as text
+TEXT_MESSAGES: tuple[type, ...] = (LiveReading, Event, Status)  # the messages that can be written as text
 
 
 def to_json(message: Message) -> dict[str, Any]:
-    """The message as a JSON object with `type`, `source`, `wall_time` and its fields; pictures are left out."""
+    """The message as a JSON object with `type`, `source`, `wall_time` and its fields, without pictures."""
     kind = {LiveReading: "reading", Event: "event", Status: "status", Snapshot: "snapshot"}[type(message)]
     if isinstance(message, Snapshot):
         fields = {"wall_time": message.wall_time, "score": message.score, "has_map": message.map is not None}
@@ -127,52 +127,39 @@ def to_json(message: Message) -> dict[str, Any]:
         del fields["thumbnail"]
         fields["wall_time"] = message.began if message.ended is None else message.ended
     head = {"type": kind, "source": printable(message.source), "wall_time": fields["wall_time"]}
-    return _rounded(head | {name: value for name, value in fields.items() if name not in head})
+    document = head | {name: value for name, value in fields.items() if name not in head}
+    return {name: rounded(value, _decimals(name)) for name, value in document.items()}
+
+
+def _decimals(field_name: str) -> int:
+    return SCORE_DECIMALS if field_name in _SCORE_FIELDS else DECIMALS
 
 
 class Sink(Protocol):
-    """Where messages go."""
+    """Receives messages."""
 
     @property
     def name(self) -> str:
-        """What it is called in metrics and logs."""
+        """Its name in metrics and logs."""
         ...
 
     @property
     def lost(self) -> int:
-        """How many messages it could not take so far."""
+        """Number of messages lost so far."""
         ...
 
     def put(self, message: Message) -> None:
-        """Take a message; never blocks and never raises, what cannot be taken is counted as dropped."""
+        """Queue a message; never blocks and never raises, counts what does not fit as dropped."""
         ...
 
     def close(self, timeout_s: float) -> None:
-        """Write out what was taken, for at most `timeout_s` seconds, and give everything back."""
+        """Write queued messages for at most `timeout_s` seconds, then release all resources."""
         ...
-
-
-class Alarms(Protocol):
-    """What makes events of one source; it is called from one thread."""
-
-    def on_reading(self, reading: LiveReading, frame_bgr: NDArray[Any]) -> list[Event]:
-        """The events that a frame raises or clears."""
-        ...
-
-    def on_status(self, status: Status) -> list[Event]:
-        """The events that the source's state raises or clears."""
-        ...
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
-    return round(value, _DECIMALS) if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of messages: written, `dropped` because the queue was full, `failed` while they were written."""
+    """Messages by outcome: written, `dropped` because the queue was full, or `failed` to be written."""
 
     written: int = 0
     dropped: int = 0

@@ -1,4 +1,4 @@
-"""What `dpiqa monitor` does: read what to watch, watch it, obey signals."""
+"""Implements `dpiqa monitor`: reads the settings, monitors, handles signals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import atexit
 import gc
 import logging
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -19,8 +19,8 @@ from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import INT8_MODEL, shipped_model
 from dpiqa.runtime.monitor.messages import Sink
-from dpiqa.runtime.monitor.settings.cameras import CameraConfig, MonitorConfig
-from dpiqa.runtime.monitor.settings.file import load_config
+from dpiqa.runtime.monitor.settings.cameras import CameraSettings, MonitorSettings
+from dpiqa.runtime.monitor.settings.file import load_settings
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
 from dpiqa.runtime.monitor.sinks.registry import open_sinks
 from dpiqa.runtime.monitor.sources import check_source
@@ -29,15 +29,14 @@ from dpiqa.runtime.monitor.watch import Monitor
 log = logging.getLogger(__name__)
 
 _CLOSING_S = 1.0
-_CONFIG_SUFFIXES = (".yaml", ".yml")
+_SETTINGS_SUFFIXES = (".yaml", ".yml")
 
 
-class Orders:
-    """What was typed: sources, a configuration file, and flags that go before what the file says.
+class CommandLine:
+    """The command line: sources, a settings file, and flags that override the file.
 
-    A source that ends in `.yaml` or `.yml` is the configuration file. `flags` are fields of the configuration (None:
-    not given), `sinks` are fields of its section `sinks`, of which `none` stands for no such sink and `-` for standard
-    output.
+    A source that ends in `.yaml` or `.yml` is the settings file. `flags` are fields of the settings (None: not given),
+    `sinks` are fields of their section `sinks`, where `none` stands for no such sink and `-` for standard output.
     """
 
     def __init__(
@@ -48,125 +47,125 @@ class Orders:
         sinks: Mapping[str, str | None],
         webhook: str | None = None,
     ) -> None:
-        files = [Path(source) for source in sources if source.lower().endswith(_CONFIG_SUFFIXES)]
+        files = [Path(source) for source in sources if source.lower().endswith(_SETTINGS_SUFFIXES)]
         files += [file] if file else []
         if len(files) > 1:
-            raise InputError(f"{files[1]}: one configuration file is enough, {files[0]} is one")
+            raise InputError(f"{files[1]}: only one settings file is allowed, {files[0]} is already given")
         self.file = files[0] if files else None
-        self._sources = [source for source in sources if not source.lower().endswith(_CONFIG_SUFFIXES)]
+        self._sources = [source for source in sources if not source.lower().endswith(_SETTINGS_SUFFIXES)]
         self._flags = {name: value for name, value in flags.items() if value is not None}
-        meant = {"none": None, "-": "/dev/stdout"}
-        self._sinks = {name: meant.get(text, text) for name, text in sinks.items() if text is not None}
+        special = {"none": None, "-": "/dev/stdout"}
+        self._sinks = {name: special.get(text, text) for name, text in sinks.items() if text is not None}
         self._webhooks = (webhook,) if webhook else ()
 
-    def read(self) -> MonitorConfig:
-        """The configuration, checked as far as that is possible without opening anything. Raises InputError."""
-        config = load_config(self.file) if self.file else MonitorConfig()
+    def settings(self) -> MonitorSettings:
+        """The settings, checked as far as possible without opening anything. Raises InputError."""
+        settings = load_settings(self.file) if self.file else MonitorSettings()
         try:
-            webhooks = (*config.sinks.webhooks, *self._webhooks)
-            sinks = SinkSettings.model_validate({**dict(config.sinks), "webhooks": webhooks, **self._sinks})
-            added = [CameraConfig(source=source) for source in self._sources]
-            fields = {**dict(config), **self._flags, "sinks": sinks, "cameras": [*config.cameras, *added]}
-            config = MonitorConfig.model_validate(fields)
+            webhooks = (*settings.sinks.webhooks, *self._webhooks)
+            sinks = SinkSettings.model_validate({**dict(settings.sinks), "webhooks": webhooks, **self._sinks})
+            added = [CameraSettings(source=source) for source in self._sources]
+            fields = {**dict(settings), **self._flags, "sinks": sinks, "cameras": [*settings.cameras, *added]}
+            settings = MonitorSettings.model_validate(fields)
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             flag = f"--{first['loc'][0]}: ".replace("webhooks", "webhook") if first["loc"] else ""
             raise InputError(f"{flag}{first['msg'].removeprefix('Value error, ')}") from None
-        if not config.cameras:
+        if not settings.cameras:
             where = f"{self.file}: " if self.file else ""
             raise InputError(
-                f"{where}no source to watch, name one (a file, a folder, an address) or write cameras: ..."
+                f"{where}no source to monitor, name one (a file, a folder, a URL) or list cameras in a settings file"
             )
-        for camera in config.cameras:
+        for camera in settings.cameras:
             check_source(camera)
-        return config
+        return settings
 
     def check(self) -> str:
-        """Read the configuration and open the model; says what there is to watch. Raises DpiqaError."""
-        config = self.read()
-        _engine(config)
-        return f"{_counted(len(config.cameras), 'source', 'sources')} to watch, nothing wrong found"
+        """Check the settings and open the model; returns a one-line summary. Raises DpiqaError."""
+        settings = self.settings()
+        _open_engine(settings)
+        return f"{_plural(len(settings.cameras), 'source', 'sources')} to monitor, no problems found"
 
 
-class Service:
-    """A monitor with its engine and its sinks. Raises DpiqaError if the model or a sink cannot be opened."""
+class MonitorService:
+    """A monitor with its engine and sinks. Raises DpiqaError if the model or a sink cannot be opened."""
 
-    def __init__(self, orders: Orders) -> None:
-        self._orders = orders
-        self._config = orders.read()
-        engine = _engine(self._config)
-        self._sinks: Sequence[Sink] = open_sinks(self._config.sinks)
-        self.monitor = Monitor(self._config, engine, self._sinks)
+    def __init__(self, command_line: CommandLine) -> None:
+        self._command_line = command_line
+        self._settings = command_line.settings()
+        engine = _open_engine(self._settings)
+        self._sinks: Sequence[Sink] = open_sinks(self._settings.sinks)
+        self.monitor = Monitor(self._settings, engine, self._sinks)
 
     def run(self) -> int:
-        """Watch until SIGTERM, Ctrl-C, or the end of all sources.
+        """Monitor until SIGTERM, Ctrl-C, or the end of all sources.
 
-        SIGHUP reads the configuration file again. Returns how many sources have ended without a single frame.
+        SIGHUP reloads the settings file. Returns the number of sources that ended without a single frame.
         """
-        atexit.register(gc.freeze)  # the interpreter's last look at all that is in memory takes up to a second
+        atexit.register(gc.freeze)  # the interpreter's final garbage collection takes up to a second
         try:
-            with _obeyed(self.monitor, self._reload):
+            with _signal_handlers(self.monitor, self._reload):
                 self.monitor.run()
         finally:
             _close(self._sinks)
-        return sum(camera.config.is_finite and not camera.delivered for camera in self.monitor.cameras)
+        return sum(camera.settings.is_finite and not camera.delivered for camera in self.monitor.cameras)
 
     def _reload(self) -> None:
         try:
-            config, before = self._orders.read(), self._config
-            engine = self.monitor.engine if _model(config) == _model(before) else _engine(config)
-            if config.sinks != before.sinks or not self._sinks:
-                self._replace_sinks(before.sinks, config.sinks)
+            settings, previous = self._command_line.settings(), self._settings
+            is_same = _engine_settings(settings) == _engine_settings(previous)
+            engine = self.monitor.engine if is_same else _open_engine(settings)
+            if settings.sinks != previous.sinks or not self._sinks:
+                self._replace_sinks(previous.sinks, settings.sinks)
         except DpiqaError as error:
             log.error("not reloaded: %s", error)
             return
         self.monitor.engine = engine
-        self.monitor.apply(config)
-        self._config = config
-        log.info("reloaded, %s watched", _counted(len(config.cameras), "source is", "sources are"))
+        self.monitor.apply(settings)
+        self._settings = settings
+        log.info("reloaded, monitoring %s", _plural(len(settings.cameras), "source", "sources"))
 
-    def _replace_sinks(self, before: SinkSettings, wanted: SinkSettings) -> None:
-        _close(self._sinks)  # first, since the new ones may want the same files and ports
+    def _replace_sinks(self, previous: SinkSettings, new: SinkSettings) -> None:
+        _close(self._sinks)  # first, because the new ones may need the same files and ports
         self.monitor.sinks = self._sinks = []
         try:
-            self.monitor.sinks = self._sinks = open_sinks(wanted)
+            self.monitor.sinks = self._sinks = open_sinks(new)
         except DpiqaError:
-            self.monitor.sinks = self._sinks = open_sinks(before)
+            self.monitor.sinks = self._sinks = open_sinks(previous)
             raise
 
 
-def _counted(count: int, one: str, more: str) -> str:
-    """The number with the words for one or for more."""
-    return f"{count} {one if count == 1 else more}"
+def _plural(count: int, singular: str, plural: str) -> str:
+    return f"{count} {singular if count == 1 else plural}"
 
 
-def _model(config: MonitorConfig) -> tuple[Path | None, str, int | None]:
-    return config.model, config.engine, config.threads
+def _engine_settings(settings: MonitorSettings) -> tuple[Path | None, str, int | None]:
+    return settings.model, settings.engine, settings.threads
 
 
-def _engine(config: MonitorConfig) -> Engine:
-    if config.model:
-        return open_engine(config.model, config.engine, config.threads)
-    engine = open_engine(shipped_model(INT8_MODEL), config.engine, config.threads)
-    # ONNX Runtime takes longer for INT8 than for FP32.
-    return open_engine(shipped_model(), config.engine, config.threads) if engine.name == "onnxruntime" else engine
+def _open_engine(settings: MonitorSettings) -> Engine:
+    if settings.model:
+        return open_engine(settings.model, settings.engine, settings.threads)
+    engine = open_engine(shipped_model(INT8_MODEL), settings.engine, settings.threads)
+    # ONNX Runtime is slower with INT8 than with FP32.
+    return open_engine(shipped_model(), settings.engine, settings.threads) if engine.name == "onnxruntime" else engine
 
 
 def _close(sinks: Sequence[Sink]) -> None:
-    until_s = monotonic() + _CLOSING_S
+    deadline_s = monotonic() + _CLOSING_S
     for sink in sinks:
-        sink.close(max(0.0, until_s - monotonic()))
+        sink.close(max(0.0, deadline_s - monotonic()))
 
 
 @contextmanager
-def _obeyed(monitor: Monitor, reload: Any) -> Iterator[None]:
-    """Stop at SIGTERM and Ctrl-C, reload at SIGHUP."""
+def _signal_handlers(monitor: Monitor, reload: Callable[[], None]) -> Iterator[None]:
+    """Stop on SIGTERM and Ctrl-C, reload on SIGHUP."""
     handlers = {signal.SIGTERM: lambda *_: monitor.stop(), signal.SIGINT: lambda *_: monitor.stop()}
     if hasattr(signal, "SIGHUP"):
-        handlers[signal.SIGHUP] = lambda *_: monitor.soon(reload)
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        handlers[signal.SIGHUP] = lambda *_: monitor.call_soon(reload)
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,13 +1,13 @@
-"""What can be measured of a frame without a model: by the native core where it is installed, else with OpenCV.
+"""Measures a frame's signals without a model: with the native core if it is installed, else with OpenCV.
 
-All but `blockiness` is measured on the luma (BT.601, full range) of the frame, shrunk by area averaging to a longest
-side of at most 480 pixels: fast, and what a person sees of the whole picture. Grids do not survive shrinking, so
-blockiness is measured at full size, on a central crop of at most 512 x 512 pixels that begins on the codec's grid of 8.
+All but `blockiness` are measured on the frame's luma (BT.601, full range), shrunk by area averaging to a longest side
+of at most 480 pixels: fast, and close to how a person sees the whole picture. Grids do not survive shrinking, so
+blockiness is measured at full size, on a central crop of at most 512 x 512 pixels aligned with the codec's grid of 8.
 
-- `focus`: standard deviation of the Laplacian over that of the luma plus one level. Exposure does not move it.
-- `clipped_low`, `clipped_high`: shares of pixels at level 5 or below, 250 or above.
+- `focus`: standard deviation of the Laplacian over that of the luma plus one level. Exposure does not change it.
+- `clipped_low`, `clipped_high`: fractions of pixels at level 5 or below, 250 or above.
 - `contrast`: from the 5th to the 95th percentile.
-- `noise`: Immerkaer's estimate (1996). Fine texture counts as well, and shrinking averages fine grain away.
+- `noise`: Immerkaer's estimate (1996). Fine texture counts too, and shrinking averages out fine grain.
 - `blockiness`: (steps across the grid - steps elsewhere) / (their sum + one level), 0 where negative; 0 to 1.
 """
 
@@ -23,24 +23,24 @@ from numpy.typing import NDArray
 
 from dpiqa.runtime.monitor.messages import Signals
 
-LONGEST_SIDE, SHORTEST_SIDE, CROP_SIDE, GRID = 480, 16, 512, 8
+MAX_SIDE, MIN_SIDE, CROP_SIDE, GRID = 480, 16, 512, 8
 _BLACK, _WHITE = 5, 250
 _IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
 class Meter(Protocol):
-    """Measures the frames of one source in their order; one thread at a time."""
+    """Measures the frames of one source in order, from one thread at a time."""
 
     def measure(self, frame_bgr: NDArray[Any]) -> Signals:
-        """The signals of a frame, BGR uint8 `[h, w, 3]` with both sides 32 or more.
+        """The signals of a frame, BGR uint8 `[h, w, 3]` with both sides at least 32.
 
-        `difference` is None for the first frame and for one of another size than the frame before.
+        `difference` is None for the first frame and after a change of size.
         """
         ...
 
 
 def open_meter() -> Meter:
-    """The fastest meter that is installed. All agree: see NativeMeter."""
+    """The fastest meter that is installed; see NativeMeter for how closely they agree."""
     try:
         return NativeMeter()
     except ImportError:  # no native core
@@ -48,9 +48,9 @@ def open_meter() -> Meter:
 
 
 class NativeMeter:
-    """Measures with the native core, libdpiqa. Raises ImportError where it cannot.
+    """Measures with the native core, libdpiqa; agrees with OpenCvMeter within 0.001.
 
-    It agrees with OpenCvMeter within 0.001.
+    Raises ImportError if there is no native core.
     """
 
     def __init__(self) -> None:
@@ -58,12 +58,12 @@ class NativeMeter:
 
     def measure(self, frame_bgr: NDArray[Any]) -> Signals:
         """See Meter."""
-        found = self._meter.measure(frame_bgr)
-        return Signals(**{field.name: getattr(found, field.name) for field in fields(Signals)})
+        signals = self._meter.measure(frame_bgr)
+        return Signals(**{field.name: getattr(signals, field.name) for field in fields(Signals)})
 
 
 class OpenCvMeter:
-    """Measures with OpenCV and NumPy: the reference."""
+    """Measures with OpenCV and NumPy: the reference implementation."""
 
     def __init__(self) -> None:
         self._previous: NDArray[np.float32] | None = None
@@ -97,18 +97,18 @@ def _luma(bgr: NDArray[Any]) -> NDArray[np.uint8]:
 def _shrink(frame: NDArray[Any]) -> NDArray[Any]:
     height, width = frame.shape[:2]
     longest = max(height, width)
-    if longest <= LONGEST_SIDE:
+    if longest <= MAX_SIDE:
         return frame
-    size = [max(SHORTEST_SIDE, (side * LONGEST_SIDE * 2 + longest) // (longest * 2)) for side in (width, height)]
+    size = [max(MIN_SIDE, (side * MAX_SIDE * 2 + longest) // (longest * 2)) for side in (width, height)]
     return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
 
 
 def _crop(frame: NDArray[Any]) -> NDArray[Any]:
     parts = []
     for side in frame.shape[:2]:
-        kept = min(CROP_SIDE, side // GRID * GRID)
-        first = (side - kept) // 2 // GRID * GRID
-        parts.append(slice(first, first + kept))
+        length = min(CROP_SIDE, side // GRID * GRID)
+        first = (side - length) // 2 // GRID * GRID
+        parts.append(slice(first, first + length))
     return frame[parts[0], parts[1]]
 
 

@@ -1,4 +1,4 @@
-"""Small pictures of frames, for people who want to see what was scored."""
+"""Small pictures of scored frames, for people to look at."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOUR_S = 3600
 
 
 class Snapshots:
-    """Decides which frames of one source are shown: one a second, and the worst so far of every hour."""
+    """Selects frames of one source to show: one per second, and each that is the worst so far of its hour."""
 
     def __init__(self) -> None:
         self._due_s = 0.0
@@ -27,7 +27,7 @@ class Snapshots:
     def take(
         self, reading: LiveReading, frame_bgr: NDArray[Any], quality_map: NDArray[np.float32] | None
     ) -> Snapshot | None:
-        """The snapshot of a frame, uint8 `[h, w, 3]`, None where none is due. The map is float32 `[h, w]`, 0 to 100."""
+        """A snapshot of a frame, uint8 `[h, w, 3]`, None if none is due. The map is float32 `[h, w]`, 0 to 100."""
         now_s, hour = monotonic(), int(reading.wall_time // HOUR_S)
         is_worst = hour != self._hour or reading.score < self._lowest
         if not is_worst and now_s < self._due_s:
@@ -39,7 +39,7 @@ class Snapshots:
 
 
 def jpeg_thumbnail(frame_bgr: NDArray[Any]) -> bytes:
-    """A frame, BGR uint8 `[h, w, 3]`, as JPEG of at most 320 pixels across."""
+    """A frame, BGR uint8 `[h, w, 3]`, as a JPEG at most 320 pixels wide."""
     height, width = frame_bgr.shape[:2]
     scale = min(1.0, _WIDTH / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -1,7 +1,7 @@
 """Data sets with human opinion scores, read in the layouts that their authors publish.
 
 Every loader turns a folder into `Sample`s: a picture, its MOS mapped linearly to 0-100 (higher is better), and the
-group that it must not be separated from (near-duplicates, or the distorted versions of one reference).
+group that a split must not divide (near-duplicates, or the distorted versions of one reference).
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 from rich.progress import track
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from dpiqa.errors import InputError
+from dpiqa.errors import InputError, system_reason
 from dpiqa.runtime.pictures import read_picture
 from dpiqa.runtime.sources import expand, is_video
 
 Part = Literal["train", "val", "test"]
-_NAMED = 5
+_MAX_LISTED = 5
 _COLUMNS = "image,mos[,std,split,group,collection]"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One rated picture: `mos` in 0-100, `std` on the same scale; `official` is the authors' part, if they made one.
+    """One rated picture: `mos` in 0-100, `std` on the same scale; `official` is the authors' part, if they defined one.
 
-    `collection` is where the picture was gathered, in data sets that join several: how it looks there tells its MOS.
+    `collection` names where the picture comes from, in data sets that combine several collections: within one, the MOS
+    follows what the picture shows.
     """
 
     path: Path
@@ -48,7 +49,7 @@ class Sample:
 def load(name: str, root: Path) -> list[Sample]:
     """Read the data set `name` from the folder (or, for `csv`, the file) `root`.
 
-    Raises InputError that says what is missing or out of range, and how many pictures are absent.
+    Raises InputError that names what is missing or out of range, and how many pictures are missing.
     """
     if name not in LOADERS:
         raise InputError(f"unknown data set '{name}', known: {', '.join(sorted(LOADERS))}")
@@ -68,7 +69,7 @@ def load(name: str, root: Path) -> list[Sample]:
 
 
 def load_unlabelled(folder: Path, option: str = "--unlabelled") -> list[Sample]:
-    """Every picture in a folder (of `option`) and below it, with NaN for MOS; InputError if there is none."""
+    """Every picture in `folder`, the value of `option`, and below it, with MOS NaN; InputError if there is none."""
     if not folder.is_dir():
         raise InputError(f"{option} {folder}: no such folder")
     files = [Path(file) for file in expand(folder) if not is_video(file)]
@@ -78,7 +79,7 @@ def load_unlabelled(folder: Path, option: str = "--unlabelled") -> list[Sample]:
 
 
 def parse_source(text: str) -> tuple[str, Path]:
-    """Split `NAME=PATH` as given to `--data`."""
+    """Split `NAME=PATH`, a value of `--data`."""
     name, separator, path = text.partition("=")
     if not separator or not path:
         raise InputError(f"--data {text}: expected NAME=PATH, with NAME one of {', '.join(sorted(LOADERS))}")
@@ -86,7 +87,7 @@ def parse_source(text: str) -> tuple[str, Path]:
 
 
 def check_pictures(name: str, samples: list[Sample], progress: bool = False) -> None:
-    """Decode every picture once, so that a broken file is named before training instead of during it."""
+    """Decode every picture once, so that a broken file is reported before training rather than during it."""
 
     def broken(sample: Sample) -> Path | None:
         try:
@@ -96,8 +97,8 @@ def check_pictures(name: str, samples: list[Sample], progress: bool = False) -> 
         return None
 
     with ThreadPoolExecutor() as pool:
-        found = track(pool.map(broken, samples), f"checking {name}", len(samples), disable=not progress)
-        _refuse(name, "broken", [path for path in found if path], len(samples))
+        paths = track(pool.map(broken, samples), f"checking {name}", len(samples), disable=not progress)
+        _refuse(name, "broken", [path for path in paths if path], len(samples))
 
 
 def digests(pictures: list[Path]) -> list[str]:
@@ -107,7 +108,7 @@ def digests(pictures: list[Path]) -> list[str]:
         try:
             return hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
-            raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+            raise InputError(f"{path}: {system_reason(error)}") from None
 
     with ThreadPoolExecutor() as pool:
         return list(track(pool.map(digest, pictures), "reading pictures", len(pictures), transient=True))
@@ -115,7 +116,7 @@ def digests(pictures: list[Path]) -> list[str]:
 
 def _refuse(name: str, what: str, paths: list[Path], total: int) -> None:
     if paths:
-        some = ", ".join(str(path) for path in paths[:_NAMED]) + (", ..." if len(paths) > _NAMED else "")
+        some = ", ".join(str(path) for path in paths[:_MAX_LISTED]) + (", ..." if len(paths) > _MAX_LISTED else "")
         raise InputError(f"{name}: {len(paths)} of {total} pictures are {what}: {some}")
 
 
@@ -126,7 +127,7 @@ def _refuse_bad_scores(name: str, samples: list[Sample]) -> None:
 
 
 def _find(folder: Path) -> Callable[[str], Path]:
-    """Look names up whatever the case of their letters (BIQ2021's list spells one suffix otherwise than its file)."""
+    """Look names up regardless of case (one suffix in BIQ2021's list differs from its file)."""
     by_lower = {path.name.lower(): path for path in folder.iterdir()} if folder.is_dir() else {}
     return lambda name: by_lower.get(name.lower(), folder / name)
 
@@ -145,7 +146,7 @@ def _biq2021(root: Path) -> Iterator[Sample]:
 
 
 def _clive(root: Path) -> Iterator[Sample]:
-    """LIVE in the Wild; the seven pictures that trained its observers are left out, as everybody does."""
+    """LIVE in the Wild; the seven pictures that trained its observers are left out, as is usual."""
 
     def column(kind: str) -> list:
         return loadmat(str(root / "Data" / f"All{kind}_release.mat"))[f"All{kind}_release"].ravel().tolist()
@@ -170,7 +171,7 @@ def _spaq(root: Path) -> Iterator[Sample]:
 
 
 def _livefb(root: Path) -> Iterator[Sample]:
-    """LIVE-FB (FLIVE): names in the table carry their sub-folder, below the data set's folder or its `database`."""
+    """LIVE-FB (FLIVE): names in the table include the sub-folder, below the data set's folder or its `database`."""
     folder = root / "database" if (root / "database").is_dir() else root
     table = pd.read_csv(root / "labels_image.csv")
     for image, mos in zip(table["name"], table["mos"], strict=True):
@@ -230,39 +231,3 @@ LOADERS: dict[str, Callable[[Path], Iterator[Sample]]] = {
     "tid2013": _tid2013,
     "csv": _csv,
 }
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a model trained on a data set must say of it."""
-
-    scale: str
-    licence: str
-
-
-TERMS = {
-    "biq2021": Terms(
-        "BIQ2021 MOS of 30 observers in a laboratory, 0-1 stretched to 0-100",
-        "freely available for use and benchmarking; 8,000 of 12,000 pictures from Unsplash",
-    ),
-    "clive": Terms("LIVE in the Wild MOS, crowdsourced, 0-100", "any purpose with UT Austin's notice and citation"),
-    "koniq10k": Terms("KonIQ-10k MOS, crowdsourced, 1-5 stretched to 0-100", "CC BY 4.0"),
-    "spaq": Terms("SPAQ MOS in a laboratory, 0-100", "as its authors state"),
-    "livefb": Terms("LIVE-FB MOS, crowdsourced, 0-100", "as its authors state"),
-    "kadid10k": Terms("KADID-10k DMOS, crowdsourced, 1-5 stretched to 0-100", "Pixabay licence for the pictures"),
-    "tid2013": Terms("TID2013 MOS, 0-9 stretched to 0-100", "as its authors state"),
-    "csv": Terms("MOS of the user's own table, 0-100", "the user's own"),
-}
-
-PRISTINE = "pristine"  # in `trained_on`, in place of a division: photographs without ratings that faults were made on
-
-
-def licence_of(source: dict[str, Any]) -> str:
-    """The terms of an entry of `trained_on`."""
-    return "as its publishers state" if source["split"] == PRISTINE else TERMS[source["name"]].licence
-
-
-def scale_of(trained_on: list[dict[str, Any]]) -> str:
-    """What 0 to 100 mean to a model with these sources."""
-    rated = [entry["name"] for entry in trained_on if entry["split"] != PRISTINE]
-    return "; ".join(TERMS[name].scale for name in dict.fromkeys(rated))

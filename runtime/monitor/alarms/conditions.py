@@ -1,7 +1,7 @@
-"""What a frame says about each kind of event: it speaks for it, against it, or nothing.
+"""Evaluates each kind of event for a frame: its condition is met, not met, or undecided.
 
-Where one thing hides another, only the first is judged: a black picture is not also called dark, one that is badly
-exposed not obstructed, and none of these blurry or another scene.
+Where one problem hides another, only the first is reported: a black picture is not also dark, a badly exposed one not
+obstructed, and none of these blurry or a scene change.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ from dpiqa.runtime.monitor.alarms.scene import SceneWatch, View
 from dpiqa.runtime.monitor.messages import LiveReading
 from dpiqa.runtime.monitor.settings.alarms import AlarmRule, AlarmSettings
 
-LEAST_CAUSE = 0.25  # of a model's shares, the least that is worth telling
+MIN_CAUSE = 0.25  # the weakest of a model's causes worth reporting
 _DARKEST = 0.5 / 255
-_NOISIER, _BLOCKIER = 2.0, 0.2  # times normal, and above normal: what tells noise and compression from other causes
-_LEARNT = ("focus", "noise", "blockiness")
+# Times the baseline, and above the baseline: what distinguishes noise and compression from other causes.
+_NOISE_FACTOR, _BLOCKINESS_STEP = 2.0, 0.2
+_LEARNT_SIGNALS = ("focus", "noise", "blockiness")
 
 
 class Verdict(NamedTuple):
-    """Whether a condition is met, None where that cannot be told, and the numbers behind it."""
+    """Whether a condition is met, None where that is undecided, and the numbers behind it."""
 
     is_bad: bool | None = None
     evidence: Mapping[str, float | str] = MappingProxyType({})
 
 
-def rules_of(settings: AlarmSettings) -> dict[str, AlarmRule]:
-    """The rules by kind of event, all but SignalLoss, which no frame speaks about."""
+def rules_by_kind(settings: AlarmSettings) -> dict[str, AlarmRule]:
+    """The rules by kind of event, except SignalLoss, which does not depend on frames."""
     rules = (getattr(settings, name) for name in AlarmSettings.model_fields)
     return {type(rule).__name__: rule for rule in rules if isinstance(rule, AlarmRule)}
 
 
 class Conditions:
-    """Judges the frames of one camera against its settings and its own baseline."""
+    """Evaluates the frames of one camera against its settings and its baseline."""
 
     def __init__(self, settings: AlarmSettings) -> None:
         self._settings = settings
@@ -46,26 +47,26 @@ class Conditions:
         self.relearn()
 
     def relearn(self) -> None:
-        """Forget what is normal: what comes next is."""
+        """Forget the baseline and learn it again from the next readings."""
         rule = self._settings.baseline
         self._scores.forget()
-        self._normal = {name: Baseline(rule.window_s, rule.minimum) for name in (*_LEARNT, "featureless")}
+        self._baselines = {name: Baseline(rule.window_s, rule.minimum) for name in (*_LEARNT_SIGNALS, "featureless")}
 
     def baseline(self, wall_time: float) -> float | None:
-        """The score that is normal at that time (Unix seconds), None while it is being learnt."""
+        """The baseline score at that time (Unix seconds), None while it is being learnt."""
         scores = self._scores.at(wall_time)
         return scores.median if scores.is_ready else None
 
-    def learn(self, now: Moment, reading: LiveReading, view: View, is_normal: bool) -> None:
-        """Learn from a reading, all of it where it is normal or nothing is known yet."""
-        is_normal = is_normal or not self._normal["focus"].is_ready
-        self._scores.learn(now.stream_s, now.wall_time, reading.score, is_normal)
-        if is_normal:
-            for name in _LEARNT:
-                self._normal[name].learn(now.stream_s, getattr(reading.signals, name))
-            self._normal["featureless"].learn(now.stream_s, view.featureless)
+    def learn(self, now: Moment, reading: LiveReading, view: View, is_usual: bool) -> None:
+        """Learn from a reading: everything if it is usual or there is no baseline yet."""
+        is_usual = is_usual or not self._baselines["focus"].is_ready
+        self._scores.learn(now.stream_s, now.wall_time, reading.score, is_usual)
+        if is_usual:
+            for name in _LEARNT_SIGNALS:
+                self._baselines[name].learn(now.stream_s, getattr(reading.signals, name))
+            self._baselines["featureless"].learn(now.stream_s, view.featureless)
 
-    def judge(self, now: Moment, reading: LiveReading, view: View) -> dict[str, Verdict]:
+    def evaluate(self, now: Moment, reading: LiveReading, view: View) -> dict[str, Verdict]:
         """The verdict of each kind of event."""
         black, dark, bright = self._black(reading), self._dark(reading), self._bright(reading)
         obstructed = self._obstructed(view)
@@ -89,31 +90,31 @@ class Conditions:
             return Verdict()
         drop = scores.median - reading.score
         limit = max(rule.points, rule.spreads * scores.spread) / self._settings.sensitivity
-        found = {name: getattr(reading.signals, name) for name in _LEARNT}
-        verdict = _beyond("drop", drop, limit, rule.recover * limit, {"baseline": scores.median, **found})
+        signals = {name: getattr(reading.signals, name) for name in _LEARNT_SIGNALS}
+        verdict = _beyond("drop", drop, limit, rule.recover * limit, {"baseline": scores.median, **signals})
         cause = self._likely_cause(reading, others) if verdict.is_bad else None
         return verdict._replace(evidence={"likely_cause": cause, **verdict.evidence}) if cause else verdict
 
     def _likely_cause(self, reading: LiveReading, others: Mapping[str, Verdict]) -> str | None:
-        """Noise if it is measured, else the strongest cause that the model names, else what the signals show.
+        """Noise if the signals show it, else the model's strongest cause, else what the signals show.
 
-        Noise comes first because the model sees a shrunk frame: what is left of grain may look like compression to it.
+        Noise comes first because the model gets a shrunk frame, in which grain may look like compression.
         """
-        normal, signals = self._normal, reading.signals
-        is_learnt = normal["focus"].is_ready
-        signs = {
+        baselines, signals = self._baselines, reading.signals
+        is_learnt = baselines["focus"].is_ready
+        symptoms = {
             "exposure_low": others["Black"].is_bad or others["ImageTooDark"].is_bad,
             "exposure_high": others["ImageTooBright"].is_bad,
             "obstruction": others["Obstructed"].is_bad,
-            "noise": is_learnt and signals.noise > _NOISIER * normal["noise"].median,
-            "compression": is_learnt and signals.blockiness > _BLOCKIER + normal["blockiness"].median,
+            "noise": is_learnt and signals.noise > _NOISE_FACTOR * baselines["noise"].median,
+            "compression": is_learnt and signals.blockiness > _BLOCKINESS_STEP + baselines["blockiness"].median,
             "blur": others["ImageTooBlurry"].is_bad,
         }
-        shown = next((cause for cause, is_there in signs.items() if is_there), None)
+        measured = next((cause for cause, is_present in symptoms.items() if is_present), None)
         strongest = max(reading.causes, key=reading.causes.__getitem__, default="")
-        if shown != "noise" and strongest and reading.causes[strongest] >= LEAST_CAUSE:
+        if measured != "noise" and strongest and reading.causes[strongest] >= MIN_CAUSE:
             return strongest
-        return shown
+        return measured
 
     def _black(self, reading: LiveReading) -> Verdict:
         rule = self._settings.black
@@ -130,20 +131,20 @@ class Conditions:
 
     def _obstructed(self, view: View) -> Verdict:
         rule = self._settings.obstructed
-        normal = self._normal["featureless"]
-        if not normal.is_ready:
+        baseline = self._baselines["featureless"]
+        if not baseline.is_ready:
             return Verdict()
-        growth = view.featureless - normal.median
-        more = {"featureless": view.featureless, "baseline": normal.median}
-        return self._deviates("growth", growth, rule.raise_at, rule.clear_at, more)
+        growth = view.featureless - baseline.median
+        evidence = {"featureless": view.featureless, "baseline": baseline.median}
+        return self._deviates("growth", growth, rule.raise_at, rule.clear_at, evidence)
 
     def _blurry(self, reading: LiveReading) -> Verdict:
-        rule, focus, normal = self._settings.image_too_blurry, reading.signals.focus, self._normal["focus"]
-        if not normal.is_ready:
+        rule, focus, baseline = self._settings.image_too_blurry, reading.signals.focus, self._baselines["focus"]
+        if not baseline.is_ready:
             return Verdict()
-        lost = 1 - focus / max(normal.median, 1e-6)
-        more = {"focus": focus, "baseline": normal.median}
-        return self._deviates("lost", lost, rule.raise_at, rule.clear_at, more)
+        lost = 1 - focus / max(baseline.median, 1e-6)
+        evidence = {"focus": focus, "baseline": baseline.median}
+        return self._deviates("lost", lost, rule.raise_at, rule.clear_at, evidence)
 
     def _frozen(self, reading: LiveReading) -> Verdict:
         rule, difference = self._settings.frozen, reading.signals.difference
@@ -163,12 +164,14 @@ class Conditions:
         )
 
     def _deviates(
-        self, name: str, value: float, raise_at: float, clear_at: float, more: dict[str, float] | None = None
+        self, name: str, value: float, raise_at: float, clear_at: float, extra: dict[str, float] | None = None
     ) -> Verdict:
         sensitivity = self._settings.sensitivity
-        return _beyond(name, value, raise_at / sensitivity, clear_at / sensitivity, more)
+        return _beyond(name, value, raise_at / sensitivity, clear_at / sensitivity, extra)
 
 
-def _beyond(name: str, value: float, raise_at: float, clear_at: float, more: dict[str, float] | None = None) -> Verdict:
+def _beyond(
+    name: str, value: float, raise_at: float, clear_at: float, extra: dict[str, float] | None = None
+) -> Verdict:
     is_bad = True if value >= raise_at else False if value <= clear_at else None
-    return Verdict(is_bad, {name: value, "limit": raise_at, **(more or {})})
+    return Verdict(is_bad, {name: value, "limit": raise_at, **(extra or {})})

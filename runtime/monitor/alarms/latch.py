@@ -1,4 +1,4 @@
-"""Alarms that do not flap: hold times, and a time that no wall clock moves."""
+"""Keeps alarms from flapping: hold times, and a clock that does not follow the wall clock."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-_LARGEST_STEP_S = 60.0
+_MAX_STEP_S = 60.0
 _CATCH_UP_S = 2.0
 
 
 class StreamClock:
-    """Seconds that passed in a stream: by its presentation times where they go on, else by the monotonic clock.
+    """Seconds elapsed in a stream: by its presentation times while they advance, else by the monotonic clock.
 
-    So a file that is read as fast as it can be has its own time, and neither a stream that begins anew nor one without
-    time stamps stops the clock. It never goes back. The stamps of a live stream count as long as they run ahead of the
-    monotonic clock no further than frames that waited in the network explain: a camera's own clock may jump.
+    So a file that is read faster than real time has its own time, and neither a stream that restarts nor one without
+    time stamps stops the clock. It never goes back. Time stamps of a live stream count only while they run ahead of the
+    monotonic clock by no more than frames delayed in the network explain: a camera's clock may jump.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, is_live: bool = False) -> None:
@@ -29,8 +29,8 @@ class StreamClock:
         """The time of a frame, in seconds since the first one."""
         read_s = self._clock()
         step_s = 0.0 if self._read_s is None else max(0.0, read_s - self._read_s)
-        largest_s = step_s + _CATCH_UP_S if self._is_live else _LARGEST_STEP_S
-        if pts_s is not None and self._pts_s is not None and 0 < pts_s - self._pts_s <= largest_s:
+        max_step_s = step_s + _CATCH_UP_S if self._is_live else _MAX_STEP_S
+        if pts_s is not None and self._pts_s is not None and 0 < pts_s - self._pts_s <= max_step_s:
             step_s = pts_s - self._pts_s
         self._read_s, self._pts_s = read_s, pts_s
         self._now_s += step_s
@@ -39,7 +39,7 @@ class StreamClock:
 
 @dataclass(frozen=True)
 class Moment:
-    """When a frame was: in the stream, by the wall clock (Unix seconds), and by its presentation time."""
+    """The time of a frame: in the stream, by the wall clock (Unix seconds), and by its presentation time."""
 
     stream_s: float
     wall_time: float
@@ -47,9 +47,9 @@ class Moment:
 
 
 class Latch:
-    """Raised after a condition held for `hold_s`, cleared after its opposite held for `release_s`.
+    """Raised once a condition held for `hold_s`, cleared once its opposite held for `release_s`.
 
-    `began` is the first moment of the condition that raised it last, `ended` that of its end.
+    `began` is the first moment of the condition that last raised it, `ended` that of its end.
     """
 
     def __init__(self, hold_s: float, release_s: float) -> None:
@@ -60,7 +60,7 @@ class Latch:
         self._since: Moment | None = None
 
     def step(self, now: Moment, is_bad: bool | None) -> Literal["raised", "cleared"] | None:
-        """Take the next verdict, None where there is none, and say what it changes; without verdicts nothing does."""
+        """Apply the next verdict and return the change it causes; None (undecided) changes nothing."""
         if is_bad is self.is_raised or is_bad is None:
             self._since = None
             return None
@@ -76,5 +76,5 @@ class Latch:
         return "cleared"
 
     def interrupt(self) -> None:
-        """Forget a change that was on its way: frames are missing."""
+        """Cancel a pending change: frames are missing."""
         self._since = None

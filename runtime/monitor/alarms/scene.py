@@ -1,4 +1,4 @@
-"""What a camera looks at, coarsely: whether it is still the same, and how much of it shows anything at all."""
+"""The scene of a camera, coarsely: whether it is still the same, and how much of it has any detail."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 _COLUMNS, _ROWS, _CELL = 16, 9, 8  # cells, and pixels of a cell's side
-_FLAT_LEVELS = 2.0  # below this standard deviation a cell shows nothing
-_FAINTEST_LEVELS = 1.0  # below this one between the cells, there is no scene to recognise
+_FLAT_LEVELS = 2.0  # a cell with a lower standard deviation has no detail
+_MIN_SCENE_LEVELS = 1.0  # with a lower standard deviation between cells, there is no scene to recognise
 
 
 class View:
     """One frame, shrunk to 16 x 9 cells of 8 x 8 pixels of luma.
 
-    `featureless` is the share of the cells that show nothing; `scene` float64 `[144]` with mean 0 and length 1, None
-    where the whole frame is flat.
+    `featureless` is the fraction of cells without detail; `scene` is float64 `[144]` with mean 0 and length 1, None if
+    the whole frame is flat.
     """
 
     def __init__(self, frame_bgr: NDArray[Any]) -> None:
@@ -27,14 +27,14 @@ class View:
         self.featureless = float((cells.std(axis=(1, 3)) < _FLAT_LEVELS).mean())
         means = cells.mean(axis=(1, 3)).ravel()
         means -= means.mean()
-        is_flat = means.std() < _FAINTEST_LEVELS
+        is_flat = means.std() < _MIN_SCENE_LEVELS
         self.scene: NDArray[np.float64] | None = None if is_flat else means / np.linalg.norm(means)
 
 
 class SceneWatch:
-    """Knows the scene that a camera has settled on, and how much of it is left.
+    """Learns the scene that a camera has settled on, and compares frames with it.
 
-    A scene that stays the same for `settle_s` is settled. "The same" is a correlation of `same` or more.
+    A scene settles when it stays the same, with a correlation of at least `same`, for `settle_s`.
     """
 
     def __init__(self, settle_s: float, same: float) -> None:
@@ -43,12 +43,12 @@ class SceneWatch:
         self._latest: tuple[float, NDArray[np.float64]] | None = None
 
     def likeness(self, now_s: float, scene: NDArray[np.float64] | None) -> float | None:
-        """The correlation, -1 to 1, of a scene with the settled one, None where there is none of either."""
+        """The correlation, -1 to 1, of a scene with the settled one, None where either is missing."""
         if scene is None:
             self._latest = None
             return None
         if self._latest is None or float(scene @ self._latest[1]) < self._same:
             self._latest = now_s, scene
         elif now_s - self._latest[0] >= self._settle_s:
-            self._settled, self._latest = scene, (now_s, scene)  # light changes slowly, and is followed
+            self._settled, self._latest = scene, (now_s, scene)  # follows slow changes of light
         return None if self._settled is None else float(scene @ self._settled)

@@ -1,4 +1,4 @@
-"""From readings to events: what is wrong with one camera, since when, and by what evidence."""
+"""Turns the readings of one camera into events: what is wrong, since when, and the evidence."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dpiqa.runtime.monitor.alarms.conditions import LEAST_CAUSE, Conditions, Verdict, rules_of
+from dpiqa.runtime.monitor.alarms.conditions import MIN_CAUSE, Conditions, Verdict, rules_by_kind
 from dpiqa.runtime.monitor.alarms.latch import Latch, Moment, StreamClock
 from dpiqa.runtime.monitor.alarms.scene import View
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Status
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
 from dpiqa.runtime.monitor.snapshots import jpeg_thumbnail
 
-KINDS = (*rules_of(AlarmSettings()), "SignalLoss")
+KINDS = (*rules_by_kind(AlarmSettings()), "SignalLoss")
 _AGAINST_BASELINE = ("QualityDrop", "ImageTooBlurry", "Obstructed")
 
 
 class SourceAlarms:
-    """The alarms of one source; it is called from one thread. See Alarms.
+    """The alarms of one source, called from one thread.
 
-    `clock` gives monotonic seconds, for sources without time stamps, and for a live one, whose time stamps may jump.
+    `clock` returns monotonic seconds, for sources without time stamps and for live ones, whose time stamps may jump.
     """
 
     def __init__(
@@ -32,24 +32,24 @@ class SourceAlarms:
         is_live: bool = False,
     ) -> None:
         self._settings = settings or AlarmSettings()
-        self._time = StreamClock(clock, is_live)
+        self._clock = StreamClock(clock, is_live)
         self._conditions = Conditions(self._settings)
-        rules = rules_of(self._settings).items()
+        rules = rules_by_kind(self._settings).items()
         self._latches = {kind: Latch(rule.hold_s, rule.release_s) for kind, rule in rules if rule.enabled}
-        self._relearnt_s = 0.0
+        self._relearn_s = 0.0
         self._lost_since: float | None = None
         self._baseline: float | None = None
 
     @property
     def baseline(self) -> float | None:
-        """The score, 0 to 100, that was normal for the camera at the latest reading, None while it is being learnt."""
+        """The baseline score, 0 to 100, at the latest reading, None while it is being learnt."""
         return self._baseline
 
     def on_reading(self, reading: LiveReading, frame_bgr: NDArray[Any]) -> list[Event]:
-        """See Alarms."""
-        now = Moment(self._time.at(reading.pts_s), reading.wall_time, reading.pts_s)
+        """The events that a frame, BGR uint8 `[h, w, 3]`, raises or clears."""
+        now = Moment(self._clock.at(reading.pts_s), reading.wall_time, reading.pts_s)
         view = View(frame_bgr)
-        verdicts = self._conditions.judge(now, reading, view)
+        verdicts = self._conditions.evaluate(now, reading, view)
         self._baseline = self._conditions.baseline(now.wall_time)
         thumbnail, events = None, []
         for kind, latch in self._latches.items():
@@ -65,7 +65,7 @@ class SourceAlarms:
         return events
 
     def on_status(self, status: Status) -> list[Event]:
-        """See Alarms."""
+        """The events that the source's state raises or clears."""
         if status.state != "up":
             for latch in self._latches.values():
                 latch.interrupt()
@@ -84,14 +84,14 @@ class SourceAlarms:
     def _learn(self, now: Moment, reading: LiveReading, view: View, verdicts: dict[str, Verdict]) -> None:
         raised = [latch for kind, latch in self._latches.items() if kind in _AGAINST_BASELINE and latch.is_raised]
         oldest_s = min((latch.began.stream_s for latch in raised if latch.began), default=now.stream_s)
-        if now.stream_s - max(oldest_s, self._relearnt_s) >= self._settings.baseline.adapt_s:
+        if now.stream_s - max(oldest_s, self._relearn_s) >= self._settings.baseline.adapt_s:
             self._conditions.relearn()
-            self._relearnt_s = now.stream_s
-        is_normal = not raised and not any(verdicts[kind].is_bad for kind in _AGAINST_BASELINE)
-        self._conditions.learn(now, reading, view, is_normal)
+            self._relearn_s = now.stream_s
+        is_usual = not raised and not any(verdicts[kind].is_bad for kind in _AGAINST_BASELINE)
+        self._conditions.learn(now, reading, view, is_usual)
 
 
-def _evidence(reading: LiveReading, found: Mapping[str, float | str], pts_s: float | None) -> dict[str, float | str]:
-    causes = {f"cause_{name}": share for name, share in reading.causes.items() if share >= LEAST_CAUSE}
-    at = {} if pts_s is None else {"pts_s": pts_s}
-    return {**found, "score": reading.score, **causes, **at}
+def _evidence(reading: LiveReading, numbers: Mapping[str, float | str], pts_s: float | None) -> dict[str, float | str]:
+    causes = {f"cause_{name}": strength for name, strength in reading.causes.items() if strength >= MIN_CAUSE}
+    position = {} if pts_s is None else {"pts_s": pts_s}
+    return {**numbers, "score": reading.score, **causes, **position}

@@ -1,1 +1,1 @@
-"""What people see of a monitor in a browser: live states, curves of the history, events."""
+"""The monitor in a browser: live states, curves of the history, events."""

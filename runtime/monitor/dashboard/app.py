@@ -17,7 +17,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from fastapi.staticfiles import StaticFiles
 from numpy.typing import NDArray
 
-from dpiqa.runtime.monitor.charts import chart_file
+from dpiqa.runtime.monitor.charts import CURVES, chart_file
 from dpiqa.runtime.monitor.dashboard import schema
 from dpiqa.runtime.monitor.dashboard.board import Board
 from dpiqa.runtime.monitor.dashboard.fanout import Fanout
@@ -27,32 +27,32 @@ from dpiqa.runtime.monitor.messages import Counts
 
 log = logging.getLogger(__name__)
 
-_SHORTEST_S, _LONGEST_S = 1.0, 400 * 24 * 3600.0  # steps too short to change a time would never end
+_MIN_S, _MAX_S = 1.0, 400 * 24 * 3600.0  # steps too short to change a time would never end
 _HOUR_S = 3600.0
-_MOST_OPAQUE = 200.0
+_MAX_OPACITY = 200.0
 _BAD_BGR = (40, 40, 230)
 Source = Annotated[str, Query(description="The camera's name")]
-Since = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds, an hour before `until` if not given")]
-Until = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds, now if not given")]
-Points = Annotated[int, Query(ge=2, le=2000, description="How many steps there may be at most, about")]
+Since = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds, by default an hour before `until`")]
+Until = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds, by default now")]
+Points = Annotated[int, Query(ge=2, le=2000, description="Approximate maximum number of steps")]
 Number = Annotated[int, InPath(ge=1, lt=2**63, description="The event's number")]
-_ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": schema.Problem, "description": "There is none"}}
+_ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": schema.Problem, "description": "Not found"}}
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-Sent Events `reading`, `event`, `status` and `snapshot`, each with the JSON object that"
-        " the sinks write; `lost` where this listener was too slow for some",
+        " the sinks write; `lost` if this listener was too slow for some",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     },
-    503: {"model": schema.Problem, "description": "Too many listen already"},
+    503: {"model": schema.Problem, "description": "Too many listeners"},
 }
 
 
 def make_app(board: Board, fanout: Fanout, archive: Archive, counts: Callable[[], Mapping[str, Counts]]) -> FastAPI:
-    """The app; every answer is read from what is given here."""
+    """The app, which answers from the live board, the stream, the history and the message counts."""
     app = FastAPI(
         title="dpiqa monitor",
         version="1",
-        summary="Live video quality: cameras as they are now, curves and events of the history.",
+        summary="Live video quality: the current state of cameras, curves and events of the history.",
         docs_url=None,
         redoc_url=None,
     )
@@ -67,24 +67,25 @@ def make_app(board: Board, fanout: Fanout, archive: Archive, counts: Callable[[]
 def _add_pages(app: FastAPI) -> None:
     files = {
         "/": STATIC / "index.html",
+        "/static/curves.js": CURVES,
         "/static/uPlot.js": chart_file("uPlot.iife.js"),
         "/static/uPlot.css": chart_file("uPlot.min.css"),
     }
-    for place, path in files.items():
-        app.get(place, include_in_schema=False, response_class=FileResponse)(_giving(path))
+    for route, path in files.items():
+        app.get(route, include_in_schema=False, response_class=FileResponse)(_file_endpoint(path))
 
 
-def _giving(path: Path) -> Callable[[], FileResponse]:
-    def give() -> FileResponse:
+def _file_endpoint(path: Path) -> Callable[[], FileResponse]:
+    def respond() -> FileResponse:
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
-    return give
+    return respond
 
 
 def _add_live(app: FastAPI, board: Board, fanout: Fanout, counts: Callable[[], Mapping[str, Counts]]) -> None:
     @app.get("/api/cameras", tags=["live"])
     async def cameras() -> list[schema.Camera]:
-        """All cameras as they are now, the one in the worst trouble first."""
+        """The current state of all cameras, the one in most trouble first."""
         return board.cameras()
 
     @app.get("/api/thumbnail", tags=["live"], responses=_ABSENT | _picture("image/jpeg"), response_class=Response)
@@ -92,12 +93,12 @@ def _add_live(app: FastAPI, board: Board, fanout: Fanout, counts: Callable[[], M
         """The latest picture of a camera."""
         snapshot = board.snapshot(source)
         if snapshot is None:
-            raise HTTPException(404, "there is no picture of that camera")
+            raise HTTPException(404, "no picture of that camera")
         return Response(snapshot.jpeg, media_type="image/jpeg")
 
     @app.get("/api/map", tags=["live"], responses=_ABSENT | _picture("image/png"), response_class=Response)
     async def quality_map(source: Source) -> Response:
-        """Where the latest picture of a camera is bad, to be laid over it: the redder, the worse."""
+        """An overlay for the latest picture of a camera: the redder, the worse."""
         snapshot = board.snapshot(source)
         if snapshot is None or snapshot.map is None:
             raise HTTPException(404, "the model gives no map, or there is no picture of that camera")
@@ -107,22 +108,22 @@ def _add_live(app: FastAPI, board: Board, fanout: Fanout, counts: Callable[[], M
     async def stream() -> Response:
         """All messages from now on."""
         if fanout.is_full:
-            raise HTTPException(503, "too many listen already")
+            raise HTTPException(503, "too many listeners")
         return StreamingResponse(fanout.listen(), media_type="text/event-stream")
 
     @app.get("/api/health", tags=["live"])
     async def health() -> schema.Health:
-        """How the dashboard and the other sinks are."""
-        sinks = {name: schema.SinkHealth.model_validate(found) for name, found in counts().items()}
+        """The health of the dashboard and the other sinks."""
+        sinks = {name: schema.SinkHealth.model_validate(outcomes) for name, outcomes in counts().items()}
         return schema.Health(listeners=fanout.listeners, lost=fanout.lost, sinks=sinks)
 
 
 def _add_past(app: FastAPI, archive: Archive) -> None:
     @app.get("/api/curves", tags=["history"])
     def curves(since: Since = None, until: Until = None, points: Points = 60) -> dict[str, schema.Curve]:
-        """The scores of all cameras over a period, by name, from minutes."""
-        found = archive.curves(*_period(since, until), points)
-        return {source: schema.Curve.model_validate(curve) for source, curve in found.items()}
+        """The scores of all cameras over a period, by name, in steps of at least a minute."""
+        scores = archive.curves(*_period(since, until), points)
+        return {source: schema.Curve.model_validate(curve) for source, curve in scores.items()}
 
     @app.get("/api/past", tags=["history"])
     def past(source: Source, since: Since = None, until: Until = None, points: Points = 400) -> schema.Past:
@@ -140,12 +141,12 @@ def _add_past(app: FastAPI, archive: Archive) -> None:
     def events(
         since: Since = None,
         until: Until = None,
-        source: Annotated[str | None, Query(description="Only of this camera")] = None,
+        source: Annotated[str | None, Query(description="Only events of this camera")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> list[schema.PastEvent]:
-        """The events that lasted at any time of a period, the newest first."""
-        found = archive.events(*_period(since, until), source, limit)
-        return [schema.PastEvent.model_validate(event) for event in found]
+        """The events that overlap a period, newest first."""
+        period = _period(since, until)
+        return [schema.PastEvent.model_validate(event) for event in archive.events(*period, source, limit)]
 
     @app.get(
         "/api/events/{number}/thumbnail",
@@ -154,18 +155,18 @@ def _add_past(app: FastAPI, archive: Archive) -> None:
         response_class=Response,
     )
     def event_thumbnail(number: Number) -> Response:
-        """The picture that was taken when an event was raised."""
+        """The picture taken when an event was raised."""
         picture = archive.thumbnail(number)
         if picture is None:
-            raise HTTPException(404, "there is no picture of that event")
+            raise HTTPException(404, "no picture of that event")
         return Response(picture, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
 
 
 def _period(since: float | None, until: float | None) -> tuple[float, float]:
     ended = time.time() if until is None else until
     began = ended - _HOUR_S if since is None else since
-    if not _SHORTEST_S <= ended - began <= _LONGEST_S:
-        raise HTTPException(422, "`since` must be before `until`, by a second at least and 400 days at most")
+    if not _MIN_S <= ended - began <= _MAX_S:
+        raise HTTPException(422, "`since` must be before `until`, by at least a second and at most 400 days")
     return began, ended
 
 
@@ -174,13 +175,13 @@ def _picture(kind: str) -> dict[int | str, dict[str, Any]]:
 
 
 def _overlay(quality: NDArray[np.float32], jpeg: bytes) -> bytes:
-    """A PNG to lay over the picture, with its proportions."""
+    """A PNG overlay with the proportions of the picture."""
     height, width = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)).shape
     quality = np.asarray(cv2.resize(quality, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    shown = np.empty((height, width, 4), np.uint8)
-    shown[..., :3] = _BAD_BGR
-    shown[..., 3] = _MOST_OPAQUE * (1 - np.clip(quality, 0, 100) / 100)
-    return cv2.imencode(".png", shown)[1].tobytes()
+    overlay = np.empty((height, width, 4), np.uint8)
+    overlay[..., :3] = _BAD_BGR
+    overlay[..., 3] = _MAX_OPACITY * (1 - np.clip(quality, 0, 100) / 100)
+    return cv2.imencode(".png", overlay)[1].tobytes()
 
 
 async def _history_failed(_: Request, error: Exception) -> Response:

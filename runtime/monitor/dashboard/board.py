@@ -1,4 +1,4 @@
-"""The latest of every camera, as its messages told it."""
+"""The latest state of every camera, from its messages."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class _Latest:
 
 
 class Board:
-    """Takes messages from one thread, and answers any other."""
+    """Takes messages from one thread and is read by any other."""
 
     def __init__(self) -> None:
         self._latest: dict[str, _Latest] = {}
         self._lock = threading.Lock()
 
     def apply(self, messages: Sequence[Message]) -> None:
-        """Take messages, oldest first."""
+        """Apply messages, oldest first."""
         with self._lock:
             for message in messages:
                 self._apply(message)
 
     def cameras(self) -> list[Camera]:
-        """All cameras, the one in the worst trouble first."""
+        """All cameras, the one in most trouble first."""
         with self._lock:
-            found = [_camera(latest) for latest in self._latest.values()]
-        return sorted(found, key=lambda camera: (-camera.trouble, camera.source))
+            cameras = [_camera(latest) for latest in self._latest.values()]
+        return sorted(cameras, key=lambda camera: (-camera.trouble, camera.source))
 
     def snapshot(self, source: str) -> Snapshot | None:
-        """The latest picture of a camera."""
+        """The latest picture of a camera, None if there is none."""
         with self._lock:
             latest = self._latest.get(source)
         return latest.snapshot if latest else None
@@ -63,7 +63,7 @@ class Board:
                 latest.status = message
                 latest.fps = latest.fps if message.fps is None else message.fps
             return
-        if latest is None:  # opened anew while cameras are watched: their status follows within seconds
+        if latest is None:  # reopened while cameras are monitored: their status follows within seconds
             status = Status(message.source, "up", "frames arrive", message_time(message), 0, 0, 0)
             latest = self._latest[source] = _Latest(status, status.wall_time)
         if isinstance(message, LiveReading):
@@ -77,18 +77,18 @@ class Board:
 
 
 def message_time(message: Message) -> float:
-    """When it was, Unix seconds."""
+    """The time of a message, Unix seconds."""
     return message.began if isinstance(message, Event) else message.wall_time
 
 
 def _camera(latest: _Latest) -> Camera:
     status, reading, snapshot = latest.status, latest.reading, latest.snapshot
     events = [OpenEvent.model_validate(event) for event in latest.events.values()]
-    measured = {}
+    latest_fields = {}
     if reading is not None:
-        measured = {name: getattr(reading, name) for name in ("wall_time", "score", "band", "baseline", "causes")}
-        measured |= {"width": reading.width, "height": reading.height, "latency_ms": reading.latency_ms}
-        measured["signals"] = asdict(reading.signals)
+        latest_fields = {name: getattr(reading, name) for name in ("wall_time", "score", "band", "baseline", "causes")}
+        latest_fields |= {"width": reading.width, "height": reading.height, "latency_ms": reading.latency_ms}
+        latest_fields["signals"] = asdict(reading.signals)
     return Camera(
         source=printable(status.source),
         state=status.state,
@@ -102,12 +102,12 @@ def _camera(latest: _Latest) -> Camera:
         fps=latest.fps,
         snapshot_time=snapshot.wall_time if snapshot else None,
         has_map=snapshot is not None and snapshot.map is not None,
-        **measured,
+        **latest_fields,
     )
 
 
 def _trouble(latest: _Latest) -> float:
-    """In coarse steps below an event's weight, lest cameras that are well change places all the time."""
+    """In coarse steps below an event's weight, so that healthy cameras do not keep swapping places."""
     trouble = _STATE_TROUBLE.get(latest.status.state, 0.0) + _EVENT_TROUBLE * len(latest.events)
     if latest.reading is not None:
         score, baseline = latest.reading.score, latest.reading.baseline

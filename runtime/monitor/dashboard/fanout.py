@@ -1,4 +1,4 @@
-"""Handing messages on to browsers as Server-Sent Events; a slow one loses messages and holds up nobody."""
+"""Sends messages to browsers as Server-Sent Events; a slow one loses messages and delays nobody."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from contextlib import suppress
 
 from dpiqa.runtime.monitor.messages import Message, to_json
 
-_WAITING = 50  # pieces that may wait for one listener, each of a tenth of a second or more
-_ALIVE_EVERY_S = 15.0
-_MOST_LISTENERS = 64
+_MAX_QUEUED = 50  # chunks queued for one listener, each of a tenth of a second or more
+_KEEP_ALIVE_S = 15.0
+_MAX_LISTENERS = 64
 _END = b""
 
 
 class Fanout:
-    """Gives every listener what is published from then on.
+    """Sends each listener the messages published from then on.
 
-    `publish` and `close` may be called by any thread; `listen` belongs to the server's event loop.
+    `publish` and `close` may be called from any thread, `listen` only in the server's event loop.
     """
 
     def __init__(self) -> None:
@@ -30,62 +30,62 @@ class Fanout:
 
     @property
     def listeners(self) -> int:
-        """How many listen."""
+        """Number of listeners."""
         return len(self._queues)
 
     @property
     def is_full(self) -> bool:
-        """Whether there is room for no more listeners."""
-        return len(self._queues) >= _MOST_LISTENERS
+        """Whether no more listeners are accepted."""
+        return len(self._queues) >= _MAX_LISTENERS
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Hand messages to all listeners."""
+        """Send messages to all listeners."""
         if self._queues and messages:
-            piece = b"".join(_event(message) for message in messages)
-            self._soon(piece, len(messages))
+            chunk = b"".join(_event(message) for message in messages)
+            self._push_threadsafe(chunk, len(messages))
 
     def close(self) -> None:
-        """End all listening, now and in future."""
+        """End all streams, now and in future."""
         self._closing.set()
-        self._soon(_END, 0)
+        self._push_threadsafe(_END, 0)
 
     async def listen(self) -> AsyncIterator[bytes]:
         """Server-Sent Events: the messages as JSON, each under the name of its type, until `close`.
 
-        A `lost` event says that this listener was too slow, and how many messages it was not given.
+        A `lost` event gives the number of messages that this listener missed because it was too slow.
         """
         self._loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[bytes] = asyncio.Queue(_WAITING)
+        queue: asyncio.Queue[bytes] = asyncio.Queue(_MAX_QUEUED)
         self._queues.add(queue)
         try:
             yield b"retry: 1000\nevent: hello\ndata: {}\n\n"
             while not self._closing.is_set():
                 try:
-                    piece = await asyncio.wait_for(queue.get(), _ALIVE_EVERY_S)
+                    chunk = await asyncio.wait_for(queue.get(), _KEEP_ALIVE_S)
                 except asyncio.TimeoutError:
-                    piece = b": alive\n\n"
-                if piece == _END:
+                    chunk = b": alive\n\n"
+                if chunk == _END:
                     return
-                yield piece
+                yield chunk
         finally:
             self._queues.discard(queue)
 
-    def _soon(self, piece: bytes, count: int) -> None:
+    def _push_threadsafe(self, chunk: bytes, count: int) -> None:
         if self._loop is not None:
-            with suppress(RuntimeError):  # the loop has ended, and with it all listening
-                self._loop.call_soon_threadsafe(self._push, piece, count)
+            with suppress(RuntimeError):  # the loop has ended, and all streams with it
+                self._loop.call_soon_threadsafe(self._push, chunk, count)
 
-    def _push(self, piece: bytes, count: int) -> None:
+    def _push(self, chunk: bytes, count: int) -> None:
         for queue in self._queues:
             if queue.full():
                 missed = count + sum(queue.get_nowait().count(b"\ndata: ") for _ in range(queue.qsize()))
                 self.lost += missed
                 queue.put_nowait(f"event: lost\ndata: {json.dumps({'messages': missed})}\n\n".encode())
-                if piece != _END:
+                if chunk != _END:
                     continue
-            queue.put_nowait(piece)
+            queue.put_nowait(chunk)
 
 
 def _event(message: Message) -> bytes:
-    found = to_json(message)
-    return f"event: {found['type']}\ndata: {json.dumps(found)}\n\n".encode()
+    document = to_json(message)
+    return f"event: {document['type']}\ndata: {json.dumps(document)}\n\n".encode()

@@ -1,4 +1,4 @@
-"""Who may see the dashboard, and what browsers may do with it."""
+"""Access control and security headers of the dashboard."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 STATIC = Path(__file__).with_name("static")
 COOKIE = "dpiqa"
 _COOKIE_S = 30 * 24 * 3600
-_LONGEST_FORM = 4096
+_MAX_FORM_BYTES = 4096
 _HEADERS = {
-    # No inline scripts and styles, and nothing from elsewhere; charts set their styles by script, which is allowed.
+    # No inline scripts or styles, nothing from other origins; charts set their styles by script, which is allowed.
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -37,11 +37,11 @@ _HEADERS = {
 
 
 class Guard:
-    """An ASGI app around another: it demands the token where there is one, and sets the security headers.
+    """Wraps an ASGI app: requires the token if there is one, and sets the security headers.
 
-    The token comes as `Authorization: Bearer ...`, or as a form that sets a cookie; the cookie holds no token, stays
-    valid over restarts and ends with the token. Without a token, which is on loopback only, the Host header must name
-    this machine: else a stranger's page could rebind its own name to it.
+    The token comes as `Authorization: Bearer ...`, or from a form that sets a cookie; the cookie does not contain the
+    token, survives restarts and expires with the token. Without a token, possible only on loopback, the Host header
+    must name this machine: otherwise a hostile page could rebind its own name to it.
     """
 
     def __init__(self, app: Any, settings: DashboardSettings) -> None:
@@ -51,7 +51,7 @@ class Guard:
         self._checks_host = settings.is_loopback
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request, as ASGI has it."""
+        """Handle an ASGI request."""
         if scope["type"] != "http":
             return
 
@@ -63,19 +63,19 @@ class Guard:
             await send(message)
 
         request = Request(scope, receive)
-        answer = await self._refusal(request)
+        response = await self._own_response(request)
         try:
-            await (answer or self._app)(scope, receive, send_safely)
+            await (response or self._app)(scope, receive, send_safely)
         except ClientDisconnect:
             pass
         except Exception:
             log.exception("dashboard: %s failed", request.url.path)
             raise
 
-    async def _refusal(self, request: Request) -> Response | None:
-        """What to answer instead of the app, None where it may answer itself."""
+    async def _own_response(self, request: Request) -> Response | None:
+        """The response to send instead of the app's, None if the app may respond."""
         if self._checks_host and _host(request.headers) not in self._hosts:
-            return JSONResponse({"detail": "this is not a name of the dashboard (setting: hosts)"}, 421)
+            return JSONResponse({"detail": "unknown host name, add it to the setting hosts of the dashboard"}, 421)
         if self._token is None:
             return RedirectResponse("/", 303) if request.url.path == "/login" else None
         if request.url.path == "/login.css":
@@ -83,45 +83,47 @@ class Guard:
         if request.url.path == "/login":
             return await self._login(request, self._token)
         if request.url.path == "/logout" and request.method == "POST":
-            gone = RedirectResponse("/login", 303)
-            gone.delete_cookie(COOKIE, httponly=True, samesite="strict")
-            return gone
-        if self._is_known(request.headers, self._token):
+            logout = RedirectResponse("/login", 303)
+            logout.delete_cookie(COOKIE, httponly=True, samesite="strict")
+            return logout
+        if self._is_authorized(request.headers, self._token):
             return None
         if "text/html" in request.headers.get("accept", ""):
-            return _form(401)
+            return _login_page(401)
         return JSONResponse({"detail": "the token is missing or wrong"}, 401, {"www-authenticate": "Bearer"})
 
     async def _login(self, request: Request, token: bytes) -> Response:
         if request.method in ("GET", "HEAD"):
-            return _form(200)
+            return _login_page(200)
         if request.method != "POST":
-            return JSONResponse({"detail": "only GET and POST"}, 405)
+            return JSONResponse({"detail": "use GET or POST"}, 405)
         body = b""
         async for part in request.stream():
             body += part
-            if len(body) > _LONGEST_FORM:
+            if len(body) > _MAX_FORM_BYTES:
                 return JSONResponse({"detail": "the form is too long"}, 413)
-        given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip().encode()
-        if not hmac.compare_digest(given, token):
-            return _form(401, "That is not the token.")
-        welcome = RedirectResponse("/", 303)
+        candidate = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip().encode()
+        if not hmac.compare_digest(candidate, token):
+            return _login_page(401, "Wrong token.")
+        login = RedirectResponse("/", 303)
         is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
-        welcome.set_cookie(COOKIE, _proof(token), max_age=_COOKIE_S, httponly=True, samesite="strict", secure=is_secure)
-        return welcome
+        login.set_cookie(
+            COOKIE, _cookie_value(token), max_age=_COOKIE_S, httponly=True, samesite="strict", secure=is_secure
+        )
+        return login
 
-    def _is_known(self, headers: Headers, token: bytes) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token):
+    def _is_authorized(self, headers: Headers, token: bytes) -> bool:
+        scheme, _, candidate = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(candidate.strip().encode(), token):
             return True
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         except CookieError:
             return False
-        return cookie is not None and hmac.compare_digest(cookie.value.encode(), _proof(token).encode())
+        return cookie is not None and hmac.compare_digest(cookie.value.encode(), _cookie_value(token).encode())
 
 
-def _proof(token: bytes) -> str:
+def _cookie_value(token: bytes) -> str:
     return hmac.new(token, b"dpiqa dashboard", hashlib.sha256).hexdigest()
 
 
@@ -130,6 +132,6 @@ def _host(headers: Headers) -> str:
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
-def _form(status: int, problem: str = "") -> Response:
+def _login_page(status: int, problem: str = "") -> Response:
     page = (STATIC / "login.html").read_text("utf-8").replace("<!-- problem -->", problem)
     return HTMLResponse(page, status, {"www-authenticate": "Bearer"} if status == 401 else None)

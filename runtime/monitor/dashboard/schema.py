@@ -1,4 +1,4 @@
-"""What the dashboard's API answers, as its OpenAPI document describes it."""
+"""The responses of the dashboard's API, as its OpenAPI document describes them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Evidence = dict[str, float | str]
 Gaps = list[float | None]
 
 
-class _Answer(BaseModel):
+class _Response(BaseModel):
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
-class OpenEvent(_Answer):
-    """Something that is wrong with a camera now."""
+class OpenEvent(_Response):
+    """A current problem of a camera."""
 
     kind: str
     began: Time
     evidence: Evidence
 
 
-class Camera(_Answer):
-    """A camera as it is now. `trouble` orders cameras: the more, the sooner somebody should look.
+class Camera(_Response):
+    """The current state of a camera. `trouble` orders cameras: the more, the sooner somebody should look.
 
-    `since` is when its state changed; what comes from its latest reading is null before there is one.
+    `since` is when its state changed; fields of its latest reading are null before there is one.
     """
 
     source: str
@@ -56,8 +56,8 @@ class Camera(_Answer):
     has_map: bool = False
 
 
-class Curve(_Answer):
-    """Scores over time: the mean, the lowest and the highest of each step that has any."""
+class Curve(_Response):
+    """Scores over time: the mean, lowest and highest of each step that has any."""
 
     step_s: float
     times: list[Time]
@@ -66,7 +66,7 @@ class Curve(_Answer):
     high: list[float]
 
 
-class Details(_Answer):
+class Details(_Response):
     """Baseline, signals and causes over time, of one frame in each step that has any."""
 
     times: list[Time]
@@ -75,7 +75,7 @@ class Details(_Answer):
     causes: dict[str, Gaps]
 
 
-class Past(_Answer):
+class Past(_Response):
     """One camera over a period."""
 
     source: str
@@ -85,7 +85,7 @@ class Past(_Answer):
     details: Details
 
 
-class PastEvent(_Answer):
+class PastEvent(_Response):
     """An event of the history; `ended` is null while it lasts. Its picture is at `/api/events/{number}/thumbnail`."""
 
     number: int
@@ -97,23 +97,23 @@ class PastEvent(_Answer):
     has_thumbnail: bool
 
 
-class SinkHealth(_Answer):
-    """What became of the messages for one sink."""
+class SinkHealth(_Response):
+    """The messages of one sink, by outcome."""
 
     written: int
     dropped: int
     failed: int
 
 
-class Health(_Answer):
-    """How the dashboard itself is: who listens to the stream, and what slow listeners and sinks have lost."""
+class Health(_Response):
+    """The health of the dashboard: listeners of the stream, and messages lost by slow listeners and sinks."""
 
     listeners: int
-    lost: Annotated[int, Field(description="Messages that slow listeners of the stream were not given")]
+    lost: Annotated[int, Field(description="Messages missed by slow listeners of the stream")]
     sinks: dict[str, SinkHealth]
 
 
-class Problem(_Answer):
-    """Why there is no other answer."""
+class Problem(_Response):
+    """Why a request failed."""
 
     detail: str

@@ -1,4 +1,4 @@
-"""An HTTP server in a thread of its own."""
+"""An HTTP server in its own thread."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 
 import uvicorn
 
-from dpiqa.errors import InputError
+from dpiqa.errors import InputError, system_reason
 
 log = logging.getLogger(__name__)
 
-_GRACE_S = 0.05  # for answers that are nearly out
-_PARTING_S = 2.0
+_GRACE_S = 0.05  # for responses that are nearly complete
+_SHUTDOWN_S = 2.0
 
 
 class Server:
-    """Serves an ASGI app from now on. Raises InputError if the address cannot be listened on."""
+    """Serves an ASGI app until closed. Raises InputError if the address cannot be bound."""
 
     def __init__(self, app: Any, host: str, port: int) -> None:
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             listener = socket.create_server((host, port), family=family, backlog=128)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = system_reason(error)
             raise InputError(f"cannot serve the dashboard on {host}:{port}, {reason}") from None
         self.port: int = listener.getsockname()[1]
         config = uvicorn.Config(
@@ -37,7 +37,7 @@ class Server:
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="critical",  # the app tells of its failures itself
+            log_level="critical",  # the app logs its own failures
             access_log=False,
             server_header=False,
             proxy_headers=False,
@@ -48,23 +48,20 @@ class Server:
             target=lambda: asyncio.run(self._serve(listener)), name="dashboard server", daemon=True
         )
         self._thread.start()
-        shown = f"[{host}]" if ":" in host else host
-        log.info("dashboard: http://%s:%d/", shown, self.port)
+        address = f"[{host}]" if ":" in host else host
+        log.info("dashboard: http://%s:%d/", address, self.port)
 
     def close(self) -> None:
-        """Stop serving; answers that take long are cut off."""
-        if self._ready.wait(_PARTING_S) and self._thread.is_alive():
+        """Stop serving; slow responses are cut off."""
+        if self._ready.wait(_SHUTDOWN_S) and self._thread.is_alive():
             with suppress(RuntimeError):  # it has just ended
                 self._loop.call_soon_threadsafe(self._stopping.set)
-            self._thread.join(_PARTING_S)
-
-    def _run(self, listener: socket.socket) -> None:
-        asyncio.run(self._serve(listener))
+            self._thread.join(_SHUTDOWN_S)
 
     async def _serve(self, listener: socket.socket) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         self._ready.set()
-        # Uvicorn's own way to end waits in steps for every connection, which takes half of what a monitor has for it.
+        # Uvicorn's own shutdown polls every connection, which takes half of the time a monitor has for it.
         serving = asyncio.ensure_future(self._server.serve(sockets=[listener]))
         await self._stopping.wait()
         await asyncio.sleep(_GRACE_S)

@@ -1,4 +1,4 @@
-"""The dashboard as a sink: what it shows live comes from messages, the rest from the history."""
+"""The dashboard as a sink: live data comes from messages, the rest from the history."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from dpiqa.runtime.monitor.settings.sinks import DashboardSettings
 
 
 class Dashboard:
-    """Serves the dashboard from a thread of its own.
+    """Serves the dashboard from its own thread.
 
-    `history` is the SQLite file that a monitor writes; `counts` tells what became of the messages of every sink. Raises
-    InputError if the address cannot be listened on.
+    `history` is the SQLite file that a monitor writes; `counts` returns the message counts of every sink, by name.
+    Raises InputError if the address cannot be bound.
     """
 
     name, linger_s = "dashboard", 0.1
@@ -33,7 +33,7 @@ class Dashboard:
 
     @property
     def port(self) -> int:
-        """The port that it listens on: the one asked for, or any free one where that was 0."""
+        """The port it listens on: a free one if the settings have 0."""
         return self._server.port
 
     def write(self, messages: Sequence[Message], closing: threading.Event) -> None:

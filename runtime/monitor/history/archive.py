@@ -1,4 +1,4 @@
-"""Asking the history: curves, events and states of a period, reduced by SQLite to what can be shown."""
+"""Queries the history: curves and events of a period, reduced by SQLite to what a chart can show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from dpiqa.errors import InputError
 from dpiqa.runtime.monitor.history.schema import SIGNALS, VERSION
 
-_FINE_S = 2 * 3600.0  # up to this length a curve is made of single readings, beyond it of minutes
+_FINE_S = 2 * 3600.0  # up to this length, curves come from single readings, beyond it from minutes
 _SOURCES = """names (source) AS (
     SELECT min(source) FROM minutes
     UNION ALL SELECT (SELECT min(source) FROM minutes WHERE source > names.source) FROM names
@@ -22,7 +22,7 @@ _SOURCES = """names (source) AS (
 _STEPS = """steps (start) AS (
     SELECT :since UNION ALL SELECT start + :step FROM steps WHERE start + :step < :until
 )"""
-# One index range a step, its values packed: GROUP BY would sort the same rows, which takes ten times as long.
+# One index range per step, its values packed: GROUP BY would sort the same rows, ten times slower.
 _COARSE = f"""WITH RECURSIVE {_SOURCES}, {_STEPS} SELECT source, (
     SELECT json_array(60 * avg(minute) + 30, sum(sum) / sum(readings), min(low), max(high)) FROM minutes
     WHERE source = names.source AND minute >= start / 60 AND minute < (start + :step) / 60
@@ -31,7 +31,7 @@ _FINE = f"""WITH RECURSIVE {_STEPS} SELECT :source, (
     SELECT json_array(avg(wall_time), avg(score), min(score), max(score)) FROM readings
     WHERE source = :source AND wall_time >= start AND wall_time < start + :step
 ) FROM steps"""
-# One frame a step: averages of a week of signals would read millions of rows.
+# One frame per step: averaging a week of signals would read millions of rows.
 _DETAILS = f"""WITH RECURSIVE {_STEPS}
 SELECT wall_time, baseline, causes, {", ".join(SIGNALS)} FROM steps JOIN readings ON readings.rowid = (
     SELECT rowid FROM readings WHERE source = :source AND wall_time >= start AND wall_time < start + :step
@@ -44,7 +44,7 @@ _EVENTS = """SELECT rowid, source, kind, began, ended, evidence, thumbnail IS NO
 
 @dataclass(frozen=True)
 class Curve:
-    """Scores, 0 to 100, over Unix seconds: in each step of `step_s` the mean, the lowest and the highest."""
+    """Scores, 0 to 100, over Unix seconds: the mean, lowest and highest of each step of `step_s`."""
 
     step_s: float
     times: list[float] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Details:
-    """What else was known of one frame in each step: times in Unix seconds, and a value for each, None if unknown.
+    """Baseline, signals and causes of one frame in each step: times in Unix seconds, and a value or None for each.
 
     Signals and causes are by name; the baseline is a score from 0 to 100. For units see Signals and LiveReading.
     """
@@ -68,7 +68,7 @@ class Details:
 
 @dataclass(frozen=True)
 class PastEvent:
-    """An event of the history by its number there; times are Unix seconds, `ended` is None while it lasts."""
+    """An event of the history with its row number; times are Unix seconds, `ended` is None while it lasts."""
 
     number: int
     source: str
@@ -80,7 +80,7 @@ class PastEvent:
 
 
 class Archive:
-    """Reads a history that a monitor may be writing; any thread may ask.
+    """Reads a history that a monitor may be writing; thread-safe.
 
     Raises InputError for a file that is not a history of this version.
     """
@@ -96,61 +96,63 @@ class Archive:
         except sqlite3.Error as error:
             raise InputError(f"{path}: not a history ({error})") from None
         if not tables or version > VERSION:
-            raise InputError(f"{path}: not a history that dpiqa monitor of this version writes")
+            raise InputError(f"{path}: not a history of this version of dpiqa monitor")
         if version < VERSION:
-            raise InputError(f"{path}: a history of version {version}, dpiqa monitor --sqlite {path} ... renews it")
+            raise InputError(
+                f"{path}: a history of version {version}, run dpiqa monitor --sqlite {path} ... to upgrade it"
+            )
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
-        """A connection of one's own that can only read."""
+        """A new read-only connection."""
         with closing(sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
             yield db
 
     def curves(self, since: float, until: float, points: int, source: str | None = None) -> dict[str, Curve]:
-        """The scores of one source or of all, by its name, in at most about `points` steps of a minute or more."""
+        """The scores of one source or all, by source, in at most about `points` steps of a minute or more."""
         step_s = max(60.0, (until - since) / points)
         return self._curves(_COARSE, step_s, {"since": since, "until": until, "source": source})
 
     def curve(self, source: str, since: float, until: float, points: int) -> Curve:
-        """The scores of a source in at most about `points` steps; of a short period from single readings."""
+        """The scores of a source in at most about `points` steps; single readings for a short period."""
         if until - since > _FINE_S:
-            found = self.curves(since, until, points, source)
+            curves = self.curves(since, until, points, source)
         else:
-            place = {"since": since, "until": until, "source": source}
-            found = self._curves(_FINE, (until - since) / points, place)
-        return found.get(source, Curve((until - since) / points))
+            parameters = {"since": since, "until": until, "source": source}
+            curves = self._curves(_FINE, (until - since) / points, parameters)
+        return curves.get(source, Curve((until - since) / points))
 
     def details(self, source: str, since: float, until: float, points: int) -> Details:
         """Baseline, signals and causes of one frame in each of `points` steps, where there was one."""
-        place = {"source": source, "since": since, "until": until, "step": (until - since) / points}
+        parameters = {"source": source, "since": since, "until": until, "step": (until - since) / points}
         with self.open() as db:
-            rows = db.execute(_DETAILS, place).fetchall()
+            rows = db.execute(_DETAILS, parameters).fetchall()
         causes: list[dict[str, float]] = [json.loads(row[2]) for row in rows]
-        names = sorted({name for found in causes for name in found})
+        names = sorted({name for row_causes in causes for name in row_causes})
         return Details(
             [row[0] for row in rows],
             [row[1] for row in rows],
             {name: [row[3 + number] for row in rows] for number, name in enumerate(SIGNALS)},
-            {name: [found.get(name) for found in causes] for name in names},
+            {name: [row_causes.get(name) for row_causes in causes] for name in names},
         )
 
     def events(self, since: float, until: float, source: str | None = None, limit: int = 1000) -> list[PastEvent]:
-        """The events that lasted at any time of a period, the newest first."""
-        place = {"since": since, "until": until, "source": source, "limit": limit}
+        """The events that overlap a period, newest first."""
+        parameters = {"since": since, "until": until, "source": source, "limit": limit}
         with self.open() as db:
-            rows = db.execute(_EVENTS, place).fetchall()
+            rows = db.execute(_EVENTS, parameters).fetchall()
         return [PastEvent(*row[:5], evidence=json.loads(row[5]), has_thumbnail=bool(row[6])) for row in rows]
 
     def thumbnail(self, number: int) -> bytes | None:
-        """The picture of an event, JPEG."""
+        """The picture of an event, JPEG, None if there is none."""
         with self.open() as db:
             row = db.execute("SELECT thumbnail FROM events WHERE rowid = ?", (number,)).fetchone()
         return row[0] if row else None
 
-    def _curves(self, query: str, step_s: float, place: Mapping[str, Any]) -> dict[str, Curve]:
+    def _curves(self, query: str, step_s: float, parameters: Mapping[str, Any]) -> dict[str, Curve]:
         curves: dict[str, Curve] = {}
         with self.open() as db:
-            for source, packed in db.execute(query, {**place, "step": step_s}):
+            for source, packed in db.execute(query, {**parameters, "step": step_s}):
                 values = json.loads(packed)
                 if values[0] is not None:
                     curve = curves.setdefault(source, Curve(step_s))

@@ -1,4 +1,4 @@
-"""Which period a report is about."""
+"""The period of a report."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from dpiqa.errors import InputError
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def chosen_period(
-    since: str | None, until: str | None, last: str | None, held: tuple[float, float], now: float
+def select_period(
+    since: str | None, until: str | None, last: str | None, covered: tuple[float, float], now: float
 ) -> tuple[float, float]:
-    """Begin and end, Unix seconds, of what was asked for; all that the history holds where nothing was.
+    """Start and end of the requested period, Unix seconds; by default that `covered` by the history.
 
-    `since` and `until` are dates in ISO 8601, local time unless they say otherwise; `last` is a length such as 90m,
-    24h, 7d or 2w that ends at `until`, or now. Raises InputError for what cannot be read, and for a period that does
-    not end after it begins.
+    `since` and `until` are ISO 8601 dates, local time unless they give an offset; `last` is a length such as 90m, 24h,
+    7d or 2w that ends at `until`, or now. Raises InputError for what cannot be parsed, and for a period that does not
+    end after it starts.
     """
     if since is not None and last is not None:
-        raise InputError("--last: cannot be combined with --since, leave one of them out")
-    end = _date("--until", until) if until is not None else now if last is not None else held[1] + 1
+        raise InputError("--last: cannot be combined with --since, use only one of them")
+    end = _date("--until", until) if until is not None else now if last is not None else covered[1] + 1
     if last is not None:
-        begin = end - _length(last)
+        start = end - _length(last)
     else:
-        begin = _date("--since", since) if since is not None else min(held[0], end - 1)
-    if begin >= end:
-        raise InputError(f"--since {since}: is not before the end, {told(end)}")
-    return begin, end
+        start = _date("--since", since) if since is not None else min(covered[0], end - 1)
+    if start >= end:
+        raise InputError(f"--since {since}: is not before the end of the period, {format_time(end)}")
+    return start, end
 
 
-def told(seconds: float) -> str:
-    """A time in Unix seconds as people write it, local time."""
+def format_time(seconds: float) -> str:
+    """Unix seconds as local date and time, to the minute."""
     return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
 
 
@@ -44,7 +44,7 @@ def _date(flag: str, text: str) -> float:
 
 
 def _length(text: str) -> float:
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([mhdw])", text)
-    if found is None or float(found[1]) == 0:
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([mhdw])", text)
+    if match is None or float(match[1]) == 0:
         raise InputError(f"--last {text}: expected a length such as 90m, 24h, 7d or 2w")
-    return timedelta(**{_UNITS[found[2]]: float(found[1])}).total_seconds()
+    return timedelta(**{_UNITS[match[2]]: float(match[1])}).total_seconds()

@@ -1,8 +1,8 @@
 """The tables of the history, an SQLite file.
 
-`readings` (a row a scored frame), `minutes` (scores by source and minute, kept as long but never cut by size), `events`
-(a row each, `ended` is NULL while it lasts), `statuses` (changes of state, and a sign of life every five minutes) and
-`worst` (the picture with the lowest score of every source and hour). Times are Unix seconds.
+`readings` (one row per scored frame), `minutes` (scores by source and minute, kept as long but never trimmed by size),
+`events` (one row each, `ended` is NULL while it lasts), `statuses` (state changes, and a heartbeat every five minutes)
+and `worst` (the picture with the lowest score of each source and hour). Times are Unix seconds.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from dataclasses import fields
 from dpiqa.runtime.monitor.messages import Signals
 
 VERSION = 2
-SIGN_OF_LIFE_S = 300.0
+HEARTBEAT_S = 300.0
 SIGNALS = tuple(field.name for field in fields(Signals))
 READING_COLUMNS = ("source", "wall_time", "pts_s", "idx", "score", "baseline", "causes", "total_ms", *SIGNALS)
 SINCE_VERSION_1 = """
 CREATE INDEX events_by_time ON events (began);
 CREATE TABLE worst (source, hour INTEGER, score REAL, wall_time REAL, thumbnail BLOB, PRIMARY KEY (source, hour));
 """
-
 
 SCHEMA = f"""
 CREATE TABLE readings ({", ".join(READING_COLUMNS)});

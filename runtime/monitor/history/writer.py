@@ -1,4 +1,4 @@
-"""The history: an SQLite file that survives restarts and kills, and does not grow without end."""
+"""Writes the history: an SQLite file that survives restarts and kills, and stays within its size."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from time import monotonic, time
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.monitor.history.schema import (
+    HEARTBEAT_S,
     READING_COLUMNS,
     SCHEMA,
-    SIGN_OF_LIFE_S,
     SIGNALS,
     SINCE_VERSION_1,
     VERSION,
@@ -25,15 +25,14 @@ from dpiqa.runtime.monitor.snapshots import HOUR_S
 
 log = logging.getLogger(__name__)
 
-
 _ADD_READING = f"INSERT INTO readings VALUES ({', '.join('?' * len(READING_COLUMNS))})"
 _ADD_MINUTE = """INSERT INTO minutes VALUES (?1, ?2, 1, ?3, ?3, ?3) ON CONFLICT DO UPDATE
     SET readings = readings + 1, sum = sum + ?3, low = min(low, ?3), high = max(high, ?3)"""
 _ADD_WORST = """INSERT INTO worst VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
     SET score = ?3, wall_time = ?4, thumbnail = ?5 WHERE ?3 < score"""
 _TRIM_EVERY_S = 60.0
-_JUMP_S, _TRUST_AFTER_S = 60.0, 3600.0  # a clock that went wrong must not delete all that there is
-# A tenth of the readings at once, where the file is too large, or of the events where their pictures fill half of it.
+_JUMP_S, _TRUST_AFTER_S = 60.0, 3600.0  # a wrong clock must not delete the whole history
+# Deletes a tenth of the readings when the file is too large, or of the events when their pictures fill half of it.
 _CUT = """DELETE FROM {0} WHERE rowid IN (SELECT rowid FROM {0} WHERE {2} ORDER BY {1}
     LIMIT (SELECT max(1, count(*) / 10) FROM {0}))"""
 _CUT_READINGS, _CUT_EVENTS = (
@@ -43,7 +42,7 @@ _CUT_READINGS, _CUT_EVENTS = (
 
 
 class History:
-    """Writes every message into the SQLite file. Raises InputError for a file that is not such a history."""
+    """Writes every message to the SQLite file. Raises InputError for a file that is not a history."""
 
     name, linger_s = "sqlite", 0.5
     accepts: tuple[type, ...] = (object,)
@@ -54,11 +53,11 @@ class History:
         self._trimmed_s = self._jumped_s = monotonic()
         self._clock_ahead_s = time() - self._trimmed_s
         try:
-            # Opened here, used and closed by the sink's thread alone.
+            # Opened here, used and closed only by the sink's thread.
             self._db = sqlite3.connect(settings.path, timeout=5, isolation_level=None, check_same_thread=False)
             self._prepare()
         except sqlite3.Error as error:
-            raise InputError(f"{settings.path}: not a history that can be written ({error})") from None
+            raise InputError(f"{settings.path}: not a writable history ({error})") from None
 
     def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
         """See Writer."""
@@ -73,11 +72,11 @@ class History:
         if monotonic() - self._trimmed_s >= _TRIM_EVERY_S:
             try:
                 self.trim(time() if self._clock_is_steady() else None)
-            except sqlite3.Error as error:  # the messages are written all the same
-                log.warning("sqlite: what is old could not be deleted (%s)", error)
+            except sqlite3.Error as error:  # the messages are written anyway
+                log.warning("sqlite: old rows could not be deleted (%s)", error)
 
     def trim(self, now: float | None) -> None:
-        """Delete what is too old at `now` (Unix seconds, None: unknown), and some of the oldest while too large."""
+        """Delete rows too old at `now` (Unix seconds, None if unknown), and some of the oldest while too large."""
         self._trimmed_s = monotonic()
         oldest = 0.0 if now is None else now - self._settings.max_age_days * 24 * 3600
         with self._transaction():
@@ -88,8 +87,8 @@ class History:
             self._db.execute("DELETE FROM statuses WHERE wall_time < ?", (oldest,))
             if self._used_bytes() > self._settings.max_mb * 1e6:
                 (pictures,) = self._db.execute("SELECT total(length(thumbnail)) FROM events").fetchone()
-                are_many = pictures > self._settings.max_mb * 1e6 / 2
-                self._db.execute(_CUT_EVENTS if are_many else _CUT_READINGS)
+                pictures_dominate = pictures > self._settings.max_mb * 1e6 / 2
+                self._db.execute(_CUT_EVENTS if pictures_dominate else _CUT_READINGS)
         self._db.execute("PRAGMA incremental_vacuum").fetchall()
 
     def close(self) -> None:
@@ -122,7 +121,7 @@ class History:
             self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {VERSION}; COMMIT;")
 
     def _clock_is_steady(self) -> bool:
-        """Whether the wall clock made no jump for an hour."""
+        """Whether the wall clock has not jumped for an hour."""
         ahead_s = time() - monotonic()
         if abs(ahead_s - self._clock_ahead_s) > _JUMP_S:
             self._jumped_s = monotonic()
@@ -130,8 +129,9 @@ class History:
         return monotonic() - self._jumped_s >= _TRUST_AFTER_S
 
     def _used_bytes(self) -> int:
-        found = [self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count")]
-        return (found[0] - found[1]) * self._db.execute("PRAGMA page_size").fetchone()[0]
+        names = ("page_count", "freelist_count", "page_size")
+        pages, free, page_bytes = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+        return (pages - free) * page_bytes
 
     def _add(self, message: Message) -> None:
         if isinstance(message, LiveReading):
@@ -153,23 +153,23 @@ class History:
         self._db.execute(_ADD_MINUTE, (reading.source, int(reading.wall_time // 60), reading.score))
 
     def _add_event(self, event: Event) -> None:
-        # One that lasted when the monitor was killed ends where the next begins.
+        # An event left open by a killed monitor ends where the next one begins.
         ended = event.began if event.ended is None else event.ended
-        done = self._db.execute(
+        update = self._db.execute(
             "UPDATE events SET ended = max(began, ?) WHERE source = ? AND kind = ? AND ended IS NULL",
             (ended, event.source, event.kind),
         )
-        if event.state == "raised" or not done.rowcount:
+        if event.state == "raised" or not update.rowcount:
             self._db.execute(
                 "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
                 (event.source, event.kind, event.began, event.ended, json.dumps(event.evidence), event.thumbnail),
             )
 
     def _add_status(self, status: Status) -> None:
-        told = status.state, status.reason, int(status.wall_time // SIGN_OF_LIFE_S)
-        if self._states.get(status.source) == told:
+        state = status.state, status.reason, int(status.wall_time // HEARTBEAT_S)
+        if self._states.get(status.source) == state:
             return
-        self._states[status.source] = told
+        self._states[status.source] = state
         counts = (status.reconnects, status.dropped, status.scored)
         self._db.execute(
             "INSERT INTO statuses VALUES (?, ?, ?, ?, ?, ?, ?)",

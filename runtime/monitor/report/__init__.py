@@ -1,1 +1,1 @@
-"""A report over a period of a history, as one HTML file that needs nothing else."""
+"""A report on a period of a history, as one self-contained HTML file."""

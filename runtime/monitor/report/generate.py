@@ -1,4 +1,4 @@
-"""What `dpiqa report` does."""
+"""Implements `dpiqa report`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from pathlib import Path
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.monitor.history.archive import Archive
-from dpiqa.runtime.monitor.history.period import chosen_period, told
-from dpiqa.runtime.monitor.history.statistics import figures, held
+from dpiqa.runtime.monitor.history.period import format_time, select_period
+from dpiqa.runtime.monitor.history.report_metrics import covered_period, report_metrics
 from dpiqa.runtime.monitor.report.page import write_report
 
 
 def report(history: Path, since: str | None, until: str | None, last: str | None, out: Path) -> str:
-    """Write the report of a period, see `chosen_period`; returns what to tell. Raises InputError."""
+    """Write the report of a period (see `select_period`) and return a one-line summary. Raises InputError."""
     archive = Archive(history)
     if out.resolve() == history.resolve():
-        raise InputError(f"--out {out}: is the history itself, choose another name")
+        raise InputError(f"--out {out}: is the history itself, choose another file name")
     try:
-        found = figures(archive, *chosen_period(since, until, last, held(archive), time.time()))
-        write_report(found, archive, out)
+        period = select_period(since, until, last, covered_period(archive), time.time())
+        metrics = report_metrics(archive, *period)
+        write_report(metrics, archive, out)
     except sqlite3.Error as error:
         raise InputError(f"{history}: cannot be read ({error})") from None
-    cameras = f"{len(found.cameras)} camera{'s' if len(found.cameras) != 1 else ''}"
-    return f"{out}: {cameras}, {len(found.events)} events, {told(found.since)} to {told(found.until)}"
+    cameras = f"{len(metrics.cameras)} camera{'s' if len(metrics.cameras) != 1 else ''}"
+    events = f"{len(metrics.events)} event{'s' if len(metrics.events) != 1 else ''}"
+    return f"{out}: {cameras}, {events}, {format_time(metrics.since)} to {format_time(metrics.until)}"

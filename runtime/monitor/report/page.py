@@ -1,4 +1,4 @@
-"""A report's figures as one HTML file with its pictures, styles and charts inside."""
+"""Renders a report's metrics as one HTML file that contains its pictures, styles and charts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dpiqa.runtime.files import atomic_write
-from dpiqa.runtime.monitor.charts import chart_file
+from dpiqa.runtime.monitor.charts import CURVES, chart_file
 from dpiqa.runtime.monitor.history.archive import Archive
-from dpiqa.runtime.monitor.history.period import told
-from dpiqa.runtime.monitor.history.statistics import Figures
+from dpiqa.runtime.monitor.history.period import format_time
+from dpiqa.runtime.monitor.history.report_metrics import CameraMetrics, ReportMetrics
 from dpiqa.runtime.reading import BANDS, band
 
-_PICTURED = 60  # events with their pictures
+_MAX_PICTURES = 60  # events shown with their picture
 
 
-def write_report(found: Figures, archive: Archive, out: Path) -> None:
+def write_report(metrics: ReportMetrics, archive: Archive, out: Path) -> None:
     """Write the page. Raises InputError if the file cannot be written."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -28,64 +28,65 @@ def write_report(found: Figures, archive: Archive, out: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"told": told, "to_the_second": _to_the_second, "band": band}
-    environment.filters |= {"share": _share, "lasted": _lasted, "picture": _picture}
+    environment.filters |= {"time": format_time, "exact_time": _exact_time, "band": band}
+    environment.filters |= {"percent": _percent, "duration": _duration, "data_url": _data_url}
     page = environment.get_template("report.html.j2").render(
-        found=found,
-        kinds=_kinds(found),
+        metrics=metrics,
+        kinds=_kinds(metrics),
         bands=[name for _, name in BANDS],
-        pictures={event.number: archive.thumbnail(event.number) for event in found.events[:_PICTURED]},
+        pictures={event.number: archive.thumbnail(event.number) for event in metrics.events[:_MAX_PICTURES]},
         chart_script=chart_file("uPlot.iife.js").read_text("utf-8"),
         chart_style=chart_file("uPlot.min.css").read_text("utf-8"),
-        made=f"{datetime.now():%Y-%m-%d %H:%M}",
-        curves=[_curve(camera, found) for camera in found.cameras],
+        curves_script=CURVES.read_text("utf-8"),
+        created=f"{datetime.now():%Y-%m-%d %H:%M}",
+        curves=[_curve(camera, metrics) for camera in metrics.cameras],
     )
     with atomic_write(out) as file:
         file.write(page.encode("utf-8", "backslashreplace"))
 
 
-def _kinds(found: Figures) -> list[dict[str, Any]]:
-    lasted: dict[str, list[float]] = {}
+def _kinds(metrics: ReportMetrics) -> list[dict[str, Any]]:
+    durations: dict[str, list[float]] = {}
     sources: dict[str, set[str]] = {}
-    for event in found.events:
-        end = found.until if event.ended is None else min(event.ended, found.until)
-        lasted.setdefault(event.kind, []).append(end - max(event.began, found.since))
+    for event in metrics.events:
+        end = metrics.until if event.ended is None else min(event.ended, metrics.until)
+        durations.setdefault(event.kind, []).append(end - max(event.began, metrics.since))
         sources.setdefault(event.kind, set()).add(event.source)
     kinds = [
         {
             "name": kind,
-            "count": len(times),
-            "lasted_s": sum(times),
-            "longest_s": max(times),
+            "count": len(seconds),
+            "total_s": sum(seconds),
+            "longest_s": max(seconds),
             "sources": sorted(sources[kind]),
         }
-        for kind, times in lasted.items()
+        for kind, seconds in durations.items()
     ]
-    return sorted(kinds, key=lambda kind: -kind["lasted_s"])
+    return sorted(kinds, key=lambda kind: -kind["total_s"])
 
 
-def _curve(camera: Any, found: Figures) -> dict[str, Any]:
+def _curve(camera: CameraMetrics, metrics: ReportMetrics) -> dict[str, Any]:
     curve = camera.curve
-    marks = [(event.began, event.ended) for event in found.events if event.source == camera.source]
-    return {"rows": [curve.times, curve.score, curve.low, curve.high], "step": curve.step_s, "events": marks}
+    events = [{"began": event.began, "ended": event.ended} for event in metrics.events if event.source == camera.source]
+    return {"rows": [curve.times, curve.score, curve.low, curve.high], "step": curve.step_s, "events": events}
 
 
-def _to_the_second(seconds: float) -> str:
+def _exact_time(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
 
 
-def _share(value: float | None) -> str:
+def _percent(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{100 * value:.1f} %" if 0.0005 < value < 0.9995 else f"{100 * value:.0f} %"
 
 
-def _lasted(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
 
 
-def _picture(jpeg: bytes) -> str:
+def _data_url(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

@@ -1,4 +1,4 @@
-"""When an alarm of a camera is raised and cleared: every threshold, with a default that suits a fixed camera."""
+"""When a camera's alarms are raised and cleared: every threshold, with defaults that suit a fixed camera."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pydantic import Field
 from dpiqa.runtime.monitor.settings.base import Settings
 
 Seconds = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class AlarmRule(Settings):
-    """What every alarm has: whether it is watched for, and how long its condition and its end must last."""
+    """Settings of every alarm: whether it is enabled, and how long its condition and its end must hold."""
 
     enabled: bool = True
     hold_s: Seconds = 1.0
@@ -21,62 +21,62 @@ class AlarmRule(Settings):
 
 
 class QualityDrop(AlarmRule):
-    """The score lies below the camera's own baseline by `points`, and by `spreads` robust standard deviations of it.
+    """The score is below the camera's baseline by `points`, and by `spreads` robust standard deviations.
 
-    It ends at the share `recover` of that distance. Its evidence names the likely cause, as the model or else the
-    signals see it, where there is one.
+    Cleared at the fraction `recover` of that distance. The evidence names the likely cause, if the model or else the
+    signals point to one.
     """
 
     points: Annotated[float, Field(gt=0)] = 12.0
     spreads: Annotated[float, Field(ge=0)] = 5.0
-    recover: Share = 0.5
+    recover: Fraction = 0.5
 
 
 class ImageTooBlurry(AlarmRule):
-    """The focus lost this share of the camera's own baseline."""
+    """The focus lost this fraction of the camera's baseline."""
 
-    raise_at: Share = 0.5
-    clear_at: Share = 0.35
+    raise_at: Fraction = 0.5
+    clear_at: Fraction = 0.35
 
 
 class ImageTooDark(AlarmRule):
-    """The mean luma lies this many stops below the middle of the scale (3 is a sixteenth)."""
+    """The mean luma is this many stops below mid-scale (3 is a sixteenth of full scale)."""
 
     raise_at: float = 3.0
     clear_at: float = 2.5
 
 
 class ImageTooBright(AlarmRule):
-    """This share of the pixels is clipped at white."""
+    """This fraction of the pixels is clipped at white."""
 
-    raise_at: Share = 0.4
-    clear_at: Share = 0.25
+    raise_at: Fraction = 0.4
+    clear_at: Fraction = 0.25
 
 
 class Black(AlarmRule):
-    """This share of the pixels is black."""
+    """This fraction of the pixels is black."""
 
-    raise_at: Share = 0.98
-    clear_at: Share = 0.9
+    raise_at: Fraction = 0.98
+    clear_at: Fraction = 0.9
 
 
 class Frozen(AlarmRule):
-    """The mean difference to the frame before is at most `still` (0 to 1); it ends at `moving`.
+    """The mean difference from the previous frame is at most `still` (0 to 1); cleared at `moving`.
 
-    A camera that sends nothing new while nothing moves looks frozen too: hence the long hold. Key frames of a live
-    picture differ by ten times `still`. Of one that froze before an encoder of constant quality they do not after some
-    seconds; an encoder that keeps to a bitrate goes on to draw it differently, and it is not told.
+    A camera that sends nothing new while nothing moves also looks frozen: hence the long hold. Key frames of a live
+    picture differ by ten times `still`. Those of a picture that froze before a constant-quality encoder stop differing
+    after some seconds; a constant-bitrate encoder keeps changing them, and the freeze is missed.
     """
 
     hold_s: Seconds = 10.0
-    still: Share = 0.0002
-    moving: Share = 0.0005
+    still: Fraction = 0.0002
+    moving: Fraction = 0.0005
 
 
 class GlobalSceneChange(AlarmRule):
-    """The correlation with the settled scene fell to `raise_at`; it ends at `clear_at`, or when a new scene settled.
+    """The correlation with the settled scene fell to `raise_at`; cleared at `clear_at`, or once a new scene settles.
 
-    A scene is settled when it stayed the same for `settle_s`: a camera that pans has none, and raises nothing.
+    A scene settles when it stays the same for `settle_s`: a panning camera has none and raises nothing.
     """
 
     raise_at: Annotated[float, Field(ge=-1, le=1)] = 0.5
@@ -85,23 +85,23 @@ class GlobalSceneChange(AlarmRule):
 
 
 class Obstructed(AlarmRule):
-    """The share of the picture without any detail grew by this much over the camera's own baseline."""
+    """The fraction of the picture without detail rose this far above the camera's baseline."""
 
-    raise_at: Share = 0.5
-    clear_at: Share = 0.3
+    raise_at: Fraction = 0.5
+    clear_at: Fraction = 0.3
 
 
 class SignalLoss(Settings):
-    """The source is down or stalled: raised at once, its time-out was the hold."""
+    """The source is down or stalled: raised at once, because its timeout already served as the hold."""
 
     enabled: bool = True
 
 
 class BaselineSettings(Settings):
-    """How a camera's normal is learnt: the median of the good readings of the last `window_s`, from `minimum` on.
+    """How a camera's baseline is learnt: the median of the good readings of the last `window_s`, at least `minimum`.
 
-    A QualityDrop, ImageTooBlurry or Obstructed that lasts for `adapt_s` is the new normal. `by_hour`: each hour of the
-    day (local time) has its own median of the scores, over a week, once it was seen on two days.
+    A QualityDrop, ImageTooBlurry or Obstructed that lasts for `adapt_s` becomes the new baseline. `by_hour`: each hour
+    of the day (local time) has its own median score over a week, once it was observed on two days.
     """
 
     window_s: Annotated[float, Field(gt=0)] = 3600.0
@@ -114,8 +114,8 @@ class AlarmSettings(Settings):
     """The alarms of one camera.
 
     `sensitivity` above 1 raises QualityDrop, ImageTooBlurry, ImageTooDark, ImageTooBright and Obstructed at
-    proportionally smaller deviations, below 1 at larger ones; Black, Frozen, GlobalSceneChange and SignalLoss have
-    nothing to be sensitive about.
+    proportionally smaller deviations, below 1 at larger ones. It does not affect Black, Frozen, GlobalSceneChange and
+    SignalLoss.
     """
 
     sensitivity: Annotated[float, Field(ge=0.2, le=5)] = 1.0

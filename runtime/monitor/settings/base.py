@@ -1,4 +1,4 @@
-"""What every part of the settings is made from."""
+"""Base class of all settings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """A part of a configuration: unknown fields are refused."""
+    """A section of the settings: immutable, unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

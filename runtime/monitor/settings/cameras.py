@@ -1,4 +1,4 @@
-"""What a monitor is told to do, as flags and the YAML file say it."""
+"""Settings of a monitor and its cameras, from flags and the YAML file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_FPS = 5.0
 
 
 def kind_of(source: str) -> Kind:
-    """What a source is: `-`, `scheme://...`, `/dev/video0` or a number, `a ! b`, a folder, or else a file."""
+    """The kind of a source: `-`, `scheme://...`, `/dev/video0` or a number, `a ! b`, a folder, otherwise a file."""
     if source == "-":
         return "stdin"
     if " ! " in source:
@@ -34,13 +34,13 @@ def kind_of(source: str) -> Kind:
     return "folder" if Path(source).is_dir() else "file"
 
 
-class CameraConfig(Settings):
-    """One source, and how to treat it.
+class CameraSettings(Settings):
+    """One source and how to read it.
 
-    `fps` is how often a second it is scored (default: as the whole configuration says). A `live` source drops frames
-    that it has no time for, and is reconnected; what is not live is read to its end, every frame in turn, `paced` by
-    its time stamps or as fast as they can be scored. Network cameras, devices and pipelines are live unless said
-    otherwise. `hwaccel` names a device type of FFmpeg (`cuda`, `vaapi`, ...) that decodes where it can.
+    `fps` is the number of scores per second (default: the monitor's). A `live` source drops frames when scoring falls
+    behind, and is reconnected; any other is read to its end, every frame in turn, `paced` by its time stamps or as fast
+    as it can be scored. Network cameras, devices and pipelines are live by default. `hwaccel` names an FFmpeg device
+    type (`cuda`, `vaapi`, ...) that decodes where it can.
     """
 
     source: Annotated[str, Field(min_length=1, repr=False)]
@@ -58,29 +58,30 @@ class CameraConfig(Settings):
 
     @cached_property
     def kind(self) -> Kind:
-        """What the source is; a folder that is gone later is still one."""
+        """The kind of the source; a folder that disappears later is still one."""
         return kind_of(self.source)
 
     @property
     def is_live(self) -> bool:
-        """Whether the newest frame wins."""
+        """Whether only the newest frame is scored and older ones are dropped."""
         return self.kind in ("network", "device", "gstreamer") if self.live is None else self.live
 
     @property
     def is_finite(self) -> bool:
-        """Whether its end is the end, rather than a loss."""
+        """Whether the source ends, so that its end is not a signal loss."""
         return self.kind in ("stdin", "file") or (self.kind != "folder" and not self.is_live)
 
     @property
     def label(self) -> str:
-        """What the source is called in all that is shown."""
+        """The name of the source in all output, without credentials."""
         return self.name or redact(self.source)
 
 
-class MonitorConfig(Settings):
-    """The whole configuration.
+class MonitorSettings(Settings):
+    """All settings of a monitor.
 
-    `threads` is how many CPU threads the engine has: one costs the least CPU a score, more keep up with more cameras.
+    `threads` is the number of CPU threads of the engine: one costs the least CPU per score, more keep up with more
+    cameras.
     """
 
     model: Path | None = None
@@ -88,18 +89,18 @@ class MonitorConfig(Settings):
     threads: Annotated[int, Field(ge=1)] = 1
     fps: Rate = DEFAULT_FPS
     status_interval_s: Seconds = 10
-    cameras: tuple[CameraConfig, ...] = ()
+    cameras: tuple[CameraSettings, ...] = ()
     sinks: SinkSettings = SinkSettings()
 
     @model_validator(mode="after")
-    def _usable(self) -> MonitorConfig:
+    def _usable(self) -> MonitorSettings:
         for label, count in Counter(camera.label for camera in self.cameras).items():
             if count > 1:
-                raise ValueError(f"{count} cameras are called '{label}', give each a name of its own")
+                raise ValueError(f"{count} cameras are called '{label}', give each its own name")
         return self
 
-    def resolved(self) -> tuple[CameraConfig, ...]:
-        """The cameras, with what they do not say themselves filled in."""
+    def resolved(self) -> tuple[CameraSettings, ...]:
+        """The cameras, with defaults filled in from the monitor's settings."""
         return tuple(
             camera.model_copy(update={"name": camera.label, "fps": camera.fps or self.fps}) for camera in self.cameras
         )

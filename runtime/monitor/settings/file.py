@@ -1,4 +1,4 @@
-"""Reading the YAML file of a monitor: secrets from elsewhere, errors by file, line and field."""
+"""Reads a monitor's YAML file: secrets from elsewhere, errors by file, line and field."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from dpiqa.errors import InputError, unreadable
-from dpiqa.runtime.monitor.settings.cameras import MonitorConfig
+from dpiqa.errors import InputError, system_reason, unreadable
+from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 
 Place = tuple[str | int, ...]
-# Pydantic's words for people who write Python, said again for people who write YAML.
-_PLAIN = {"extra_forbidden": "there is no such field", "missing": "is missing", "tuple_type": "expected a list"}
+# Pydantic's messages address Python programmers; these address people who write YAML.
+_YAML_MESSAGES = {"extra_forbidden": "there is no such field", "missing": "is missing", "tuple_type": "expected a list"}
 _REFERENCE = re.compile(r"\$\{(file:)?([^}]+)\}")
 
 
-def load_config(path: str | Path) -> MonitorConfig:
-    """Read and check a configuration.
+def load_settings(path: str | Path) -> MonitorSettings:
+    """Read and check a YAML file.
 
-    In any text, `${NAME}` stands for an environment variable and `${file:PATH}` for the content of a file, without
-    white space around it. Raises InputError that names the file, the line and the field, and shows no value.
+    In any text, `${NAME}` stands for an environment variable and `${file:PATH}` for the content of a file, stripped of
+    surrounding white space. Raises InputError with the file, line and field, but no value.
     """
     try:
         text = Path(path).read_text("utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text in UTF-8") from None
     return _File(path).read(text)
 
 
@@ -39,7 +37,7 @@ class _File:
         self._path = path
         self._lines: dict[Place, int] = {}
 
-    def read(self, text: str) -> MonitorConfig:
+    def read(self, text: str) -> MonitorSettings:
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
             if root is not None:
@@ -51,20 +49,20 @@ class _File:
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise InputError(f"{self._path}: not YAML: {str(error).splitlines()[0]}") from None
         if not isinstance(document, dict):
-            found = "nothing" if document is None else type(document).__name__
-            raise InputError(f"{self._path}: expected fields such as 'cameras:', found {found}")
+            actual = "nothing" if document is None else type(document).__name__
+            raise InputError(f"{self._path}: expected fields such as 'cameras:', found {actual}")
         try:
-            return MonitorConfig.model_validate(self._with_secrets(document, ()))
+            return MonitorSettings.model_validate(self._with_secrets(document, ()))
         except ValidationError as error:
             first, *more = error.errors(include_input=False, include_url=False)
             rest = f" (and {len(more)} more)" if more else ""
-            problem = _PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))
+            problem = _YAML_MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
             raise self._error(first["loc"], problem + rest) from None
 
     def _error(self, place: Place, problem: str) -> InputError:
-        known = next((place[:end] for end in range(len(place), -1, -1) if place[:end] in self._lines), ())
+        nearest = next((place[:end] for end in range(len(place), -1, -1) if place[:end] in self._lines), ())
         field = ".".join(map(str, place))
-        return InputError(f"{self._path}:{self._lines.get(known, 1)}: {field}{': ' if field else ''}{problem}")
+        return InputError(f"{self._path}:{self._lines.get(nearest, 1)}: {field}{': ' if field else ''}{problem}")
 
     def _find_lines(self, node: yaml.Node, place: Place) -> None:
         self._lines.setdefault(place, node.start_mark.line + 1)
@@ -75,7 +73,7 @@ class _File:
             for key, value in node.value:
                 inner = (*place, str(key.value))
                 if inner in self._lines:
-                    raise yaml.MarkedYAMLError(problem=f"'{key.value}' is there twice", problem_mark=key.start_mark)
+                    raise yaml.MarkedYAMLError(problem=f"'{key.value}' appears twice", problem_mark=key.start_mark)
                 self._lines[inner] = key.start_mark.line + 1
                 self._find_lines(value, inner)
 
@@ -84,15 +82,15 @@ class _File:
             return {key: self._with_secrets(item, (*place, str(key))) for key, item in value.items()}
         if isinstance(value, list):
             return [self._with_secrets(item, (*place, number)) for number, item in enumerate(value)]
-        return _REFERENCE.sub(lambda found: self._secret(found, place), value) if isinstance(value, str) else value
+        return _REFERENCE.sub(lambda match: self._secret(match, place), value) if isinstance(value, str) else value
 
-    def _secret(self, found: re.Match[str], place: Place) -> str:
-        is_file, name = found.groups()
+    def _secret(self, match: re.Match[str], place: Place) -> str:
+        is_file, name = match.groups()
         if not is_file:
             if name not in os.environ:
-                raise self._error(place, f"the environment has no variable {name}")
+                raise self._error(place, f"the environment variable {name} is not set")
             return os.environ[name]
         try:
             return Path(name).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise self._error(place, f"{name}: {getattr(error, 'strerror', None) or 'not a text in UTF-8'}") from None
+            raise self._error(place, f"{name}: {system_reason(error)}") from None

@@ -1,4 +1,4 @@
-"""Where a monitor's messages go: one section a sink, each with a short form of one text."""
+"""Settings of the sinks: one section per sink, each with a one-string short form."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from dpiqa.errors import system_reason
 from dpiqa.runtime.monitor.settings.base import Settings
 
 MessageType = Literal["reading", "event", "status"]
 Positive = Annotated[float, Field(gt=0)]
-_SHORTEST_TOKEN = 16
+_MIN_TOKEN = 16
 
 
 class _Sink(Settings):
-    """A sink's section: a text in its place stands for its first field. `queue` is how many messages may wait."""
+    """A sink's section: a plain string sets its main field. `queue` is the number of messages that may wait."""
 
     queue: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
 
@@ -31,7 +32,7 @@ class _Sink(Settings):
 
 
 class RollingSettings(_Sink):
-    """A file that grows to `max_mb`, then is renamed to `NAME.1` and so on; `keep` of these are kept."""
+    """A file that grows to `max_mb` and is then renamed to `NAME.1` and so on; `keep` of these are kept."""
 
     path: Path
     max_mb: Positive = 100
@@ -39,7 +40,7 @@ class RollingSettings(_Sink):
 
 
 class HistorySettings(_Sink):
-    """The SQLite file. What is older than `max_age_days` goes, and the oldest when it grows beyond `max_mb`."""
+    """The SQLite file. Rows older than `max_age_days` are deleted, and the oldest when it outgrows `max_mb`."""
 
     path: Path = Path("dpiqa-history.db")
     max_age_days: Positive = 30
@@ -61,9 +62,9 @@ class PrometheusSettings(_Sink):
 class DashboardSettings(_Sink):
     """Where the dashboard is served, also written as `HOST:PORT`.
 
-    `token` (or what is in `token_file`, or in the environment's DPIQA_DASHBOARD_TOKEN) is asked of everybody; without
-    one the dashboard is served to this machine alone. `hosts` are further names that it is reached by on this machine,
-    through a proxy for instance.
+    Every client must present the `token` (or the content of `token_file`, or the environment variable
+    DPIQA_DASHBOARD_TOKEN); without one the dashboard is served only to this machine. `hosts` are further host names
+    under which clients on this machine reach it, for instance through a proxy.
     """
 
     host: str = "127.0.0.1"
@@ -82,18 +83,17 @@ class DashboardSettings(_Sink):
             try:
                 return {**value, "token": Path(str(name)).read_text("utf-8").strip()}
             except (OSError, UnicodeDecodeError) as error:
-                reason = getattr(error, "strerror", None) or "not a text in UTF-8"
-                raise ValueError(f"token_file {name}: {reason.lower()}") from None
+                raise ValueError(f"token_file {name}: {system_reason(error)}") from None
         return {**value, "token": os.environ.get("DPIQA_DASHBOARD_TOKEN") or None}
 
     @model_validator(mode="after")
     def _is_safe(self) -> DashboardSettings:
-        if self.token is not None and len(self.token.get_secret_value()) < _SHORTEST_TOKEN:
-            raise ValueError(f"the token is too short to be safe, it must have at least {_SHORTEST_TOKEN} characters")
+        if self.token is not None and len(self.token.get_secret_value()) < _MIN_TOKEN:
+            raise ValueError(f"the token is too short to be safe, use at least {_MIN_TOKEN} characters")
         if self.token is None and not self.is_loopback:
             raise ValueError(
-                f"{self.host} can be reached from other machines: set a token of at least {_SHORTEST_TOKEN} characters"
-                " (DPIQA_DASHBOARD_TOKEN in the environment, token or token_file in the configuration)"
+                f"{self.host} can be reached from other machines: set a token of at least {_MIN_TOKEN} characters"
+                " (DPIQA_DASHBOARD_TOKEN in the environment, token or token_file in the settings file)"
             )
         return self
 
@@ -107,7 +107,7 @@ class DashboardSettings(_Sink):
 
 
 class MqttSettings(_Sink):
-    """A broker, `mqtt://user:password@host:1883` or `mqtts://`, and the topic below which all is published."""
+    """A broker, `mqtt://user:password@host:1883` or `mqtts://`, and the topic below which everything is published."""
 
     url: SecretStr
     topic: Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$|^[^+#\x00/]$")] = "dpiqa"
@@ -124,7 +124,7 @@ class MqttSettings(_Sink):
 
 
 class WebhookSettings(_Sink):
-    """An address that each message of the `types` is posted to as JSON, tried again for `give_up_s`."""
+    """A URL to which each message of the `types` is posted as JSON, with retries for `give_up_s`."""
 
     url: SecretStr
     types: tuple[MessageType, ...] = ("event",)
@@ -142,7 +142,7 @@ class WebhookSettings(_Sink):
 
 
 class SinkSettings(Settings):
-    """All sinks of a monitor; without any word, the history alone."""
+    """All sinks of a monitor; by default only the history."""
 
     jsonl: RollingSettings | None = None
     csv: RollingSettings | None = None
@@ -153,9 +153,9 @@ class SinkSettings(Settings):
     dashboard: DashboardSettings | None = None
 
     @model_validator(mode="after")
-    def _has_what_the_dashboard_reads(self) -> SinkSettings:
+    def _dashboard_has_history(self) -> SinkSettings:
         if self.dashboard is not None and self.sqlite is None:
-            raise ValueError("the dashboard reads the history: leave sqlite on (a file on a RAM disk will do)")
+            raise ValueError("the dashboard reads the history: keep sqlite enabled (a file on a RAM disk will do)")
         return self
 
 
@@ -173,6 +173,6 @@ def _checked(url: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
     except ValueError:
         is_usable = False
     if not is_usable:
-        begin = f"begins with {schemes[0]}:// or {schemes[1]}://"
-        raise ValueError(f"expected an address that {begin} and names a host, and a port up to 65535 if any")
+        prefix = f"begins with {schemes[0]}:// or {schemes[1]}://"
+        raise ValueError(f"expected a URL that {prefix}, with a host and optionally a port up to 65535")
     return url

@@ -1,1 +1,1 @@
-"""Where a monitor's messages go."""
+"""Sinks: where a monitor writes its messages."""

@@ -1,4 +1,4 @@
-"""JSON lines and CSV, in files that roll over by size."""
+"""JSON lines and CSV, in files rotated by size."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from dpiqa.errors import InputError
-from dpiqa.runtime.monitor.messages import IN_WORDS, LiveReading, Message, Signals, to_json
+from dpiqa.errors import InputError, system_reason
+from dpiqa.runtime.monitor.messages import TEXT_MESSAGES, LiveReading, Message, Signals, to_json
 from dpiqa.runtime.monitor.settings.sinks import RollingSettings
 
 _STAGES = ("decode", "wait", "preprocess", "infer", "signals", "total")
@@ -20,9 +20,9 @@ _MB = 1_000_000
 
 
 class RollingFile:
-    """Appends whole records; a write that fails leaves the file as it was.
+    """Appends whole records; a failed write leaves the file unchanged.
 
-    What cannot be renamed or cut (a device, a pipe) just grows. Raises InputError if it cannot be opened.
+    What cannot be renamed or truncated (a device, a pipe) just grows. Raises InputError if it cannot be opened.
     """
 
     def __init__(self, settings: RollingSettings) -> None:
@@ -31,9 +31,9 @@ class RollingFile:
         try:
             self._open()
         except OSError as error:
-            raise InputError(f"{self._path}: cannot be written, {(error.strerror or str(error)).lower()}") from None
+            raise InputError(f"{self._path}: cannot be written, {system_reason(error)}") from None
         if self.size and self._is_regular and not self._ends_a_line():
-            self._append(b"\n")  # the process before was cut off while it wrote
+            self._append(b"\n")  # the previous process was killed while writing
 
     @property
     def size(self) -> int:
@@ -41,18 +41,18 @@ class RollingFile:
         return os.fstat(self._descriptor).st_size if self._is_regular else 0
 
     def first_line(self) -> bytes:
-        """The first line of the file, b"" where there is none."""
+        """The first line of the file, b"" if there is none."""
         with self._path.open("rb") as file:
             return file.readline()
 
     def append(self, records: bytes, header: bytes = b"") -> None:
-        """Write whole lines, after `header` where the file is new. Raises OSError."""
+        """Write whole lines, preceded by `header` if the file is new. Raises OSError."""
         if self.size and self.size + len(records) > self._max_bytes:
             self.roll()
         self._append(records if self.size else header + records)
 
     def roll(self) -> None:
-        """Begin a new file, the one so far keeps its content under another name. Raises OSError."""
+        """Rename the file and start a new one. Raises OSError."""
         if not self._is_regular:
             return
         for number in range(self._keep - 1, 0, -1):
@@ -93,10 +93,10 @@ class RollingFile:
 
 
 class JsonLines:
-    """Every message, one JSON object a line. Raises InputError if the file cannot be opened."""
+    """Every message, one JSON object per line. Raises InputError if the file cannot be opened."""
 
     name, linger_s = "jsonl", 0.0
-    accepts = IN_WORDS
+    accepts = TEXT_MESSAGES
 
     def __init__(self, settings: RollingSettings) -> None:
         self._file = RollingFile(settings)
@@ -112,7 +112,7 @@ class JsonLines:
 
 
 class Csv:
-    """Readings, one row each; files with other columns are rolled over. Raises InputError if it cannot be opened."""
+    """Readings, one row each; a file with other columns is rotated. Raises InputError if it cannot be opened."""
 
     name, linger_s = "csv", 0.0
     accepts: tuple[type, ...] = (LiveReading,)
@@ -145,5 +145,5 @@ def _row(reading: LiveReading) -> dict[str, object]:
     names = ("source", "wall_time", "pts_s", "index", "width", "height", "score", "band", "baseline")
     row: dict[str, object] = {name: line[name] for name in names}
     row |= {field.name: line["signals"][field.name] for field in fields(Signals)}
-    row |= {f"cause_{name}": share for name, share in line["causes"].items()}
+    row |= {f"cause_{name}": strength for name, strength in line["causes"].items()}
     return row | {f"{stage}_ms": line["latency_ms"].get(stage) for stage in _STAGES}

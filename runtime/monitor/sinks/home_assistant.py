@@ -1,4 +1,4 @@
-"""Home Assistant's MQTT discovery: each source is a device with its score and its problems."""
+"""Home Assistant's MQTT discovery: each source is a device with a score and problem sensors."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
 
 
-def discoveries(prefix: str, topic: str, place: str, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The topics and documents that announce a source, whose messages are below `topic`/`place`."""
-    device_id = f"dpiqa_{place}"
+def discoveries(prefix: str, topic: str, level: str, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The topics and documents that announce a source; its messages are below `topic`/`level`."""
+    device_id = f"dpiqa_{level}"
     common = {
         "availability_topic": f"{topic}/availability",
         "device": {"identifiers": [device_id], "name": source, "manufacturer": "dpiqa-edge"},
@@ -19,7 +19,7 @@ def discoveries(prefix: str, topic: str, place: str, source: str) -> Iterator[tu
     score = {
         "name": "Quality",
         "unique_id": f"{device_id}_score",
-        "state_topic": f"{topic}/{place}/reading",
+        "state_topic": f"{topic}/{level}/reading",
         "value_template": "{{ value_json.score }}",
         "state_class": "measurement",
         "icon": "mdi:image-check",
@@ -29,7 +29,7 @@ def discoveries(prefix: str, topic: str, place: str, source: str) -> Iterator[tu
         problem = {
             "name": re.sub(r"(?<!^)(?=[A-Z])", " ", kind).capitalize(),
             "unique_id": f"{device_id}_{kind}",
-            "state_topic": f"{topic}/{place}/event/{kind}",
+            "state_topic": f"{topic}/{level}/event/{kind}",
             "value_template": "{{ value_json.state }}",
             "payload_on": "raised",
             "payload_off": "cleared",

@@ -1,7 +1,7 @@
-"""MQTT 3.1.1 and 5: readings as they come, states retained, `offline` as last will.
+"""MQTT 3.1.1 and 5: readings as they come, retained states, `offline` as last will.
 
 Below the topic: `availability` (online, offline), and for each source `SOURCE/reading`, `SOURCE/status` and
-`SOURCE/event/KIND`, all JSON, the last two retained.
+`SOURCE/event/KIND`, all JSON; the last two are retained.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
-from dpiqa.runtime.monitor.messages import IN_WORDS, Event, LiveReading, Message, Status, to_json
+from dpiqa.runtime.monitor.messages import TEXT_MESSAGES, Event, LiveReading, Message, Status, to_json
 from dpiqa.runtime.monitor.settings.sinks import MqttSettings
 from dpiqa.runtime.monitor.sinks.home_assistant import discoveries
-from dpiqa.runtime.monitor.sinks.queued import PartlyLost
+from dpiqa.runtime.monitor.sinks.queued import PartialWriteError
 
 log = logging.getLogger(__name__)
 
 _VERSIONS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
-_LONGEST_WAIT_S = 30
+_MAX_WAIT_S = 30
 _KEEP_ALIVE_S = 20
 _GOODBYE_S = 1.0
 
 
 class Mqtt:
-    """Publishes to one broker, and connects again whenever it comes back.
+    """Publishes to one broker, and reconnects whenever it comes back.
 
-    What is retained is remembered and published anew on every connection: the broker may have lost it, and what
-    happened meanwhile counts only by its outcome. Readings without a connection are lost.
+    Retained messages are kept here and published again on every connection: the broker may have lost them, and of
+    changes in the meantime only the outcome matters. Readings without a connection are lost.
     """
 
     name, linger_s = "mqtt", 0.0
-    accepts = IN_WORDS
+    accepts = TEXT_MESSAGES
 
     def __init__(self, settings: MqttSettings) -> None:
         self._settings, self._topic = settings, settings.topic
         self._retained: dict[str, str] = {}
         self._lock = threading.Lock()  # between the sink's thread and paho's
-        self._known: set[str] = set()
+        self._announced: set[str] = set()
         url = urlsplit(settings.url.get_secret_value())
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=_VERSIONS[settings.version])
         if url.username is not None:
@@ -55,7 +55,7 @@ class Mqtt:
         if url.scheme == "mqtts":
             self._client.tls_set_context(ssl.create_default_context())
         self._client.will_set(f"{self._topic}/availability", "offline", qos=1, retain=True)
-        self._client.reconnect_delay_set(1, _LONGEST_WAIT_S)
+        self._client.reconnect_delay_set(1, _MAX_WAIT_S)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.connect_async(
@@ -67,21 +67,21 @@ class Mqtt:
         """See Writer."""
         lost = 0
         for message in messages:
-            place = source_topic(message.source)
-            if message.source not in self._known:
-                self._known.add(message.source)
-                self._introduce(message.source, place)
+            level = source_topic(message.source)
+            if message.source not in self._announced:
+                self._announced.add(message.source)
+                self._announce(message.source, level)
             if isinstance(message, Status) and message.state == "removed":
-                self._forget(message.source, place)
+                self._forget(message.source, level)
                 continue
             payload = json.dumps(to_json(message), ensure_ascii=False)
             if isinstance(message, LiveReading):
-                lost += not self._publish(f"{self._topic}/{place}/reading", payload)
+                lost += not self._publish(f"{self._topic}/{level}/reading", payload)
             else:
                 kind = f"event/{message.kind}" if isinstance(message, Event) else "status"
-                self._retain(f"{self._topic}/{place}/{kind}", payload)
+                self._retain(f"{self._topic}/{level}/{kind}", payload)
         if lost or not self._client.is_connected():
-            raise PartlyLost(lost, "no connection to the broker")
+            raise PartialWriteError(lost, "no connection to the broker")
 
     def close(self) -> None:
         """See Writer."""
@@ -92,20 +92,20 @@ class Mqtt:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _introduce(self, source: str, place: str) -> None:
-        base = f"{self._topic}/{place}"
-        for kind in KINDS:  # a process before may have left one raised
+    def _announce(self, source: str, level: str) -> None:
+        base = f"{self._topic}/{level}"
+        for kind in KINDS:  # a previous process may have left one raised
             state = {"type": "event", "source": source, "kind": kind, "state": "cleared"}
             self._retain(f"{base}/event/{kind}", json.dumps(state))
         if self._settings.home_assistant:
-            for topic, payload in discoveries(self._settings.discovery_topic, self._topic, place, source):
+            for topic, payload in discoveries(self._settings.discovery_topic, self._topic, level, source):
                 self._retain(topic, json.dumps(payload))
 
-    def _forget(self, source: str, place: str) -> None:
-        self._known.discard(source)
-        parts = (f"{self._topic}/{place}/", f"/dpiqa_{place}/")
+    def _forget(self, source: str, level: str) -> None:
+        self._announced.discard(source)
+        parts = (f"{self._topic}/{level}/", f"/dpiqa_{level}/")
         for topic in [topic for topic in self._retained if any(part in topic for part in parts)]:
-            self._retain(topic, "")  # makes the broker forget it, now or when it is back
+            self._retain(topic, "")  # makes the broker delete it, now or on reconnection
 
     def _retain(self, topic: str, payload: str) -> None:
         with self._lock:
@@ -120,7 +120,7 @@ class Mqtt:
 
     def _on_connect(self, client: paho.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            log.warning("mqtt: the broker refuses the connection (%s)", reason)
+            log.warning("mqtt: the broker refused the connection (%s)", reason)
             return
         client.publish(f"{self._topic}/availability", "online", qos=1, retain=True)
         with self._lock:
@@ -129,17 +129,15 @@ class Mqtt:
 
     def _on_disconnect(self, client: paho.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            log.warning("mqtt: the connection is lost (%s)", reason)
+            log.warning("mqtt: connection lost (%s)", reason)
 
 
 def source_topic(source: str) -> str:
-    """A source's name as one level of a topic: other characters than letters, digits, `-` and `_` become `_`.
+    """A source's name as one topic level: characters other than letters, digits, `-` and `_` become `_`.
 
-    A name that this changes gets a digest, so that different sources stay different.
+    A changed name gets a digest appended, so that different sources stay distinct.
     """
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", source)
-    return (
-        safe
-        if safe == source
-        else f"{safe}_{hashlib.sha256(source.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
-    )
+    if safe == source:
+        return safe
+    return f"{safe}_{hashlib.sha256(source.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"

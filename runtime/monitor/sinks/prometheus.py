@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, served on `/metrics`."""
+"""Prometheus metrics, served on `/metrics`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dpiqa.errors import InputError
+from dpiqa.errors import InputError, system_reason
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
-from dpiqa.runtime.monitor.messages import IN_WORDS, Counts, Event, LiveReading, Message, Status
+from dpiqa.runtime.monitor.messages import TEXT_MESSAGES, Counts, Event, LiveReading, Message, Status
 from dpiqa.runtime.monitor.settings.sinks import PrometheusSettings
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
 class Prometheus:
-    """Keeps the metrics and serves them from a thread of its own.
+    """Maintains the metrics and serves them from its own thread.
 
-    `counts` tells what became of the messages of every sink, by its name. Raises InputError if the address cannot be
-    listened on.
+    `counts` returns the message counts of every sink, by name. Raises InputError if the address cannot be bound.
     """
 
     name, linger_s = "prometheus", 0.0
-    accepts = IN_WORDS
+    accepts = TEXT_MESSAGES
 
     def __init__(self, settings: PrometheusSettings, counts: Callable[[], Mapping[str, Counts]]) -> None:
         self._metrics = _Metrics()
@@ -34,12 +33,12 @@ class Prometheus:
         try:
             self._server, self._thread = start_http_server(settings.port, settings.host, self._metrics.registry)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(f"cannot serve metrics on {settings.host}:{settings.port}, {reason}") from None
+            address = f"{settings.host}:{settings.port}"
+            raise InputError(f"cannot serve metrics on {address}, {system_reason(error)}") from None
 
     @property
     def port(self) -> int:
-        """The port that it listens on: the one asked for, or any free one where that was 0."""
+        """The port it listens on: a free one if the settings have 0."""
         return self._server.server_port
 
     def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
@@ -61,25 +60,25 @@ class Prometheus:
 
 @dataclass
 class _Metrics:
-    """The metrics of all sources, by its name in the label `source`."""
+    """The metrics of all sources, labelled with the `source`."""
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def __post_init__(self) -> None:
         self._score = self._gauge("score", "Quality of the latest frame, 0 to 100")
-        self._baseline = self._gauge("score_baseline", "The score that is normal for the source")
+        self._baseline = self._gauge("score_baseline", "Baseline score of the source")
         self._cause = self._gauge("cause_ratio", "How strongly a cause lowers the quality, 0 to 1", "cause")
         self._signal = self._gauge("signal_ratio", "A signal of the latest frame's luma", "signal")
         self._last = self._gauge("last_frame_timestamp_seconds", "When the latest scored frame arrived, Unix time")
         self._up = self._gauge("source_up", "1 while frames arrive")
-        self._rate = self._gauge("scored_frames_per_second", "Rate at which frames were scored lately")
+        self._rate = self._gauge("scored_frames_per_second", "Frames scored per second, lately")
         self._active = self._gauge("event_active", "1 while an event lasts", "kind")
         self._frames = self._counter("frames", "Frames by outcome: scored or dropped", "outcome")
-        self._reconnects = self._counter("source_reconnects", "How often the source was opened again")
+        self._reconnects = self._counter("source_reconnects", "Number of reconnections of the source")
         self._events = self._counter("events", "Events raised", "kind")
         self._stages = Histogram(
             "dpiqa_stage_duration_seconds",
-            "Time that a frame spent in a stage",
+            "Time a frame spent in a stage",
             ("source", "stage"),
             buckets=_BUCKETS_S,
             registry=self.registry,
@@ -95,7 +94,7 @@ class _Metrics:
             self._active,
         )
         self._all = (*gauges, self._frames, self._reconnects, self._events, self._stages)
-        self._counted: dict[tuple[str, str], int] = {}
+        self._totals: dict[tuple[str, str], int] = {}
 
     def reading(self, reading: LiveReading) -> None:
         source = reading.source
@@ -103,8 +102,8 @@ class _Metrics:
         self._last.labels(source).set(reading.wall_time)
         if reading.baseline is not None:
             self._baseline.labels(source).set(reading.baseline)
-        for name, share in reading.causes.items():
-            self._cause.labels(source, name).set(share)
+        for name, strength in reading.causes.items():
+            self._cause.labels(source, name).set(strength)
         for name, value in asdict(reading.signals).items():
             if value is not None:
                 self._signal.labels(source, name).set(value)
@@ -122,7 +121,7 @@ class _Metrics:
         if status.state == "removed":
             for metric in self._all:
                 metric.remove_by_labels({"source": source})
-            self._counted = {key: total for key, total in self._counted.items() if key[0] != source}
+            self._totals = {key: total for key, total in self._totals.items() if key[0] != source}
             return
         self._up.labels(source).set(status.state == "up")
         if status.fps is not None:
@@ -131,11 +130,11 @@ class _Metrics:
         self._count(self._frames.labels(source, "dropped"), (source, "dropped"), status.dropped)
         self._count(self._reconnects.labels(source), (source, "reconnects"), status.reconnects)
         for kind in KINDS:
-            self._active.labels(source, kind)  # there from the start, so that a rise can be seen
+            self._active.labels(source, kind)  # present from the start, so that a rise is visible
 
     def _count(self, counter: Counter, key: tuple[str, str], total: int) -> None:
-        counter.inc(max(0, total - self._counted.get(key, 0)))
-        self._counted[key] = total
+        counter.inc(max(0, total - self._totals.get(key, 0)))
+        self._totals[key] = total
 
     def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
         return Gauge(f"dpiqa_{name}", help_text, ("source", *labels), registry=self.registry)
@@ -151,7 +150,7 @@ class _SinkCounts(Collector):
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(
             "dpiqa_sink_messages",
-            "Messages by sink and outcome: written, dropped (its queue was full) or failed",
+            "Messages by sink and outcome: written, dropped (queue full) or failed",
             labels=("sink", "outcome"),
         )
         for name, counts in self._counts().items():

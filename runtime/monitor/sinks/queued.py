@@ -1,4 +1,4 @@
-"""What keeps a slow or dead sink away from scoring: a bounded queue and a thread for each."""
+"""Keeps slow or dead sinks from delaying scoring: a bounded queue and a thread for each."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dpiqa.runtime.monitor.messages import Counts, LiveReading, Message, Snapsho
 
 log = logging.getLogger(__name__)
 
-_LARGEST_BATCH = 256
+_MAX_BATCH = 256
 _FREQUENT = (LiveReading, Snapshot)
 
 
-class PartlyLost(Exception):
-    """Raised by a writer that could not write `lost` messages of a batch, 0 where it keeps them for later."""
+class PartialWriteError(Exception):
+    """A writer could not write `lost` messages of a batch; 0 if it keeps them for later."""
 
     def __init__(self, lost: int, reason: str) -> None:
         super().__init__(reason)
@@ -26,39 +26,39 @@ class PartlyLost(Exception):
 
 
 class Writer(Protocol):
-    """Writes messages somewhere; it is called from one thread, that of its queue."""
+    """Writes messages somewhere, called only from its queue's thread."""
 
     @property
     def name(self) -> str:
-        """What it is called in metrics and logs, without credentials."""
+        """Its name in metrics and logs, without credentials."""
         ...
 
     @property
     def accepts(self) -> tuple[type, ...]:
-        """The types of messages that it wants."""
+        """The message types that it writes."""
         ...
 
     @property
     def linger_s(self) -> float:
-        """How long messages may be gathered before they are written together."""
+        """How long messages may be collected before they are written together."""
         ...
 
     def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
-        """Write messages, all or none; raises what went wrong, PartlyLost if only some were lost.
+        """Write messages, all or none; raises any error, PartialWriteError if only some were lost.
 
-        It may take its time, but no longer than it must once `closing` is set.
+        May block, but must return as soon as it can once `closing` is set.
         """
         ...
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all resources."""
         ...
 
 
 class QueuedSink:
     """A sink that never blocks; see Sink.
 
-    When the queue is full a reading or a snapshot is dropped rather than an event or a status.
+    When the queue is full, readings and snapshots are dropped before events and statuses.
     """
 
     def __init__(self, writer: Writer, capacity: int) -> None:
@@ -73,12 +73,12 @@ class QueuedSink:
 
     @property
     def name(self) -> str:
-        """What it is called in metrics and logs."""
+        """Its name in metrics and logs."""
         return self._writer.name
 
     @property
     def counts(self) -> Counts:
-        """What became of the messages so far."""
+        """The messages so far, by outcome."""
         return self._counts
 
     @property
@@ -91,14 +91,14 @@ class QueuedSink:
         if not isinstance(message, self._writer.accepts):
             return
         with self._changed:
-            if self._closing.is_set() or (len(self._queue) >= self._capacity and not self._makes_room_for(message)):
+            if self._closing.is_set() or (len(self._queue) >= self._capacity and not self._make_room_for(message)):
                 self._count(dropped=1)
                 return
             self._queue.append(message)
             self._changed.notify()
 
     def close(self, timeout_s: float) -> None:
-        """See Sink. What could not be written in time is counted as dropped."""
+        """See Sink. Messages not written in time count as dropped."""
         with self._changed:
             self._closing.set()
             self._changed.notify()
@@ -107,7 +107,7 @@ class QueuedSink:
             self._count(dropped=len(self._queue))
             self._queue.clear()
 
-    def _makes_room_for(self, message: Message) -> bool:
+    def _make_room_for(self, message: Message) -> bool:
         if isinstance(message, _FREQUENT):
             return False
         oldest = next((i for i, waiting in enumerate(self._queue) if isinstance(waiting, _FREQUENT)), 0)
@@ -121,7 +121,7 @@ class QueuedSink:
                 self._changed.wait_for(lambda: self._queue or self._closing.is_set())
             self._closing.wait(self._writer.linger_s)
             with self._changed:
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), _LARGEST_BATCH))]
+                batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_BATCH))]
             if not batch:
                 break
             self._write(batch)
@@ -134,17 +134,17 @@ class QueuedSink:
         lost, reason = 0, ""
         try:
             self._writer.write(batch, self._closing)
-        except PartlyLost as error:
+        except PartialWriteError as error:
             lost, reason = error.lost, str(error)
-        except Exception as error:  # whatever a broken disk or network raises: scoring goes on
+        except Exception as error:  # whatever a broken disk or network raises, scoring continues
             lost, reason = len(batch), str(error) or type(error).__name__
         with self._changed:
             self._count(written=len(batch) - lost, failed=lost)
         if lost and self._failed_since is None:
             self._failed_since = self._counts.failed - lost
-            log.warning("%s: %s; what it cannot take is lost and counted", self.name, reason)
+            log.warning("%s: %s; messages are lost and counted", self.name, reason)
         elif not reason and self._failed_since is not None:
-            log.warning("%s: works again, %d messages were lost", self.name, self._counts.failed - self._failed_since)
+            log.warning("%s: works again, messages lost: %d", self.name, self._counts.failed - self._failed_since)
             self._failed_since = None
 
     def _count(self, written: int = 0, dropped: int = 0, failed: int = 0) -> None:

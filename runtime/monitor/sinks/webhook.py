@@ -1,4 +1,4 @@
-"""Webhooks: messages posted as JSON, tried again while the server does not answer."""
+"""Webhooks: messages posted as JSON, with retries while the server is unavailable."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from tenacity.stop import stop_any, stop_when_event_set
 
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Status, to_json
 from dpiqa.runtime.monitor.settings.sinks import WebhookSettings
-from dpiqa.runtime.monitor.sinks.queued import PartlyLost
+from dpiqa.runtime.monitor.sinks.queued import PartialWriteError
 
 _TYPES: dict[str, type] = {"reading": LiveReading, "event": Event, "status": Status}
-_TRY_AGAIN = {408, 425, 429}
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+_RETRY_STATUSES = {408, 425, 429}
+_FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 30.0
 
-logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it tells every address, with the secrets in it
+logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it logs every URL, with its secrets
 
 
 class _Refused(Exception):
-    """The server does not take the message, and never will."""
+    """The server rejects the message for good."""
 
 
 class _Unavailable(Exception):
-    """The server cannot be reached, or asks to come back later."""
+    """The server cannot be reached, or asks for a later retry."""
 
 
 class Webhook:
-    """Posts messages to one address, in their order; `number` is its own among the webhooks."""
+    """Posts messages in order to one URL; `number` is its position among the webhooks."""
 
     linger_s = 0.0
 
@@ -53,7 +53,7 @@ class Webhook:
             except (_Refused, _Unavailable) as error:
                 lost, reason = lost + 1, str(error)
         if lost:
-            raise PartlyLost(lost, reason)
+            raise PartialWriteError(lost, reason)
 
     def close(self) -> None:
         """See Writer."""
@@ -66,7 +66,7 @@ class Webhook:
         content = json.dumps(body).encode()
         retrying = Retrying(
             retry=retry_if_exception_type(_Unavailable),
-            wait=wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
+            wait=wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_MAX_WAIT_S),
             stop=stop_any(stop_after_delay(self._settings.give_up_s), stop_when_event_set(closing)),
             sleep=sleep_using_event(closing),
             reraise=True,
@@ -79,7 +79,7 @@ class Webhook:
             status = self._client.post(url, content=content, headers={"content-type": "application/json"}).status_code
         except httpx.HTTPError as error:
             raise _Unavailable(f"{self._host} cannot be reached ({type(error).__name__})") from None
-        if status in _TRY_AGAIN or status >= 500:
-            raise _Unavailable(f"{self._host} answers {status}")
+        if status in _RETRY_STATUSES or status >= 500:
+            raise _Unavailable(f"{self._host} responds with {status}")
         if status >= 300:
-            raise _Refused(f"{self._host} answers {status}")
+            raise _Refused(f"{self._host} responds with {status}")

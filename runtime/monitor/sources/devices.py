@@ -1,4 +1,4 @@
-"""Cameras at this machine and GStreamer pipelines, through OpenCV."""
+"""Local cameras and GStreamer pipelines, through OpenCV."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import cv2
 from numpy.typing import NDArray
 
 from dpiqa.errors import InputError
-from dpiqa.runtime.monitor.settings.cameras import CameraConfig
+from dpiqa.runtime.monitor.settings.cameras import CameraSettings
 from dpiqa.runtime.monitor.sources.grab import Grab
 
-NO_GSTREAMER = "this OpenCV was built without GStreamer, take the system's (python3-opencv on Debian and Jetson)"
+NO_GSTREAMER = "this OpenCV lacks GStreamer, use the system's (python3-opencv on Debian and Jetson)"
 _TO_BGR = " ! videoconvert ! video/x-raw,format=BGR ! appsink max-buffers=1 drop=true sync=false"
 
 
 def has_gstreamer() -> bool:
-    """Whether this OpenCV can run pipelines; that of PyPI cannot."""
+    """Whether this OpenCV can run pipelines; the one from PyPI cannot."""
     return cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER)
 
 
-def read_device(camera: CameraConfig) -> Generator[Grab, None, None]:
+def read_device(camera: CameraSettings) -> Generator[Grab, None, None]:
     """See open_source: a V4L2 camera, `/dev/video0` or its number."""
     return _read(int(camera.source) if camera.source.isdecimal() else camera.source, cv2.CAP_V4L2, "the camera")
 
 
-def read_pipeline(camera: CameraConfig) -> Generator[Grab, None, None]:
-    """See open_source: a GStreamer pipeline; without an `appsink`, one that takes BGR is put at its end."""
+def read_pipeline(camera: CameraSettings) -> Generator[Grab, None, None]:
+    """See open_source: a GStreamer pipeline; one that takes BGR is appended if there is no `appsink`."""
     if not has_gstreamer():
         raise InputError(NO_GSTREAMER)
     pipeline = camera.source if "appsink" in camera.source else camera.source + _TO_BGR
@@ -54,6 +54,6 @@ def _read(source: str | int, backend: int, name: str) -> Generator[Grab, None, N
         while capture.grab():
             yield Grab(pixels, None, perf_counter() - began)
             began = perf_counter()
-        raise InputError(f"{name} gives no more frames")
+        raise InputError(f"{name} delivers no more frames")
     finally:
         capture.release()

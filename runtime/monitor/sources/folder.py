@@ -1,4 +1,4 @@
-"""A folder that something else puts pictures into."""
+"""A folder into which something else puts pictures."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from pathlib import Path
 from time import monotonic, perf_counter, sleep
 
 from dpiqa.errors import InputError, unreadable
-from dpiqa.runtime.monitor.settings.cameras import CameraConfig
+from dpiqa.runtime.monitor.settings.cameras import CameraSettings
 from dpiqa.runtime.monitor.sources.grab import Grab
 from dpiqa.runtime.pictures import PICTURE_SUFFIXES, read_picture
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.2
-_PATIENCE_S = 5.0  # for a picture that is still being written
-_Version = tuple[str, int, int]  # a file's name, its size and when it was changed
+_PATIENCE_S = 5.0  # for a picture still being written
+_Version = tuple[str, int, int]  # a file's name, size and modification time
 
 
-def watch_folder(camera: CameraConfig) -> Generator[Grab | None, None, None]:
-    """See open_source: every picture that appears in the folder or is replaced there from now on, oldest first.
+def watch_folder(camera: CameraSettings) -> Generator[Grab | None, None, None]:
+    """See open_source: every picture added to the folder or replaced there from now on, oldest first.
 
-    Yields None where there is nothing new. A picture that cannot be read is tried again while it may be growing, then
-    logged and passed over. Raises InputError when the folder is gone.
+    Yields None while there is nothing new. A picture that cannot be read is retried while it may still be growing, then
+    logged and skipped. Raises InputError if the folder disappears.
     """
-    known, tried = set(_versions(camera.source)), {}
+    processed, failing_since = set(_versions(camera.source)), {}
     while True:
         present = _versions(camera.source)
-        known &= set(present)
+        processed &= set(present)
         names = {name for name, _, _ in present}
-        tried = {name: since for name, since in tried.items() if name in names}
+        failing_since = {name: since for name, since in failing_since.items() if name in names}
         for version in present:
-            if version in known:
+            if version in processed:
                 continue
             began, path = perf_counter(), str(Path(camera.source, version[0]))
             try:
                 image = read_picture(path)
             except InputError as error:
-                if monotonic() - tried.setdefault(version[0], monotonic()) < _PATIENCE_S:
+                if monotonic() - failing_since.setdefault(version[0], monotonic()) < _PATIENCE_S:
                     continue
                 log.warning("%s: %s", camera.label, error)
             else:
                 yield Grab(partial(lambda image: image, image), None, perf_counter() - began)
-            known.add(version)
-            tried.pop(version[0], None)
+            processed.add(version)
+            failing_since.pop(version[0], None)
         yield None
         sleep(_POLL_S)
 

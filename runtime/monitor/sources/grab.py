@@ -1,4 +1,4 @@
-"""One frame as a source gives it."""
+"""One frame as delivered by a source."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Grab:
-    """A frame that was read and not converted yet, since most are never scored.
+    """A frame that was read but not converted yet, because most are never scored.
 
-    `pixels` makes it BGR uint8 `[h, w, 3]`, before the next grab is asked for (InputError where that fails); `pts_s` is
-    its presentation time in seconds, None where the source has none; `decode_s` the seconds that decoding took.
+    `pixels` converts it to BGR uint8 `[h, w, 3]` and must be called before the next grab (InputError if it fails);
+    `pts_s` is its presentation time in seconds, None if the source has none; `decode_s` the decoding time in seconds.
     """
 
     pixels: Callable[[], NDArray[Any]]

@@ -21,7 +21,7 @@ from typing_extensions import Self
 
 from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Status
-from dpiqa.runtime.monitor.settings.cameras import MonitorConfig
+from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 from dpiqa.runtime.monitor.watch import Monitor
 
 RATE = 25
@@ -80,7 +80,7 @@ class Collected:
 def watching(engine: Engine, *cameras: dict[str, Any], **options: Any) -> Iterator[tuple[Monitor, Collected]]:
     """Run a monitor in a thread for as long as the block lasts; `wall_clock` goes to it, the rest is configuration."""
     clock = {"wall_clock": options.pop("wall_clock")} if "wall_clock" in options else {}
-    config = MonitorConfig.model_validate({"cameras": cameras, "fps": 1000, **options})
+    config = MonitorSettings.model_validate({"cameras": cameras, "fps": 1000, **options})
     seen = Collected()
     monitor = Monitor(config, engine, [seen], **clock)
     thread = threading.Thread(target=monitor.run)

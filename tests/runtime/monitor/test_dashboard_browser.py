@@ -244,7 +244,7 @@ def test_a_person_signs_in(browser: Browser, tmp_path: Path) -> None:
             assert fits(page)
             page.get_by_label("Token").fill("not it")  # maybe before the page has put its cursor there
             page.get_by_role("button", name="Sign in").click()
-            expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+            expect(page.get_by_role("alert")).to_have_text("Wrong token.")
             page.get_by_label("Token").fill(TOKEN)
             page.get_by_role("button", name="Sign in").click()
             expect(page.locator('[data-camera="cam"] .score')).to_have_text("80.0")

@@ -103,7 +103,7 @@ def test_what_was_written_is_not_lost_because_nothing_can_be_deleted(
     history.write([reading()], NEVER)
     history.close()
     assert rows(tmp_path / "h.db", "SELECT count(*) FROM readings") == [(3,)]
-    assert caplog.messages == ["sqlite: what is old could not be deleted (disk is full)"]
+    assert caplog.messages == ["sqlite: old rows could not be deleted (disk is full)"]
 
 
 def test_an_event_never_ends_before_it_began(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_what_is_no_history_is_refused_and_left_alone(tmp_path: Path) -> None:
     db.close()
     for path in (text, other, tmp_path / "nowhere" / "h.db"):
         before = path.read_bytes() if path.exists() else None
-        with pytest.raises(InputError, match=f"{path.name}: not a history"):
+        with pytest.raises(InputError, match=f"{path.name}: not a writable history"):
             History(HistorySettings(path=path))
         assert (path.read_bytes() if path.exists() else None) == before
 

@@ -110,7 +110,7 @@ def test_a_stream_may_turn_to_garbage_for_a_while(engine: Engine, stream: Path) 
     [
         (np.random.default_rng(1).bytes(50_000), "no data for 1 s"),
         # Units that end a frame and units of a reserved type: packets arrive, and there is nothing in them.
-        (b"\0\0\0\1\x09\xf0\0\0\1\x1e" + b"junk" * 99, "data arrives, but no frame of it could be decoded for 1 s"),
+        (b"\0\0\0\1\x09\xf0\0\0\1\x1e" + b"junk" * 99, "data arrives, but no frame could be decoded for 1 s"),
     ],
     ids=["noise", "empty"],
 )
@@ -257,7 +257,7 @@ def test_a_pipeline_needs_an_opencv_with_gstreamer(engine: Engine) -> None:
     else:
         with watching(engine, {"source": "videotestsrc ! fakesink", "name": "test"}) as (_, seen):
             seen.wait(lambda: seen.states()[-1:] == ["down"])
-        assert "was built without GStreamer" in seen.statuses()[-1].reason
+        assert "lacks GStreamer" in seen.statuses()[-1].reason
 
 
 def test_nothing_is_left_open(engine: Engine, stream: Path) -> None:

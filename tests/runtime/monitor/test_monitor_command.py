@@ -20,7 +20,7 @@ from made import Ended
 from dpiqa.runtime.engines.native import why_absent
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL, shipped_model
-from dpiqa.runtime.monitor.service import Orders, Service
+from dpiqa.runtime.monitor.service import CommandLine, MonitorService
 
 Command = Callable[..., Ended]
 
@@ -76,7 +76,7 @@ def test_without_a_history_nothing_is_written(monitor: Command, stream: Path, tm
 def test_the_model_is_the_one_that_costs_least(stream: Path, engine: str, model: str) -> None:
     if engine == "openvino" and (reason := why_absent()):
         pytest.skip(f"needs the native core: {reason}")
-    service = Service(Orders([str(stream)], None, {"engine": engine}, {"sqlite": "none"}))
+    service = MonitorService(CommandLine([str(stream)], None, {"engine": engine}, {"sqlite": "none"}))
     assert service.monitor.engine.spec == open_engine(shipped_model(model), engine).spec
     assert service.run() == 0
 
@@ -92,24 +92,24 @@ def test_sources_without_a_frame_show_in_the_status(monitor: Command, stream: Pa
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "no source to watch"),
+        ([], "no source to monitor"),
         (["gone.mp4"], "gone.mp4: no such file, folder or address"),
         ([".", "--fps", "0"], "--fps: Input should be greater than 0"),
         ([".", "--engine", "magic"], "unknown engine 'magic'"),
         ([".", "."], "2 cameras are called '.'"),
         ([".", "--prometheus", "here"], "--prometheus: expected HOST:PORT"),
-        ([".", "--mqtt", "http://me:hush@h"], "--mqtt: expected an address that begins with mqtt://"),
-        ([".", "--webhook", "ftp://me:hush@h"], "--webhook: expected an address that begins with http://"),
+        ([".", "--mqtt", "http://me:hush@h"], "--mqtt: expected a URL that begins with mqtt://"),
+        ([".", "--webhook", "ftp://me:hush@h"], "--webhook: expected a URL that begins with http://"),
         ([".", "--dashboard", "here"], "--dashboard: expected HOST:PORT, such as 127.0.0.1:8080"),
         ([".", "--dashboard", "127.0.0.1:99999"], "--dashboard: Input should be less than or equal to 65535"),
         ([".", "--dashboard", ":8080"], "--dashboard: 0.0.0.0 can be reached from other machines: set a token"),
-        ([".", "--dashboard", "127.0.0.1:8080"], "the dashboard reads the history: leave sqlite on"),
+        ([".", "--dashboard", "127.0.0.1:8080"], "the dashboard reads the history: keep sqlite enabled"),
         ([".", "--jsonl", "no/such/folder/x"], "cannot be written, no such file or directory"),
         (["--config", "gone.yaml"], "gone.yaml: no such file or directory"),
-        (["a.yaml", "--config", "b.yaml"], "b.yaml: one configuration file is enough, a.yaml is one"),
+        (["a.yaml", "--config", "b.yaml"], "b.yaml: only one settings file is allowed, a.yaml is already given"),
     ],
 )
-def test_a_wrong_order_is_one_line(monitor: Command, tmp_path: Path, arguments: list[str], words: str) -> None:
+def test_a_wrong_command_line_is_one_line(monitor: Command, tmp_path: Path, arguments: list[str], words: str) -> None:
     ended = monitor(*arguments, *([] if "--jsonl" in arguments else ["--sqlite", "none"]))
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith("dpiqa: ")
@@ -120,14 +120,14 @@ def test_a_wrong_order_is_one_line(monitor: Command, tmp_path: Path, arguments: 
 
 def test_check_only_checks(monitor: Command, tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text("cameras: [{source: rtsp://h/a}, {source: rtsp://h/b}]\n")
-    assert monitor("--check", "good.yaml") == (0, "2 sources to watch, nothing wrong found\n", "")
+    assert monitor("--check", "good.yaml") == (0, "2 sources to monitor, no problems found\n", "")
     (tmp_path / "bad.yaml").write_text("cameras:\n  - source: rtsp://h/a\n    fps: many\n")
     ended = monitor("--check", "bad.yaml")
     assert ended.status == 2
     assert ended.err.startswith("dpiqa: bad.yaml:3: cameras.0.fps: Input should be a valid number")
     (tmp_path / "missing.yaml").write_text("cameras: [{source: gone.mp4}]\n")
     assert "gone.mp4: no such file" in monitor("--check", "missing.yaml").err
-    assert monitor("--check", ".").out == "1 source to watch, nothing wrong found\n"
+    assert monitor("--check", ".").out == "1 source to monitor, no problems found\n"
     ended = monitor("--check", ".", "--model", "gone.onnx")
     assert (ended.status, ended.err.count("\n")) == (2, 1)
     assert "gone.onnx: no such model file" in ended.err
@@ -138,7 +138,7 @@ def test_without_the_extra_one_line_says_what_to_install(stream: Path) -> None:
     lacking = "import sys; sys.modules['av'] = None; from dpiqa.cli import main; main()"
     ended = subprocess.run([sys.executable, "-c", lacking, "monitor", stream], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (4, "")
-    assert ended.stderr == "dpiqa: monitoring needs the package 'av', pip install '.[monitor]' brings it\n"
+    assert ended.stderr == "dpiqa: monitoring needs the package 'av', install it with: pip install '.[monitor]'\n"
 
 
 def test_standard_input_is_watched(model_path: Path, stream: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_signal_ends_it_quickly_though_a_source_is_silent(
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="POSIX signals")
-def test_sighup_reads_the_configuration_again(model_path: Path, tmp_path: Path) -> None:
+def test_sighup_reloads_the_settings(model_path: Path, tmp_path: Path) -> None:
     config, out, log = tmp_path / "cameras.yaml", tmp_path / "out.jsonl", tmp_path / "log.txt"
     clips = [encode(tmp_path / f"{name}.ts", moving(300)) for name in "abc"]
     head = f"model: {model_path}\nsinks: {{sqlite: null, jsonl: {out}}}\ncameras:\n"
@@ -192,11 +192,11 @@ def test_sighup_reads_the_configuration_again(model_path: Path, tmp_path: Path) 
             _wait(lambda refusal=refusal: f"not reloaded: {refusal}" in log.read_text())
         config.write_text(good)
         os.kill(process.pid, signal.SIGHUP)
-        _wait(lambda: seen() == {"a", "b", "c"})  # in the file that the refused configuration had closed
+        _wait(lambda: seen() == {"a", "b", "c"})  # in the file that the refused settings had closed
         process.terminate()
         process.wait(10)
     errors = log.read_text()
     assert process.returncode == 0
-    assert "reloaded, 2 sources are watched" in errors
+    assert "reloaded, monitoring 2 sources" in errors
     assert errors.count("a: connecting") == 1
-    assert "b: no longer watched" in errors
+    assert "b: no longer monitored" in errors

@@ -1,4 +1,4 @@
-"""The configuration file: what it says, where it is wrong, and that it keeps secrets."""
+"""The settings file: what it says, where it is wrong, and that it keeps secrets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dpiqa.errors import InputError
-from dpiqa.runtime.monitor.settings.cameras import CameraConfig
-from dpiqa.runtime.monitor.settings.file import load_config
+from dpiqa.runtime.monitor.settings.cameras import CameraSettings
+from dpiqa.runtime.monitor.settings.file import load_settings
 from dpiqa.runtime.monitor.settings.redact import redact
 
 GOOD = """\
@@ -37,20 +37,20 @@ def _write(folder: Path, text: str) -> Path:
 def test_a_good_file_is_read_with_its_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOOR_PASSWORD", "hush")
     (tmp_path / "secret").write_text("quiet\n")
-    config = load_config(_write(tmp_path, GOOD % (tmp_path / "secret")))
-    door, other = config.resolved()
+    settings = load_settings(_write(tmp_path, GOOD % (tmp_path / "secret")))
+    door, other = settings.resolved()
     assert (door.name, door.fps, door.source) == ("door", 10, "rtsp://viewer:hush@10.0.0.4/stream")
     assert (other.name, other.fps) == ("rtsp://***@10.0.0.5/stream?channel=2", 2)
     assert other.source == "rtsp://viewer:quiet@10.0.0.5/stream?channel=2"
     assert door.alarms.frozen.hold_s == 20
-    assert config.sinks.sqlite is None
-    assert "hush" not in repr(config)
-    assert "quiet" not in repr(config)
+    assert settings.sinks.sqlite is None
+    assert "hush" not in repr(settings)
+    assert "quiet" not in repr(settings)
 
 
 def test_the_example_is_a_good_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOOR_PASSWORD", "hush")
-    door, yard = load_config(Path(__file__).parents[3] / "examples" / "monitor" / "cameras.yaml").resolved()
+    door, yard = load_settings(Path(__file__).parents[3] / "examples" / "monitor" / "cameras.yaml").resolved()
     assert (door.name, door.fps, yard.fps) == ("door", 5, 1)
     assert not yard.alarms.frozen.enabled
 
@@ -61,7 +61,7 @@ def test_the_example_is_a_good_file(monkeypatch: pytest.MonkeyPatch) -> None:
         ("cameras:\n  - source: a.mp4\n    fps: -1\n", ":3: cameras.0.fps: Input should be greater than 0"),
         ("cameras:\n  - source: a.mp4\n    frames: 3\n", ":3: cameras.0.frames: there is no such field"),
         ("cameras:\n  - name: a\n", ":2: cameras.0.source: is missing"),
-        ("fps: 5\nfps: 6\n", ":2: not YAML: 'fps' is there twice"),
+        ("fps: 5\nfps: 6\n", ":2: not YAML: 'fps' appears twice"),
         ("fps: [1\n", ":2: not YAML: "),
         ("cameras:\n\t- a\n", ":2: not YAML: "),
         ("- a\n", ": expected fields such as 'cameras:', found list"),
@@ -69,33 +69,36 @@ def test_the_example_is_a_good_file(monkeypatch: pytest.MonkeyPatch) -> None:
         ("cameras: a.mp4\n", ":1: cameras: expected a list"),
         ("fps: .nan\n", ":1: fps: "),
         ("cameras:\n  - source: a.mp4\n  - source: a.mp4\n", ":1: 2 cameras are called 'a.mp4'"),
-        ("cameras:\n  - source: a://${NO_SUCH}/\n", ":2: cameras.0.source: the environment has no variable NO_SUCH"),
-        ("model: ${file:/no/such}\n", ":1: model: /no/such: No such file or directory"),
+        (
+            "cameras:\n  - source: a://${NO_SUCH}/\n",
+            ":2: cameras.0.source: the environment variable NO_SUCH is not set",
+        ),
+        ("model: ${file:/no/such}\n", ":1: model: /no/such: no such file or directory"),
         ("fps: 1\nengine: 3\n", ":2: engine: Input should be a valid string"),
-        ("sinks:\n  mqtt: http://user:hush@h\n", ":2: sinks.mqtt.url: expected an address that begins with mqtt://"),
+        ("sinks:\n  mqtt: http://user:hush@h\n", ":2: sinks.mqtt.url: expected a URL that begins with mqtt://"),
         ("fps: &a [*a]\n", ": not YAML: "),
         ("cameras:\n  - source: 'a\x01b'\n", ": not YAML: "),
     ],
 )
-def test_a_bad_file_is_told_by_line_and_field(tmp_path: Path, text: str, words: str) -> None:
+def test_a_bad_file_is_refused_by_line_and_field(tmp_path: Path, text: str, words: str) -> None:
     path = _write(tmp_path, text)
-    with pytest.raises(InputError) as told:
-        load_config(path)
-    assert str(told.value).startswith(f"{path}{words}")
-    assert "\n" not in str(told.value)
-    assert "hush" not in str(told.value)
+    with pytest.raises(InputError) as caught:
+        load_settings(path)
+    assert str(caught.value).startswith(f"{path}{words}")
+    assert "\n" not in str(caught.value)
+    assert "hush" not in str(caught.value)
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file or directory"):
-        load_config(tmp_path / "none.yaml")
+        load_settings(tmp_path / "none.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"model: \xe9\n")
-    with pytest.raises(InputError, match="not a text in UTF-8"):
-        load_config(tmp_path / "latin.yaml")
+    with pytest.raises(InputError, match="not UTF-8 text"):
+        load_settings(tmp_path / "latin.yaml")
 
 
 @pytest.mark.parametrize(
-    ("source", "shown"),
+    ("source", "redacted"),
     [
         ("rtsp://10.0.0.4:554/a?channel=1&subtype=0", "rtsp://10.0.0.4:554/a?channel=1&subtype=0"),
         ("rtsp://u:p@ss/w@h/x", "rtsp://***@h/x"),
@@ -117,8 +120,8 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         ("clips/user=1.mp4", "clips/user=1.mp4"),
     ],
 )
-def test_what_a_source_is_called_tells_no_secret(source: str, shown: str) -> None:
-    assert CameraConfig(source=source).label == redact(source) == shown
+def test_what_a_source_is_called_tells_no_secret(source: str, redacted: str) -> None:
+    assert CameraSettings(source=source).label == redact(source) == redacted
 
 
 @example(password="@0000000", key="password")

@@ -11,7 +11,7 @@ import pytest
 from messages import event, reading, status, wait_for
 
 from dpiqa.runtime.monitor.messages import Counts, Event, LiveReading, Message
-from dpiqa.runtime.monitor.sinks.queued import PartlyLost, QueuedSink
+from dpiqa.runtime.monitor.sinks.queued import PartialWriteError, QueuedSink
 
 
 class Gate:
@@ -93,7 +93,7 @@ def test_failures_are_counted_and_told_once_until_it_works_again(gate: Gate, cap
     for count in (1, 2, 3):
         sink.put(reading())
         wait_for(lambda count=count: sink.counts.failed == count, "it failed")
-    gate.error = PartlyLost(1, "half")
+    gate.error = PartialWriteError(1, "half")
     sink.put(reading())
     wait_for(lambda: sink.counts.failed == 4, "it failed in part")
     gate.error = None
@@ -101,8 +101,8 @@ def test_failures_are_counted_and_told_once_until_it_works_again(gate: Gate, cap
     wait_for(lambda: sink.counts.written == 1, "it works again")
     sink.close(5)
     assert [record.getMessage() for record in caplog.records] == [
-        "gate: [Errno 28] No space left on device; what it cannot take is lost and counted",
-        "gate: works again, 4 messages were lost",
+        "gate: [Errno 28] No space left on device; messages are lost and counted",
+        "gate: works again, messages lost: 4",
     ]
 
 

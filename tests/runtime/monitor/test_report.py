@@ -1,4 +1,4 @@
-"""`dpiqa report`: a page that needs nothing else, of figures that can be worked out by hand."""
+"""`dpiqa report`: a page that needs nothing else, of metrics that can be worked out by hand."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from past import make_history
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.monitor.history.archive import Archive
-from dpiqa.runtime.monitor.history.period import chosen_period
-from dpiqa.runtime.monitor.history.statistics import Camera, figures, held
+from dpiqa.runtime.monitor.history.period import select_period
+from dpiqa.runtime.monitor.history.report_metrics import CameraMetrics, covered_period, report_metrics
 from dpiqa.runtime.monitor.history.writer import History
 from dpiqa.runtime.monitor.messages import Message, Snapshot, SourceState
 from dpiqa.runtime.monitor.settings.sinks import HistorySettings
@@ -52,8 +52,8 @@ def state(seconds: float, name: SourceState, reconnects: int = 0, dropped: int =
     return at(status(name, "cam", dropped=dropped, reconnects=reconnects), seconds)
 
 
-def only(archive: Archive, since: float, until: float) -> Camera:
-    (camera,) = figures(archive, START + since, START + until).cameras
+def only(archive: Archive, since: float, until: float) -> CameraMetrics:
+    (camera,) = report_metrics(archive, START + since, START + until).cameras
     return camera
 
 
@@ -102,7 +102,7 @@ def test_the_worst_frame_of_every_hour_is_kept_with_its_picture(tmp_path: Path) 
 
     low, other = picture(20, 31, 2), picture(3700, 60, 4)
     archive = record(tmp_path / "h.db", state(0, "up"), picture(10, 50, 1), low, picture(30, 40, 3), other)
-    worst = figures(archive, START, START + 7200).worst
+    worst = report_metrics(archive, START, START + 7200).worst
     assert [(frame.score, frame.wall_time, frame.jpeg) for frame in worst] == [
         (31, START + 20, low.jpeg),
         (60, START + 3700, other.jpeg),
@@ -136,7 +136,7 @@ def test_a_recorded_history_becomes_one_page(
     assert "Black raised" in watched.err
     ended = dpiqa("report", "dpiqa-history.db", "--out", "r.html")
     assert (ended.status, ended.err) == (0, "")
-    assert re.fullmatch(r"r\.html: 1 camera, [1-9] events, .*\n", ended.out)
+    assert re.fullmatch(r"r\.html: 1 camera, [1-9] events?, .*\n", ended.out)
     text = (tmp_path / "r.html").read_text()
     page = Page(text)
     assert page.addresses
@@ -174,7 +174,7 @@ def test_a_hostile_name_stays_text(tmp_path: Path, dpiqa: Command) -> None:
         (["."], ".: it is a folder, expected a history"),
         (["notes.txt"], "notes.txt: not a history"),
         (["other.db"], "other.db: not a history"),
-        (["empty.db"], "empty.db: an empty history, nothing to report"),
+        (["empty.db"], "empty.db: the history is empty, nothing to report"),
         (["h.db", "--since", "yesterday"], "--since yesterday: expected a date such as"),
         (["h.db", "--until", "2026-13-01"], "--until 2026-13-01: expected a date such as"),
         (["h.db", "--last", "24"], "--last 24: expected a length such as 90m, 24h, 7d or 2w"),
@@ -182,7 +182,7 @@ def test_a_hostile_name_stays_text(tmp_path: Path, dpiqa: Command) -> None:
         (["h.db", "--last", "1h", "--since", "2026-01-01"], "--last: cannot be combined with --since"),
         (["h.db", "--since", "2026-01-02", "--until", "2026-01-01"], "--since 2026-01-02: is not before the end"),
         (["h.db", "--since", "2001-01-01", "--until", "2001-01-02"], "h.db: nothing from 2001-01-01 00:00 to 2001"),
-        (["h.db", "--last", "1h"], ", it holds 2023-11-"),
+        (["h.db", "--last", "1h"], ", the history covers 2023-11-"),
         (["h.db", "--out", "h.db"], "--out h.db: is the history itself"),
         (["h.db", "--out", "no/such/folder/r.html"], "cannot be written, no such file or directory"),
     ],
@@ -211,11 +211,11 @@ def test_a_history_of_the_version_before_is_renewed_by_the_monitor(tmp_path: Pat
     with sqlite3.connect(path) as db:
         db.executescript("DROP TABLE worst; DROP INDEX events_by_time; PRAGMA user_version = 1;")
     db.close()
-    with pytest.raises(InputError, match=r"a history of version 1, dpiqa monitor --sqlite .* renews it"):
+    with pytest.raises(InputError, match=r"a history of version 1, run dpiqa monitor --sqlite .* to upgrade it"):
         Archive(path)
     archive = record(path, reading(60))
     assert len(archive.events(0, 2e9)) == 1
-    assert figures(archive, *held(archive)).cameras[0].lowest == 80
+    assert report_metrics(archive, *covered_period(archive)).cameras[0].lowest == 80
 
 
 LENGTHS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -223,20 +223,20 @@ LENGTHS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 @given(st.integers(1, 500), st.sampled_from(sorted(LENGTHS)), st.floats(1e9, 2e9))
 def test_a_length_ends_now(count: int, unit: str, now: float) -> None:
-    assert chosen_period(None, None, f"{count}{unit}", (0, 1), now) == (now - count * LENGTHS[unit], now)
+    assert select_period(None, None, f"{count}{unit}", (0, 1), now) == (now - count * LENGTHS[unit], now)
 
 
 @settings(deadline=None)
 @given(st.datetimes(datetime(1980, 1, 1), datetime(2100, 1, 1)))
 def test_a_date_is_read_as_it_is_written(date: datetime) -> None:
-    assert chosen_period(date.isoformat(), None, None, (0, 1e10), 0) == (date.timestamp(), 1e10 + 1)
+    assert select_period(date.isoformat(), None, None, (0, 1e10), 0) == (date.timestamp(), 1e10 + 1)
 
 
 @settings(deadline=None)
 @given(st.text(max_size=20).filter(lambda text: not text[:1].isdigit()))
 def test_what_is_no_date_is_refused_by_its_flag(text: str) -> None:
     with pytest.raises(InputError, match="--until"):
-        chosen_period(None, text, None, (0, 1e10), 0)
+        select_period(None, text, None, (0, 1e10), 0)
 
 
 @settings(deadline=None, max_examples=30)

@@ -73,7 +73,7 @@ def test_reloading_disturbs_only_what_changes(engine: Engine, long: Path) -> Non
         after = MonitorSettings.model_validate(
             {"fps": 10, "cameras": [kept, _live(long, "changed", stall_s=9), _live(long, "new")]}
         )
-        monitor.soon(lambda: monitor.apply(after))
+        monitor.call_soon(lambda: monitor.apply(after))
         seen.wait(lambda: seen.readings("new"))
         count = len(seen.readings("kept"))
         seen.wait(lambda: len(seen.readings("kept")) > count + 3)

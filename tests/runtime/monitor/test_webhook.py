@@ -71,7 +71,7 @@ def test_a_webhook_is_tried_again_until_the_server_takes_it(hook: Hook, caplog: 
     assert hook.posted[0][1]["thumbnail"] == "/9hqcGVn"
     assert hook.posted[0][2]["x-key"] == "secret"
     assert (sink.counts.written, sink.counts.failed) == (2, 1)
-    assert "127.0.0.1 answers 404" in caplog.text
+    assert "127.0.0.1 responds with 404" in caplog.text
     assert "secret" not in "".join(
         record.getMessage() for record in caplog.records if record.name.startswith(("runtime", "httpx"))
     )

@@ -1,6 +1,6 @@
-// Chooses the view by the address, and keeps it fresh from the stream and the API.
+// Selects the view by the URL, and keeps it up to date from the stream and the API.
 
-import { ask, calmly } from "./dom.js";
+import { debounced, getJson } from "./dom.js";
 import { Detail } from "./detail.js";
 import { Overview } from "./overview.js";
 
@@ -8,7 +8,7 @@ const host = document.getElementById("view");
 const link = document.getElementById("link");
 let view = null;
 let stream = null;
-let readings = new Map(); // the latest of each camera that is not shown yet
+let readings = new Map(); // the latest of each camera that is not displayed yet
 
 function open() {
   view?.remove();
@@ -19,28 +19,28 @@ function open() {
 }
 
 async function refresh() {
-  const cameras = await ask("/api/cameras");
+  const cameras = await getJson("/api/cameras");
   view.cameras(cameras);
-  const wrong = cameras.filter(({ state, events }) => events.length || state === "down" || state === "stalled").length;
+  const inTrouble = cameras.filter(({ state, events }) => events.length || state === "down" || state === "stalled").length;
   const count = `${cameras.length} camera${cameras.length === 1 ? "" : "s"}`;
-  document.getElementById("summary").textContent = wrong ? `${count}, ${wrong} in trouble` : count;
-  document.title = wrong ? `(${wrong}) dpiqa monitor` : "dpiqa monitor";
+  document.getElementById("summary").textContent = inTrouble ? `${count}, ${inTrouble} in trouble` : count;
+  document.title = inTrouble ? `(${inTrouble}) dpiqa monitor` : "dpiqa monitor";
   document.getElementById("map-switch").hidden = !cameras.some((camera) => camera.has_map);
 }
 
-const refreshSoon = calmly(refresh, 300);
+const refreshSoon = debounced(refresh, 300);
 
 function show() {
-  const found = [...readings.values()];
+  const latest = [...readings.values()];
   readings = new Map();
-  for (const reading of found) view.reading(reading);
+  for (const reading of latest) view.reading(reading);
 }
 
 function listen() {
   stream = new EventSource("/api/stream");
   const on = (name, act) => stream.addEventListener(name, (message) => act(JSON.parse(message.data)));
   on("hello", () => {
-    say("live");
+    setLink("live");
     refreshSoon();
   });
   on("reading", (reading) => {
@@ -55,24 +55,24 @@ function listen() {
   });
   on("lost", refreshSoon);
   stream.onerror = () => {
-    say("lost");
+    setLink("lost");
     if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
-    ask("/api/health").catch(() => {}); // where the token has changed this asks for the new one
+    getJson("/api/health").catch(() => {}); // if the token has changed, this asks for the new one
   };
 }
 
-function say(state) {
+function setLink(state) {
   link.dataset.state = state;
   link.textContent = state === "lost" ? "no connection" : state;
 }
 
 addEventListener("hashchange", open);
 document.getElementById("show-map").onchange = ({ target }) => document.body.classList.toggle("no-map", !target.checked);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", open); // charts are drawn in the theme's colours
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", open); // charts use the theme's colours
 document.addEventListener("visibilitychange", () => {
   stream?.close();
   if (document.hidden) return;
-  listen(); // a hidden page would keep one of the few connections that a browser has for a server
+  listen(); // a hidden page would occupy one of a browser's few connections to a server
   open();
 });
 setInterval(() => document.hidden || refresh().catch(() => {}), 5000);

@@ -1,8 +1,9 @@
-// One camera: how it is now, and its curves and events over minutes, an hour, a day, a week, or what was marked.
+// One camera: its current state, and its curves and events over minutes, an hour, a day, a week, or a selection.
 
-import { colour, scoreBands, scoreSeries, timeChart } from "./charts.js";
-import { ask, calmly, duration, el, number, points, when, words } from "./dom.js";
-import { eventList, named } from "./events.js";
+import { baselineSeries, colour, timeChart } from "./charts.js";
+import { scoreBands, scoreSeries } from "./curves.js";
+import { debounced, duration, el, getJson, number, points, when, words } from "./dom.js";
+import { eventList, eventTitle } from "./events.js";
 import { Picture } from "./picture.js";
 
 const RANGES = { "10 minutes": 600, hour: 3600, day: 86400, week: 7 * 86400 };
@@ -34,8 +35,8 @@ export class Detail {
     );
     this.charts = {};
     this.past = null;
-    this.marked = [];
-    this.redraw = calmly(() => this.draw(), 250);
+    this.markedEvents = [];
+    this.redraw = debounced(() => this.draw(), 250);
     this.timer = setInterval(() => this.range && this.load(), 60_000);
     this.choose("hour");
   }
@@ -49,7 +50,7 @@ export class Detail {
   zoom(since, until) {
     this.range = null;
     for (const button of this.buttons) button.ariaPressed = "false";
-    this.load(since, Math.max(until, since + 1)); // the API shows no less than a second
+    this.load(since, Math.max(until, since + 1)); // the API needs at least a second
   }
 
   get isLive() {
@@ -57,14 +58,14 @@ export class Detail {
   }
 
   async load(since = null, until = null) {
-    const asked = (this.asked = Symbol("the latest answer wins"));
+    const request = (this.request = Symbol("the latest request wins"));
     const end = until ?? Date.now() / 1000;
     const period = { since: since ?? end - this.range, until: end, source: this.source };
-    const [past, events] = await Promise.all([ask("/api/past", { ...period, points: 400 }), ask("/api/events", period)]);
-    if (asked !== this.asked) return;
+    const [past, events] = await Promise.all([getJson("/api/past", { ...period, points: 400 }), getJson("/api/events", period)]);
+    if (request !== this.request) return;
     this.past = past;
-    this.marked = events;
-    this.title.textContent = this.range === null ? `${when(past.since)} to ${when(past.until)}` : "mark a part to see more of it";
+    this.markedEvents = events;
+    this.title.textContent = this.range === null ? `${when(past.since)} to ${when(past.until)}` : "drag across a chart to zoom in";
     this.events.replaceChildren(eventList(events, false));
     this.draw();
   }
@@ -72,20 +73,20 @@ export class Detail {
   cameras(cameras) {
     const camera = cameras.find(({ source }) => source === this.source);
     if (!camera) {
-      this.facts.replaceChildren(el("dd", { className: "main", textContent: "not watched" }));
+      this.facts.replaceChildren(el("dd", { className: "main", textContent: "not monitored" }));
       return;
     }
     this.picture.update(camera);
-    this.say(camera);
+    this.showScore(camera);
     const facts = {
-      normal: points(camera.baseline),
-      "scored a second": camera.fps?.toFixed(1) ?? "–",
+      baseline: points(camera.baseline),
+      "scores/s": camera.fps?.toFixed(1) ?? "–",
       frame: camera.width ? `${camera.width} × ${camera.height}` : "–",
       latency: camera.latency_ms.total === undefined ? "–" : `${Math.round(camera.latency_ms.total)} ms`,
       reconnects: camera.reconnects,
       dropped: camera.dropped,
       ...Object.fromEntries(Object.entries(camera.signals).map(([name, value]) => [words(name), value === null ? "–" : number(value)])),
-      ...Object.fromEntries(Object.entries(camera.causes).map(([name, share]) => [`cause: ${words(name)}`, `${Math.round(share * 100)} %`])),
+      ...Object.fromEntries(Object.entries(camera.causes).map(([name, strength]) => [`cause: ${words(name)}`, `${Math.round(strength * 100)} %`])),
     };
     const state = `${camera.state} for ${duration(Date.now() / 1000 - camera.since)}${camera.state === "up" ? "" : `: ${camera.reason}`}`;
     this.facts.replaceChildren(
@@ -97,7 +98,7 @@ export class Detail {
         el(
           "div",
           { className: "chips" },
-          ...camera.events.map((event) => el("span", { className: "chip", textContent: `${named(event)} since ${when(event.began)}` })),
+          ...camera.events.map((event) => el("span", { className: "chip", textContent: `${eventTitle(event)} since ${when(event.began)}` })),
         ),
       ),
       ...Object.entries(facts).map(([name, value]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: value }))),
@@ -107,7 +108,7 @@ export class Detail {
   reading(reading) {
     if (reading.source !== this.source) return;
     this.picture.reading(reading);
-    this.say(reading);
+    this.showScore(reading);
     if (!this.isLive || !this.past) return;
     const { curve, details } = this.past;
     if (reading.wall_time <= (curve.times.at(-1) ?? 0)) return;
@@ -122,7 +123,7 @@ export class Detail {
     this.redraw();
   }
 
-  say({ score, band }) {
+  showScore({ score, band }) {
     this.latest.className = `band-${band}`;
     this.latest.textContent = `${points(score)} ${band ?? ""}`;
   }
@@ -138,7 +139,7 @@ export class Detail {
   draw() {
     const { curve, details, since, until } = this.past;
     const baseline = atTimes(curve.times, details.times, details.baseline);
-    this.chart("score", this.score, scoreSeries, { range: [0, 100], bands: scoreBands(), height: 280 }).show(
+    this.chart("score", this.score, () => [...scoreSeries(), baselineSeries()], { range: [0, 100], bands: scoreBands(), height: 280 }).show(
       [curve.times, curve.score, curve.low, curve.high, baseline],
       curve.step_s,
       since,
@@ -159,25 +160,25 @@ export class Detail {
     }
   }
 
-  // The chart of that name, made when it is first asked for.
+  // The chart of that name, created on first use.
   chart(name, host, series, options) {
-    const more = { events: () => this.marked, onZoom: (since, until) => this.zoom(since, until) };
-    this.charts[name] ??= { host, ...timeChart(host, series(), { ...options, ...more }) };
+    const shared = { events: () => this.markedEvents, onZoom: (since, until) => this.zoom(since, until) };
+    this.charts[name] ??= { host, ...timeChart(host, series(), { ...options, ...shared }) };
     return this.charts[name];
   }
 
   remove() {
     clearInterval(this.timer);
-    this.asked = null;
+    this.request = null;
     for (const chart of Object.values(this.charts)) chart.remove();
   }
 }
 
-// The value that was known last at each of the times.
-function atTimes(times, known, values) {
+// The most recent value at each of the times.
+function atTimes(times, valueTimes, values) {
   let next = 0;
   return times.map((at) => {
-    while (next < known.length && known[next] <= at) next++;
+    while (next < valueTimes.length && valueTimes[next] <= at) next++;
     return values[Math.max(0, next - 1)] ?? null;
   });
 }

@@ -1,4 +1,6 @@
-// Small help with the page: elements, words for numbers and times. All text goes in as text, never as HTML.
+// Helpers for the page: elements, requests, formatting. All text is inserted as text, never as HTML.
+
+import { day, time } from "./curves.js";
 
 export function el(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
@@ -11,10 +13,10 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
-export async function ask(path, parameters = {}) {
-  const wanted = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
-  const response = await fetch(`${path}?${new URLSearchParams(wanted)}`);
-  if (response.status === 401) location.reload(); // the token has changed: the server answers with its form
+export async function getJson(path, parameters = {}) {
+  const query = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
+  const response = await fetch(`${path}?${new URLSearchParams(query)}`);
+  if (response.status === 401) location.reload(); // the token has changed: the server responds with its form
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return response.json();
 }
@@ -25,16 +27,6 @@ export const words = (name) => name.replace(/([a-z])([A-Z])/g, "$1 $2").replaceA
 export const number = (value) => (Number.isInteger(value) ? String(value) : Number(value.toPrecision(3)).toString());
 
 export const points = (score) => (score === null || score === undefined ? "–" : score.toFixed(1));
-
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const minuteClock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-const dayMonth = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-
-export const time = (seconds) => clock.format(seconds * 1000);
-
-export const shortTime = (seconds) => minuteClock.format(seconds * 1000);
-
-export const day = (seconds) => dayMonth.format(seconds * 1000);
 
 export function when(seconds) {
   const today = new Date().toDateString() === new Date(seconds * 1000).toDateString();
@@ -47,8 +39,8 @@ export function duration(seconds) {
   return seconds < 48 * 3600 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} days`;
 }
 
-// Calls `act` soon, and once however often it is asked for within `delay` ms.
-export function calmly(act, delay) {
+// Calls `act` after `delay` ms, once for all requests in that time.
+export function debounced(act, delay) {
   let timer = null;
   return () => {
     timer ??= setTimeout(() => {

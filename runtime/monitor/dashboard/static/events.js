@@ -1,14 +1,14 @@
-// Events as a list: what, where, since when, by what evidence.
+// Events as a list: kind, camera, time, evidence.
 
 import { duration, el, number, when, words } from "./dom.js";
 
-export function eventList(events, namesCamera) {
+export function eventList(events, withCamera) {
   if (!events.length) return el("p", { className: "hint", textContent: "No events." });
-  return el("ul", { className: "events" }, ...events.map((event) => row(event, namesCamera)));
+  return el("ul", { className: "events" }, ...events.map((event) => row(event, withCamera)));
 }
 
-function row(event, namesCamera) {
-  const lasted = duration((event.ended ?? Date.now() / 1000) - event.began);
+function row(event, withCamera) {
+  const length = duration((event.ended ?? Date.now() / 1000) - event.began);
   const evidence = Object.entries(event.evidence)
     .filter(([name]) => name !== "pts_s" && name !== "likely_cause")
     .map(([name, value]) => `${words(name)} ${typeof value === "number" ? number(value) : value}`);
@@ -21,15 +21,15 @@ function row(event, namesCamera) {
     el(
       "div",
       {},
-      el("b", { textContent: named(event) }),
-      namesCamera ? el("a", { href: cameraLink(event.source), textContent: ` ${event.source}` }) : null,
-      el("small", { textContent: `${when(event.began)}, ${event.ended === null ? `for ${lasted} now` : lasted}` }),
+      el("b", { textContent: eventTitle(event) }),
+      withCamera ? el("a", { href: cameraLink(event.source), textContent: ` ${event.source}` }) : null,
+      el("small", { textContent: `${when(event.began)}, ${event.ended === null ? `for ${length} so far` : length}` }),
       el("small", { textContent: evidence.join(", ") }),
     ),
   );
 }
 
-// What an event is, and of what cause where that is known.
-export const named = ({ kind, evidence: { likely_cause } }) => words(kind) + (likely_cause ? `: ${words(likely_cause)}` : "");
+// The kind of an event, with its likely cause if there is one.
+export const eventTitle = ({ kind, evidence: { likely_cause } }) => words(kind) + (likely_cause ? `: ${words(likely_cause)}` : "");
 
 export const cameraLink = (source) => `#${new URLSearchParams({ camera: source })}`;

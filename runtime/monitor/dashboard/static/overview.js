@@ -1,8 +1,8 @@
-// All cameras: a wall of live pictures and a table, the worst first, and the latest events.
+// All cameras: live pictures and a table, worst first, and the latest events.
 
 import { sparkline } from "./charts.js";
-import { ask, duration, el, points, words } from "./dom.js";
-import { cameraLink, eventList, named } from "./events.js";
+import { duration, el, getJson, points, words } from "./dom.js";
+import { cameraLink, eventList, eventTitle } from "./events.js";
 import { Picture } from "./picture.js";
 
 const HOUR = 3600;
@@ -28,7 +28,7 @@ class Card {
 
   update(camera) {
     this.picture.update(camera);
-    this.node.classList.toggle("wrong", camera.events.length > 0 || ["down", "stalled"].includes(camera.state));
+    this.node.classList.toggle("trouble", camera.events.length > 0 || ["down", "stalled"].includes(camera.state));
     this.chips.replaceChildren(...chips(camera));
   }
 
@@ -52,7 +52,7 @@ class Card {
   }
 }
 
-const chips = (camera) => camera.events.map((event) => el("span", { className: "chip", textContent: named(event) }));
+const chips = (camera) => camera.events.map((event) => el("span", { className: "chip", textContent: eventTitle(event) }));
 
 function tableRow(camera) {
   const cause = Object.entries(camera.causes).sort((a, b) => b[1] - a[1])[0];
@@ -83,7 +83,7 @@ export class Overview {
     this.wall = el("section", { className: "wall", ariaLabel: "live pictures" });
     this.body = el("tbody");
     this.events = el("section", { id: "events" });
-    const heads = ["camera", "state", "score", "normal", "events", "main cause", "scored a second", "reconnects", "dropped"];
+    const heads = ["camera", "state", "score", "baseline", "events", "main cause", "scores/s", "reconnects", "dropped"];
     const wide = new Set([3, 5, 6, 7, 8]);
     const numeric = new Set([2, 3, 6, 7, 8]);
     const head = heads.map((textContent, i) =>
@@ -91,9 +91,9 @@ export class Overview {
     );
     host.replaceChildren(
       this.wall,
-      el("h2", { textContent: "Cameras, the worst first" }),
+      el("h2", { textContent: "Cameras, worst first" }),
       el("div", { className: "sheet" }, el("table", { id: "cameras" }, el("thead", {}, el("tr", {}, ...head)), this.body)),
-      el("h2", { textContent: "Events of the last day" }),
+      el("h2", { textContent: "Events of the last 24 hours" }),
       this.events,
     );
     this.refreshPast();
@@ -133,12 +133,12 @@ export class Overview {
 
   async refreshPast() {
     this.refreshEvents();
-    const curves = await ask("/api/curves", { points: 60 });
+    const curves = await getJson("/api/curves", { points: 60 });
     for (const [source, curve] of Object.entries(curves)) this.cards.get(source)?.past(curve);
   }
 
   async refreshEvents() {
-    const events = await ask("/api/events", { since: Date.now() / 1000 - 86400, limit: 24 });
+    const events = await getJson("/api/events", { since: Date.now() / 1000 - 86400, limit: 24 });
     this.events.replaceChildren(eventList(events, true));
   }
 

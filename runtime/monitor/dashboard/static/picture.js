@@ -1,4 +1,4 @@
-// The live picture of a camera, with its score, its state and the quality map.
+// The live picture of a camera with its score, state and quality map.
 
 import { el, points } from "./dom.js";
 
@@ -11,7 +11,7 @@ export class Picture {
     this.state = el("span", { className: "badge state", hidden: true });
     this.node = el("div", { className: "picture" }, this.image, this.map, this.state, this.score);
     this.isVisible = true;
-    new IntersectionObserver((found) => (this.isVisible = found.at(-1).isIntersecting)).observe(this.node);
+    new IntersectionObserver((entries) => (this.isVisible = entries.at(-1).isIntersecting)).observe(this.node);
   }
 
   update(camera) {
@@ -35,10 +35,10 @@ export class Picture {
 
   snapshot({ wall_time, has_map }, isFirst = false) {
     if (!isFirst && (!this.isVisible || document.hidden)) return;
-    const asked = new URLSearchParams({ source: this.source, at: wall_time });
-    this.image.src = `/api/thumbnail?${asked}`;
+    const query = new URLSearchParams({ source: this.source, at: wall_time });
+    this.image.src = `/api/thumbnail?${query}`;
     this.image.hidden = false;
     this.map.hidden = !has_map;
-    if (has_map) this.map.src = `/api/map?${asked}`;
+    if (has_map) this.map.src = `/api/map?${query}`;
   }
 }

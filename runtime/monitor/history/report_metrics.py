@@ -1,4 +1,4 @@
-"""What a report tells, worked out from the history."""
+"""The metrics of a report, computed from the history."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.monitor.history.archive import Archive, Curve, PastEvent
-from dpiqa.runtime.monitor.history.period import told
-from dpiqa.runtime.monitor.history.schema import SIGN_OF_LIFE_S
+from dpiqa.runtime.monitor.history.period import format_time
+from dpiqa.runtime.monitor.history.schema import HEARTBEAT_S
 from dpiqa.runtime.monitor.snapshots import HOUR_S
 from dpiqa.runtime.reading import BANDS
 
 _POINTS = 400
-_MOST_EVENTS = 1000
-_WORST = 12
-_SILENCE_S = 1.2 * SIGN_OF_LIFE_S
+_MAX_EVENTS = 1000
+_MAX_WORST = 12
+_SILENCE_S = 1.2 * HEARTBEAT_S
 _BAND_COLUMNS = ", ".join(
     f"sum(sum / readings >= {low} AND sum / readings < {high if high < 100 else 101})"
     for low, high in itertools.pairwise([0.0, *(end for end, _ in BANDS)])
@@ -34,7 +34,7 @@ _BEFORE = """SELECT source, wall_time, state, reconnects, dropped FROM statuses
 _LAST_READING = "SELECT 60.0 * (max(minute) + 1) FROM minutes WHERE source = ? AND minute >= ? / 60 AND minute < ? / 60"
 _WORST_FRAMES = """SELECT source, wall_time, score, thumbnail FROM worst
     WHERE hour >= ?1 / ?3 - 1 AND hour <= ?2 / ?3 AND wall_time >= ?1 AND wall_time < ?2 ORDER BY score LIMIT ?4"""
-_HELD = """SELECT min(first), max(last) FROM (
+_COVERED = """SELECT min(first), max(last) FROM (
     SELECT min(minute) * 60 AS first, max(minute) * 60 + 60 AS last FROM minutes
     UNION ALL SELECT min(wall_time), max(wall_time) FROM statuses
     UNION ALL SELECT min(began), max(coalesce(ended, began)) FROM events
@@ -44,12 +44,12 @@ State = tuple[str, float, str, int, int]  # source, wall_time, state, reconnects
 
 
 @dataclass
-class Camera:
+class CameraMetrics:
     """One camera over the period.
 
-    `watched` is the share of the period in which a monitor watched it, `up` the share of that in which frames came,
-    None where it never was watched. `bands` are the shares of its minutes in the five bands, `hours` the mean score of
-    each hour of the day (local time), None where there is none.
+    `watched` is the fraction of the period during which it was monitored, `up` the fraction of that time with frames,
+    None if it was never monitored. `bands` are the fractions of its minutes in the five bands, `hours` the mean score
+    of each hour of the day (local time), None for hours without any.
     """
 
     source: str
@@ -67,7 +67,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class WorstFrame:
-    """One of the frames with the lowest scores, one of each camera and hour at most."""
+    """One of the frames with the lowest scores, at most one per camera and hour."""
 
     source: str
     wall_time: float
@@ -76,81 +76,88 @@ class WorstFrame:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """All of a report; cameras, events and frames that deserve attention come first."""
+class ReportMetrics:
+    """The content of a report; cameras, events and frames that deserve attention come first."""
 
     since: float
     until: float
-    cameras: list[Camera]
+    cameras: list[CameraMetrics]
     events: list[PastEvent]
     worst: list[WorstFrame]
 
 
-def held(archive: Archive) -> tuple[float, float]:
-    """The first and the last time, Unix seconds, that a history knows of. Raises InputError if it is empty."""
+def covered_period(archive: Archive) -> tuple[float, float]:
+    """The first and last time in a history, Unix seconds. Raises InputError if it is empty."""
     with archive.open() as db:
-        first, last = db.execute(_HELD).fetchone()
+        first, last = db.execute(_COVERED).fetchone()
     if first is None:
-        raise InputError(f"{archive.path}: an empty history, nothing to report")
+        raise InputError(f"{archive.path}: the history is empty, nothing to report")
     return first, last
 
 
-def figures(archive: Archive, since: float, until: float) -> Figures:
-    """Work out what happened in a period. Raises InputError if there is nothing in it."""
-    cameras: dict[str, Camera] = {}
+def report_metrics(archive: Archive, since: float, until: float) -> ReportMetrics:
+    """The metrics of a period. Raises InputError if the history has nothing in it."""
+    cameras: dict[str, CameraMetrics] = {}
 
-    def of(source: str) -> Camera:
-        return cameras.setdefault(source, Camera(source))
+    def camera_metrics(source: str) -> CameraMetrics:
+        return cameras.setdefault(source, CameraMetrics(source))
 
     with archive.open() as db:
         for source, minutes, mean, lowest, *bands in db.execute(_SCORES, (since, until)):
-            camera = of(source)
+            camera = camera_metrics(source)
             camera.mean, camera.lowest, camera.bands = mean, lowest, [count / minutes for count in bands]
         for source, hour, mean in db.execute(_HOURS, (since, until)):
-            of(source).hours[hour] = mean
-        _add_states(db, of, since, until)
-        worst = [WorstFrame(*row) for row in db.execute(_WORST_FRAMES, (since, until, HOUR_S, _WORST))]
-    events = archive.events(since, until, limit=_MOST_EVENTS)
+            camera_metrics(source).hours[hour] = mean
+        _add_states(db, camera_metrics, since, until)
+        worst = [WorstFrame(*row) for row in db.execute(_WORST_FRAMES, (since, until, HOUR_S, _MAX_WORST))]
+    events = archive.events(since, until, limit=_MAX_EVENTS)
     for event in events:
-        of(event.source).events[event.kind] += 1
+        camera_metrics(event.source).events[event.kind] += 1
     for source, curve in archive.curves(since, until, _POINTS).items():
-        of(source).curve = curve
+        camera_metrics(source).curve = curve
     if not cameras:
-        first, last = held(archive)
+        first, last = covered_period(archive)
         raise InputError(
-            f"{archive.path}: nothing from {told(since)} to {told(until)}, it holds {told(first)} to {told(last)}"
+            f"{archive.path}: nothing from {format_time(since)} to {format_time(until)}, "
+            f"the history covers {format_time(first)} to {format_time(last)}"
         )
-    found = sorted(cameras.values(), key=lambda camera: (camera.up is not None and camera.up > 0.999, camera.mean or 0))
-    return Figures(since, until, found, events, worst)
+    worst_first = sorted(cameras.values(), key=lambda camera: (_is_always_up(camera), camera.mean or 0))
+    return ReportMetrics(since, until, worst_first, events, worst)
 
 
-def _add_states(db: sqlite3.Connection, of: Callable[[str], Camera], since: float, until: float) -> None:
+def _is_always_up(camera: CameraMetrics) -> bool:
+    return camera.up is not None and camera.up > 0.999
+
+
+def _add_states(
+    db: sqlite3.Connection, camera_metrics: Callable[[str], CameraMetrics], since: float, until: float
+) -> None:
     rows: list[State] = db.execute(_STATES, (since, until)).fetchall()
     for source, group in itertools.groupby(rows, key=lambda row: row[0]):
-        found = list(group)
+        states = list(group)
         earlier: list[State] = db.execute(_BEFORE, (source, since)).fetchall()
-        camera = of(source)
-        camera.reconnects, camera.dropped = (_grown(earlier, found, column) for column in (3, 4))
-        lasted = _lasted(db, [*earlier, *found], since, until)
-        total_s = sum(lasted.values())
+        camera = camera_metrics(source)
+        camera.reconnects, camera.dropped = (_growth(earlier, states, column) for column in (3, 4))
+        seconds = _seconds_by_state(db, [*earlier, *states], since, until)
+        total_s = sum(seconds.values())
         camera.watched = min(1.0, total_s / (until - since))
-        camera.up = lasted["up"] / total_s if total_s else None
+        camera.up = seconds["up"] / total_s if total_s else None
 
 
-def _lasted(db: sqlite3.Connection, rows: Sequence[State], since: float, until: float) -> dict[str, float]:
-    """Seconds in each state. A state lasts until the next, but no longer than something shows that it was watched."""
-    lasted: dict[str, float] = defaultdict(float)
+def _seconds_by_state(db: sqlite3.Connection, rows: Sequence[State], since: float, until: float) -> dict[str, float]:
+    """Seconds in each state. A state lasts until the next, but no longer than there is evidence of monitoring."""
+    seconds: dict[str, float] = defaultdict(float)
     for row, after in itertools.zip_longest(rows, rows[1:]):
         source, began, state = row[:3]
         end = min(until, after[1] if after else until)
         if end - began > _SILENCE_S:
             (last,) = db.execute(_LAST_READING, (source, began, end)).fetchone() if state == "up" else (None,)
             end = min(end, max(began + _SILENCE_S, last or 0.0))
-        lasted[state] += max(0.0, end - max(began, since))
-    return lasted
+        seconds[state] += max(0.0, end - max(began, since))
+    return seconds
 
 
-def _grown(before: Sequence[State], rows: Sequence[State], column: int) -> int:
-    """By how much a count grew that begins at 0 again when the monitor does."""
+def _growth(before: Sequence[State], rows: Sequence[State], column: int) -> int:
+    """Growth of a count that restarts at 0 with the monitor."""
     counts = [0 if not before else int(before[0][column]), *(int(row[column]) for row in rows)]
     return sum(new - old if new >= old else new for old, new in itertools.pairwise(counts))

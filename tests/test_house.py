@@ -23,7 +23,10 @@ PACKAGE = ROOT / "cpp_bindings" / "python" / "dpiqa"
 FLOORS = ("dpiqa.errors", "dpiqa.native", "dpiqa.runtime", "dpiqa.train", "dpiqa.export", "dpiqa.cli")
 # Inside a floor, a wing imports only what is left of it.
 WINGS = {
-    "dpiqa.runtime.monitor": ("settings", "messages", "history", "alarms", "sources", "sinks", "dashboard", "report"),
+    "dpiqa.runtime.monitor": (
+        *("settings", "messages", "snapshots", "charts", "history", "alarms"),
+        *("sources", "dashboard", "sinks", "report"),
+    ),
     "dpiqa.train": ("model_files", "data", "loop", "distortions", "students", "teachers", "evaluation"),
     "dpiqa.export": ("gate", "graphs", "quantization", "tensorrt", "serving", "cards"),
 }

@@ -16,6 +16,7 @@ from dpiqa.errors import ContractError
 
 METADATA_KEY = "dpiqa"
 SPEC_VERSION = 1
+MIN_SIDE, MAX_SIDE = 32, 4096  # of the input, in pixels
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -26,8 +27,8 @@ class _Section(BaseModel):
 class InputSpec(_Section):
     """What the tensor `frames` must hold: uint8 `[N, height, width, 3]`, RGB, resized by `resize`."""
 
-    height: int = Field(ge=32, le=4096)
-    width: int = Field(ge=32, le=4096)
+    height: int = Field(ge=MIN_SIDE, le=MAX_SIDE)
+    width: int = Field(ge=MIN_SIDE, le=MAX_SIDE)
     resize: Literal["area"] = "area"
 
 

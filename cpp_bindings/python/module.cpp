@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <map>
@@ -14,6 +15,7 @@
 
 #include "dpiqa/dpiqa.hpp"
 #include "error.hpp"
+#include "model_spec.hpp"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -208,9 +210,8 @@ class PyMeter {
 py::array_t<std::uint8_t> preprocess(const py::object& pixels, int width, int height, const std::string& format,
                                      const std::optional<std::string>& colour) {
     const dpiqa_frame frame = to_frame(pixels, format, colour);
-    if (width < 1 || height < 1 || width > 4096 || height > 4096)
-        throw InputError("preprocess: the model's size must be 32 to 4096 pixels a side, found " + std::to_string(width) +
-                         "x" + std::to_string(height));
+    if (std::min(width, height) < dpiqa::core::kMinModelSide || std::max(width, height) > dpiqa::core::kMaxModelSide)
+        throw InputError(dpiqa::core::model_size_error(width, height));
     py::array_t<std::uint8_t> rgb({height, width, 3});
     auto* out = rgb.mutable_data();
     const auto size = static_cast<std::size_t>(rgb.nbytes());

@@ -1,4 +1,5 @@
 // The C API: the wall that no exception crosses.
+#include <algorithm>
 #include <new>
 #include <string>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "error.hpp"
 #include "frame.hpp"
 #include "log.hpp"
+#include "model_spec.hpp"
 #include "preprocess.hpp"
 #include "scorer.hpp"
 #include "signals.hpp"
@@ -133,9 +135,8 @@ int dpiqa_preprocess(const dpiqa_frame* frame, int32_t width, int32_t height, ui
         require(frame, "frame");
         require(rgb, "rgb");
         check_frame(*frame);
-        if (width < kMinSide || width > 4096 || height < kMinSide || height > 4096)
-            throw InputError("preprocess: the model's size must be 32 to 4096 pixels a side, found " +
-                             std::to_string(width) + "x" + std::to_string(height));
+        if (std::min(width, height) < kMinModelSide || std::max(width, height) > kMaxModelSide)
+            throw InputError(model_size_error(width, height));
         const size_t needed = static_cast<size_t>(width) * static_cast<size_t>(height) * 3;
         if (size < needed)
             throw InputError("preprocess: room for " + std::to_string(size) + " bytes, needs " + std::to_string(needed));

@@ -143,7 +143,8 @@ class OpenVinoEngine final : public Engine {
                 if (!spec_.causes.empty())
                     check_output(output, "causes", ov::PartialShape{1, static_cast<std::int64_t>(spec_.causes.size())});
             } else if (names.count("map") != 0) {
-                check_output(output, "map", ov::PartialShape{1, ov::Dimension(1, 4096), ov::Dimension(1, 4096)});
+                const ov::Dimension side(1, kMaxModelSide);
+                check_output(output, "map", ov::PartialShape{1, side, side});
                 const ov::Shape shape = output.get_shape();
                 map_ = {static_cast<int>(shape[2]), static_cast<int>(shape[1])};
             }

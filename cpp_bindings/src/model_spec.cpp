@@ -66,8 +66,8 @@ ModelSpec parse_model_spec(const std::string& document, const std::string& file)
 
     const JsonObject input = root.object("input");
     input.only({"height", "width", "resize"});
-    spec.height = static_cast<int>(input.integer("height", 32, 4096));
-    spec.width = static_cast<int>(input.integer("width", 32, 4096));
+    spec.height = static_cast<int>(input.integer("height", kMinModelSide, kMaxModelSide));
+    spec.width = static_cast<int>(input.integer("width", kMinModelSide, kMaxModelSide));
     if (input.has("resize")) input.text("resize", {"area"});
 
     const JsonObject score = root.object("score");

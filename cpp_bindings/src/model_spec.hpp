@@ -6,6 +6,13 @@
 
 namespace dpiqa::core {
 
+constexpr int kMinModelSide = 32, kMaxModelSide = 4096;  // of a model's input, in pixels
+
+inline std::string model_size_error(int width, int height) {
+    return "preprocess: the model's size must be " + std::to_string(kMinModelSide) + " to " +
+           std::to_string(kMaxModelSide) + " pixels a side, found " + std::to_string(width) + "x" + std::to_string(height);
+}
+
 struct ModelSpec {
     std::string name, version, precision, scale, weights_sha256, licence;
     int height = 0, width = 0;

@@ -1,4 +1,4 @@
-"""Write what NVIDIA DeepStream's nvinfer needs to score video: `python -m export.deepstream --out FOLDER`."""
+"""Write the files that NVIDIA DeepStream's nvinfer scores video with: `dpiqa export deepstream --out FOLDER`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from dpiqa.runtime.program import run
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="The new folder for the configuration and its ONNX file.")],
-    model: Annotated[Path | None, typer.Option(help="An .onnx file with a contract (default: the shipped).")] = None,
-    name: Annotated[str | None, typer.Option(help="The files' name (default: the contract's).")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Frames a batch: the number of streams.")] = 1,
-    interval: Annotated[int, typer.Option(min=0, help="How many batches to skip between two that are scored.")] = 0,
+    out: Annotated[Path, typer.Option(help="Path of the new folder for the configuration and its ONNX file.")],
+    model: Annotated[
+        Path | None, typer.Option(help="Path to an .onnx model file (default: the shipped model).")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the files (default: the contract's).")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Frames per batch: the number of streams.")] = 1,
+    interval: Annotated[int, typer.Option(min=0, help="Number of batches to skip between two that are scored.")] = 0,
 ) -> None:
-    """Write NAME.txt for nvinfer and the NAME.onnx that it names, which takes float frames."""
+    """Write NAME.txt for nvinfer, and NAME.onnx, which takes float frames."""
     import onnx
 
     from dpiqa.export.serving.deepstream import MAX_PARITY_ERROR, for_nvinfer, nvinfer_config, parity_error

@@ -1,7 +1,7 @@
-"""Write a model as ONNX with its contract inside: `python -m export.onnx --checkpoint FILE --out FILE`.
+"""Write a model as ONNX with its contract inside: `dpiqa export onnx --checkpoint FILE --out FILE`.
 
-Instead of a trained student `--graph FILE` takes an ONNX file of your own, and `--model FILE` one that has a contract,
-to write it for frames of another size.
+Instead of a trained student, `--graph FILE` takes an ONNX file of your own, and `--model FILE` a model file to be
+written for frames of another size.
 """
 
 from __future__ import annotations
@@ -16,24 +16,29 @@ from dpiqa.runtime.program import run
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="The ONNX file to write.")],
-    checkpoint: Annotated[Path | None, typer.Option(help="best.pt of a training run.")] = None,
+    out: Annotated[Path, typer.Option(help="Path of the ONNX file to write.")],
+    checkpoint: Annotated[Path | None, typer.Option(help="Path to best.pt of a training run.")] = None,
     graph: Annotated[
-        Path | None, typer.Option(help="An ONNX file without contract: frames, uint8 [N, H, W, 3] in, score [N] out.")
+        Path | None,
+        typer.Option(help="Path to an ONNX file without contract: frames, uint8 [N, H, W, 3] in, score [N] out."),
     ] = None,
-    model: Annotated[Path | None, typer.Option(help="A model file, to be written for another --size.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Path to a model file, to be written for another --size.")] = None,
     size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Take frames of this size; not for --graph, which has its own.")
+        str | None, typer.Option(metavar="HxW", help="Frame size; not for --graph, which has its own.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Its name (default: that of the file, or --model's own).")] = None,
-    version: Annotated[str, typer.Option(help="Its version; --model keeps its own.")] = "0.1.0",
-    scale: Annotated[str | None, typer.Option(help="For --graph: what 0 to 100 mean, such as 'KonIQ-10k MOS'.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model (default: that of the file, or --model's own).")
+    ] = None,
+    version: Annotated[str, typer.Option(help="Version of the model; --model keeps its own.")] = "0.1.0",
+    scale: Annotated[
+        str | None, typer.Option(help="For --graph: what 0 to 100 means, such as 'KonIQ-10k MOS'.")
+    ] = None,
     licence: Annotated[
-        str | None, typer.Option(help="The licence of the weights; without it a checkpoint's is 'not stated'.")
+        str | None, typer.Option(help="Licence of the weights (default for a checkpoint: 'not stated').")
     ] = None,
-    causes: Annotated[str, typer.Option(help="For --graph: what its output 'causes' names: blur,noise,...")] = "",
+    causes: Annotated[str, typer.Option(help="For --graph: names of its output 'causes': blur,noise,...")] = "",
 ) -> None:
-    """Export a checkpoint and prove that ONNX Runtime gives PyTorch's scores, or add a contract to a graph."""
+    """Export a checkpoint and verify that ONNX Runtime gives PyTorch's scores, or add a contract to a graph."""
     from dpiqa.export.graphs.own import add_contract
     from dpiqa.export.graphs.student import export_checkpoint, resize_model
     from dpiqa.export.graphs.transform import parse_size
@@ -41,23 +46,23 @@ def main(
     if sum(source is not None for source in (checkpoint, graph, model)) != 1:
         raise InputError("name one model: --checkpoint of a training run, --graph (a file of your own) or --model")
     if not graph and (scale or causes):
-        raise InputError("--scale and --causes are for --graph, others tell them themselves")
+        raise InputError("--scale and --causes are for --graph only, a checkpoint or model file holds them")
     height_width = parse_size(size) if size else None
     if checkpoint:
         error = export_checkpoint(checkpoint, out, name or out.stem, version, licence or "not stated", height_width)
-        told = f"at most {error:.4f} points off PyTorch"
+        summary = f"at most {error:.4f} points off PyTorch"
     elif graph:
         if not scale or not licence or height_width:
-            raise InputError(f"{graph}: needs --scale and --licence, nothing in it tells them, and takes no --size")
-        named = [cause.strip() for cause in causes.split(",") if cause.strip()]
-        add_contract(graph, out, name or graph.stem, version, scale, licence, named)
-        told = f"{graph} with a contract"
+            raise InputError(f"{graph}: needs --scale and --licence, which it does not hold, and takes no --size")
+        names = [cause.strip() for cause in causes.split(",") if cause.strip()]
+        add_contract(graph, out, name or graph.stem, version, scale, licence, names)
+        summary = f"{graph} with a contract"
     elif model and height_width and not licence:
         resize_model(model, out, name, height_width)
-        told = f"{model} for frames of {size}, its scores at that size not judged"
+        summary = f"{model} for frames of {size}, its scores at that size not verified"
     else:
-        raise InputError("--model: needs the --size that it is to take, and keeps its licence")
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {told}")
+        raise InputError("--model: needs --size, and keeps its licence")
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {summary}")
 
 
 if __name__ == "__main__":

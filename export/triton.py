@@ -1,4 +1,4 @@
-"""Write a model repository for NVIDIA Triton Inference Server: `python -m export.triton --out REPOSITORY`."""
+"""Write a model repository for NVIDIA Triton Inference Server: `dpiqa export triton --out REPOSITORY`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,24 @@ from dpiqa.runtime.program import run
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="The model repository; the model becomes a new folder in it.")],
+    out: Annotated[Path, typer.Option(help="Path of the model repository; the model becomes a new folder in it.")],
     model: Annotated[
-        Path | None, typer.Option(help="An .onnx file, or a TensorRT .engine with its manifest (default: the shipped).")
+        Path | None,
+        typer.Option(
+            help="Path to an .onnx file, or a TensorRT .engine with its manifest (default: the shipped model)."
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The name to serve it under (default: the contract's).")] = None,
+    name: Annotated[str | None, typer.Option(help="Name to serve the model under (default: the contract's).")] = None,
     max_batch: Annotated[
-        int | None, typer.Option(min=1, help="The largest batch (default: 8; of an engine, its profile's).")
+        int | None, typer.Option(min=1, help="Largest batch (default: 8; for an engine, that of its profile).")
     ] = None,
-    queue_delay_us: Annotated[int, typer.Option(min=0, help="How long a frame may wait for a fuller batch.")] = 1000,
-    kind: Annotated[Kind, typer.Option(help="Where instances run; auto takes the GPUs, else the CPU.")] = "auto",
-    instances: Annotated[int, typer.Option(min=1, help="How many run on each GPU, or on the CPU.")] = 1,
+    queue_delay_us: Annotated[
+        int, typer.Option(min=0, help="Maximum wait of a frame for a fuller batch, in µs.")
+    ] = 1000,
+    kind: Annotated[
+        Kind, typer.Option(help="Where instances run; auto: on GPUs if there are any, otherwise on the CPU.")
+    ] = "auto",
+    instances: Annotated[int, typer.Option(min=1, help="Number of instances per GPU, or on the CPU.")] = 1,
 ) -> None:
     """Write config.pbtxt, the model and a client that sends pictures."""
     from dpiqa.export.serving.deploy import open_deployable, serving_name
@@ -36,7 +43,7 @@ def main(
     is_engine = model.suffix.lower() == ".engine"
     if is_engine:
         if kind == "cpu":
-            raise InputError(f"{model}: an engine runs on GPUs, leave out --kind cpu or serve the .onnx file")
+            raise InputError(f"{model}: an engine needs a GPU, leave out --kind cpu or serve the .onnx file")
         spec, outputs, largest = read_engine(model)
         if max_batch and max_batch > largest:
             raise InputError(f"--max-batch {max_batch}: {model} takes at most {largest} frames, build it for more")

@@ -1,4 +1,4 @@
-"""The gate: `python -m export.verify --reference FP32 --candidate FILE --images PICTURES`."""
+"""The gate: `dpiqa export verify --reference FP32 --candidate FILE --images PICTURES`."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ from dpiqa.runtime.program import run
 
 
 def main(
-    reference: Annotated[Path, typer.Option(help="The FP32 model file.")],
-    candidate: Annotated[Path, typer.Option(help="The model file to judge, .onnx or .engine.")],
-    images: Annotated[str, typer.Option(help=f"{SOURCES}; not those of the calibration.")],
-    engine: Annotated[str | None, typer.Option(help="Runs the candidate; by default what suits the file.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many pictures to judge on.")] = MIN_PICTURES,
-    skip: Annotated[int, typer.Option(min=0, help="Leave out as many first: those that calibration took.")] = 0,
+    reference: Annotated[Path, typer.Option(help="Path to the FP32 model file.")],
+    candidate: Annotated[Path, typer.Option(help="Path to the model file to verify, .onnx or .engine.")],
+    images: Annotated[str, typer.Option(help=f"Pictures that were not used for calibration: {SOURCES}.")],
+    engine: Annotated[str | None, typer.Option(help="Engine for the candidate (default: by the file).")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of pictures to compare on.")] = MIN_PICTURES,
+    skip: Annotated[int, typer.Option(min=0, help="Number of pictures to skip first: those of the calibration.")] = 0,
     seed: Annotated[
-        int, typer.Option(min=0, help="Draws the pictures; as for the calibration, when --skip is used.")
+        int, typer.Option(min=0, help="Seed for choosing the pictures; with --skip, that of the calibration.")
     ] = 0,
-    max_srcc_drop: Annotated[float, typer.Option(min=0)] = Budget.srcc_drop,
-    max_drift: Annotated[float, typer.Option(min=0, help="Of a single picture, in points of 100.")] = Budget.drift,
-    max_mean_drift: Annotated[float, typer.Option(min=0)] = Budget.mean_drift,
-    allow_few: Annotated[bool, typer.Option(help=f"Judge on fewer than {MIN_PICTURES} pictures.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Write FILE.html here, and FILE.json beside it.")] = None,
+    max_srcc_drop: Annotated[float, typer.Option(min=0, help="Maximum drop in SRCC.")] = Budget.srcc_drop,
+    max_drift: Annotated[float, typer.Option(min=0, help="Maximum drift of any picture, in points.")] = Budget.drift,
+    max_mean_drift: Annotated[float, typer.Option(min=0, help="Maximum mean drift, in points.")] = Budget.mean_drift,
+    allow_few: Annotated[bool, typer.Option(help=f"Accept fewer than {MIN_PICTURES} pictures.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Path of the report FILE.html; FILE.json is written beside it.")
+    ] = None,
 ) -> None:
     """Compare a candidate with its FP32 reference; exit status 3 when it breaks the budget.
 
-    The drop in SRCC is that of the agreement with MOS where the pictures are rated (NAME=PATH), else 1 - SRCC between
-    the two models' scores.
+    On rated pictures (NAME=PATH) the drop in SRCC is the loss of agreement with MOS, otherwise 1 - SRCC between the
+    scores of the two models.
     """
-    from dpiqa.export.gate.comparison import compare, gate
+    from dpiqa.export.gate.comparison import compare_files, gate
     from dpiqa.export.gate.pictures import read_pictures
     from dpiqa.export.gate.report import Report, write_report
     from dpiqa.runtime.engines.registry import open_engine
@@ -44,14 +46,14 @@ def main(
     pictures = read_pictures(images, spec.input, skip + count, seed)[skip:]
     if len(pictures) < budget.pictures:
         raise InputError(
-            f"{images}: {len(pictures)} pictures, the gate needs at least {budget.pictures} (--allow-few insists)"
+            f"{images}: {len(pictures)} pictures, the gate needs at least {budget.pictures} (--allow-few overrides)"
         )
-    found = compare(reference, candidate, pictures.frames, pictures.names, engine, progress=True, mos=pictures.mos)
-    typer.echo(f"{candidate} against {reference} {found}")
+    comparison = compare_files(reference, candidate, pictures, engine, progress=True)
+    typer.echo(f"{candidate} against {reference} {comparison}")
     if report:
         title = f"{candidate.name} against {reference.name}"
-        write_report(Report(title, comparison=found, budget=budget), report)
-    gate(found, budget)
+        write_report(Report(title, comparison, budget=budget), report)
+    gate(comparison, budget)
 
 
 if __name__ == "__main__":

@@ -18,21 +18,21 @@ from dpiqa.train.distortions.lessons import made_of
 
 
 def load_results(files: list[Path]) -> list[dict[str, Any]]:
-    """Read evaluation JSON files, as printed by train.evaluate."""
+    """Read JSON files printed by `dpiqa train evaluate --json`."""
     results = []
     for file in files:
         try:
             results.append(json.loads(file.read_text()))
             _ = results[-1]["model"], results[-1]["split"], results[-1]["data"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{file}: not the JSON of train.evaluate ({error})") from None
+            raise InputError(f"{file}: not the JSON of dpiqa train evaluate ({error})") from None
     return results
 
 
-def figures_of(spec: ModelSpec, results: list[dict[str, Any]]) -> tuple[EvaluatedOn, ...]:
-    """The contract's entries for one model: the results that were measured with just these weights.
+def evaluations_of(spec: ModelSpec, results: list[dict[str, Any]]) -> tuple[EvaluatedOn, ...]:
+    """The contract's entries for one model: the results measured with exactly these weights.
 
-    Raises InputError when a result may have been measured on pictures that the model was trained on.
+    Raises InputError when a result may have been measured on training pictures.
     """
     return tuple(
         EvaluatedOn(name=name, split=unseen_part(spec, name, result["split"]),
@@ -50,10 +50,10 @@ def card(
     runs: list[Path],
     targets: str,
     notes: str,
-    faults: str = "",
+    distortions: str = "",
 ) -> str:
-    """The model card in Markdown: contract, figures with intervals, targets, data and terms, recipe, notes on use."""
-    facts = json.loads((runs[-1] / "run.json").read_text())
+    """The model card in Markdown: contract, metrics with intervals, targets, data and terms, recipe, notes on use."""
+    record = json.loads((runs[-1] / "run.json").read_text())
     data = "\n".join(f"- **{t.name}** ({t.split} split): {t.images} pictures; {t.licence}." for t in spec.trained_on)
     tested = "\n".join(
         f"- **{name}**: {TERMS[name].licence}." for name in sorted({n for r in results for n in r["data"]})
@@ -69,18 +69,18 @@ Files: {sizes}. Licence of code and weights: {spec.licence}.
 
 | | |
 | --- | --- |
-| network | {facts["student"]["arch"]}, {facts["parameters"] / 1e6:.2f}M parameters |
+| network | {record["student"]["arch"]}, {record["parameters"] / 1e6:.2f}M parameters |
 | input `frames` | uint8 [N, {spec.input.height}, {spec.input.width}, 3], RGB, resize rule `{spec.input.resize}` |
 | output `score` | float32 [N], {spec.score.minimum:g} to {spec.score.maximum:g} |{_causes_row(spec)}
 
-## Figures
+## Metrics
 
 {results_table(spec, results)}
 
-In brackets: 95 % bootstrap intervals (1,000 resamples of the pictures). `no near-duplicate` leaves out test pictures of
-which the authors' training part holds a near-duplicate. Scored one picture at a time, with {_engines(results)}.
+In parentheses: 95 % bootstrap intervals (1,000 resamples of the pictures). `no near-duplicate` leaves out test pictures
+with a near-duplicate in the authors' training part. Scored one picture at a time, with {_engines(results)}.
 
-{faults}## Targets
+{distortions}## Targets
 
 {targets}
 
@@ -101,67 +101,68 @@ Tested on:
 
 {notes.strip()}
 
-Made by `python -m export.card` with {packages} on Python {platform.python_version()}.
+Written by `dpiqa export card` with {packages} on Python {platform.python_version()}.
 """
 
 
 def _engines(results: list[dict[str, Any]]) -> str:
-    """What scored the pictures; results that do not tell are from when ONNX Runtime alone did."""
+    """The engines that scored the pictures; older results do not name theirs, which was ONNX Runtime."""
     return " and ".join(sorted({result.get("engine", "onnxruntime") for result in results}))
 
 
 def _recipes(runs: list[Path]) -> str:
-    """How each run was made, and what it held on validation."""
+    """The recipe of each run, and its validation metrics."""
     parts = []
     for number, folder in enumerate(runs, 1):
         recipe = json.loads((folder / "run.json").read_text())
         numbers = ", ".join(f"{key} {value}" for key, value in recipe["recipe"].items() if value not in (None, []))
         which = f"Run {number}: " if len(runs) > 1 else ""
-        command = recipe.get("command", "train.student")
+        command = recipe.get("command", "train.student").replace(".", " ").replace("_", "-")
         parts.append(
-            f"{which}`python -m {command}`, starting from {recipe['start']}: {numbers}.{_lessons(recipe)}\n"
-            f"Trained on {recipe['hardware']}.{_repeat(recipe)}\n\n{_history(pd.read_csv(folder / 'log.csv'))}"
+            f"{which}`dpiqa {command}`, starting from {recipe['start']}: {numbers}.{_distortions(recipe)}\n"
+            f"Trained on {recipe['hardware']}.{_reproduction(recipe)}\n\n{_history(pd.read_csv(folder / 'log.csv'))}"
         )
-    return "\n\n".join([*parts, "No test set took part."])
+    return "\n\n".join([*parts, "No test set was used."])
 
 
 def _history(epochs: pd.DataFrame) -> str:
-    """One row an epoch; of a run with made faults also what it held on photographs held out."""
+    """One row per epoch, with the metrics of distortions on held-out photographs for a run that learned from them."""
     columns = {"epoch": ("epoch", ".0f"), "loss": ("training loss", ".3f"),
-               "cause_loss": ("loss of the causes, last epoch", ".3f"), "map_loss": ("loss of the map, mean", ".3f"),
+               "cause_loss": ("cause loss, last epoch", ".3f"), "map_loss": ("map loss, mean", ".3f"),
                "val_srcc": ("validation SRCC", ".4f"), "val_plcc": ("validation PLCC", ".4f"),
                "val_order": ("levels in order", ".4f"), "val_cause": ("causes right", ".4f"),
-               "val_map": ("the map falls by, points", ".4f"), "minutes": ("minutes", ".1f")}  # fmt: skip
+               "val_map": ("map contrast, points", ".4f"), "minutes": ("minutes", ".1f")}  # fmt: skip
     epochs = epochs.assign(minutes=epochs["train_seconds"] / 60)
-    shown = {name: column for name, column in columns.items() if name in epochs}
-    rows = [[title for title, _ in shown.values()], ["---"] * len(shown)]
-    rows += [[format(row[name], shape) for name, (_, shape) in shown.items()] for row in epochs.to_dict("records")]
+    logged = {name: column for name, column in columns.items() if name in epochs}
+    rows = [[title for title, _ in logged.values()], ["---"] * len(logged)]
+    rows += [[format(row[name], shape) for name, (_, shape) in logged.items()] for row in epochs.to_dict("records")]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    chosen = "\n\nThe epoch with the best validation SRCC + PLCC went on, the last of equals."
-    return table + (chosen if "val_srcc" in shown else "")
+    chosen = "\n\nThe epoch with the best validation SRCC + PLCC was kept, the last of equals."
+    return table + (chosen if "val_srcc" in logged else "")
 
 
-def _repeat(recipe: dict[str, Any]) -> str:
+def _reproduction(recipe: dict[str, Any]) -> str:
     if "metrics_sha256" not in recipe:
         return ""
-    again = "the same seed on the same machine with as many threads gives it again"
-    return f"\nSHA-256 of the log without its times: `{recipe['metrics_sha256']}`; {again}."
+    return (
+        f"\nSHA-256 of the log without its times: `{recipe['metrics_sha256']}`; "
+        "the same seed on the same machine with as many threads reproduces it."
+    )
 
 
-def _lessons(recipe: dict[str, Any]) -> str:
-    """What a run tells of the faults that it learned from; nothing where there were none."""
+def _distortions(recipe: dict[str, Any]) -> str:
+    """The distortions that a run learned from; empty if there were none."""
     if "faults" not in recipe:
         return ""
-    faults = recipe["faults"]
-    weights = ", ".join(f"{name} {weight:g}" for name, weight in faults["weights"].items())
-    seen = ", ".join(f"{entry['name']} ({entry['images']})" for entry in faults["pristine"])
+    distortions = recipe["faults"]
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in distortions["weights"].items())
+    photographs = ", ".join(f"{entry['name']} ({entry['images']})" for entry in distortions["pristine"])
     batch = recipe["recipe"]["batch"]
-    made = made_of(batch, faults["share"])
-    told = (
-        f"Made faults (`train.faults`) were {made} of {batch} pictures in every batch, on {seen}; weights: {weights}."
-    )
+    count = made_of(batch, distortions["share"])
     frozen = ", ".join(recipe.get("frozen", []))
-    return f"\n{told}" + (f" The trunk and what gives {frozen} stayed as they were." if frozen else "")
+    return f"\nDistorted pictures: {count} of {batch} in every batch, from {photographs}; weights: {weights}." + (
+        f" The trunk and the head of {frozen} stayed as they were." if frozen else ""
+    )
 
 
 def _causes_row(spec: ModelSpec) -> str:

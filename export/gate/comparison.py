@@ -1,13 +1,12 @@
 """A model against its FP32 reference: the same pictures through both, and the budget that the difference must keep.
 
-What the drop in SRCC means: on rated pictures, SRCC of the reference with MOS minus SRCC of the candidate with MOS;
-without MOS, 1 minus the SRCC of the candidate with the reference's scores.
+The drop in SRCC: on rated pictures, SRCC of the reference with MOS minus SRCC of the candidate with MOS; without MOS,
+1 minus the SRCC of the candidate with the reference's scores.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpiqa.errors import ContractError, GateError, InputError
-from dpiqa.export.gate.bars import tracked
 from dpiqa.export.gate.options import Budget
+from dpiqa.export.gate.pictures import Pictures
+from dpiqa.export.gate.progress import tracked
+from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.prediction import Prediction
 from dpiqa.runtime.reading import BANDS, Band, band
@@ -31,8 +32,8 @@ Scores = NDArray[np.float64]
 class Comparison:
     """Scores of both models on the same pictures, float64 `[N]` in 0 to 100, and the median latency of each.
 
-    Where both name causes, `cause_agreement` is the share of pictures with the same strongest cause; where both draw a
-    map, `map_drift` is the mean absolute difference of its cells in points.
+    Where both name causes, `cause_agreement` is the fraction of pictures with the same strongest cause; where both draw
+    a map, `map_drift` is the mean absolute difference of its cells in points.
     """
 
     names: tuple[str, ...]
@@ -78,22 +79,22 @@ class Comparison:
         return float(np.abs(self.drift).max())
 
     def by_band(self) -> dict[Band, tuple[int, float, float]]:
-        """For each band of the reference's score that has pictures: how many, their mean and their largest drift."""
+        """For each band of the reference's score that has pictures: their number, mean drift and largest drift."""
         bands = np.array([band(score) for score in self.reference])
-        found: dict[Band, tuple[int, float, float]] = {}
+        by_band: dict[Band, tuple[int, float, float]] = {}
         for _, name in BANDS:
             drift = np.abs(self.drift[bands == name])
             if len(drift):
-                found[name] = len(drift), float(drift.mean()), float(drift.max())
-        return found
+                by_band[name] = len(drift), float(drift.mean()), float(drift.max())
+        return by_band
 
     def worst(self, count: int = _NAMED) -> list[tuple[str, float, float]]:
-        """The pictures that drifted most: name, reference's score, candidate's score."""
+        """The pictures that drifted most: name, reference score, candidate score."""
         order = np.argsort(-np.abs(self.drift))[:count]
         return [(self.names[i], float(self.reference[i]), float(self.candidate[i])) for i in order]
 
-    def figures(self) -> dict[str, Any]:
-        """Everything but the single scores, ready for JSON."""
+    def metrics(self) -> dict[str, Any]:
+        """Everything but the scores themselves, ready for JSON."""
         return {
             "pictures": len(self.names),
             "engine": self.engine,
@@ -105,46 +106,48 @@ class Comparison:
             "largest_drift": self.largest_drift,
             "reference_latency_ms": self.reference_latency_ms,
             "candidate_latency_ms": self.candidate_latency_ms,
-        } | self._beside()
+        } | self._output_metrics()
 
-    def _beside(self) -> dict[str, float]:
-        """The figures of what models give beside scores."""
-        beside = {"cause_agreement": self.cause_agreement, "map_drift": self.map_drift}
-        return {name: figure for name, figure in beside.items() if figure is not None}
+    def _output_metrics(self) -> dict[str, float]:
+        """The metrics of causes and maps."""
+        metrics = {"cause_agreement": self.cause_agreement, "map_drift": self.map_drift}
+        return {name: value for name, value in metrics.items() if value is not None}
 
     def __str__(self) -> str:
-        beside = "".join(f"  {name.replace('_', ' ')} {figure:.3g}" for name, figure in self._beside().items())
+        outputs = "".join(f"  {name.replace('_', ' ')} {value:.3g}" for name, value in self._output_metrics().items())
         return (
             f"on {len(self.names)} pictures: SRCC {self.srcc:.4f}  PLCC {self.plcc:.4f}  SRCC drop {self.srcc_drop:.4f}"
             f"  mean drift {self.mean_drift:.2f}  largest {self.largest_drift:.2f} points"
-            f"{beside}  latency {self.reference_latency_ms:.0f} -> {self.candidate_latency_ms:.0f} ms"
+            f"{outputs}  latency {self.reference_latency_ms:.0f} -> {self.candidate_latency_ms:.0f} ms"
         )
 
 
-def compare(
-    reference: Path,
-    candidate: Path,
-    frames: NDArray[np.uint8],
-    names: Sequence[str],
-    engine: str = "onnxruntime",
-    progress: bool = False,
-    mos: Scores | None = None,
+def compare_files(
+    reference: Path, candidate: Path, pictures: Pictures, engine: str = "onnxruntime", progress: bool = False
 ) -> Comparison:
-    """Score uint8 frames `[N, H, W, 3]`, one at a time and in turn, with the reference (ONNX Runtime) and a candidate.
+    """Compare two model files, the reference in ONNX Runtime and the candidate in `engine`; see `compare`.
 
-    In turn, because a machine's speed drifts: both latencies are taken under the same conditions. Raises ContractError
-    when the two files do not take the same input, and whatever opening and running an engine raises.
+    Raises ContractError when they do not take the same input, and whatever opening and running an engine raises.
     """
     engines = open_engine(reference, "onnxruntime"), open_engine(candidate, engine)
     if engines[0].spec.input != engines[1].spec.input:
         raise ContractError(f"{candidate}: takes another input than {reference}, they cannot be compared")
-    scores, latency_ms = np.empty((2, len(frames))), np.empty((2, len(frames)))
+    return compare(*engines, pictures, progress)
+
+
+def compare(reference: Engine, candidate: Engine, pictures: Pictures, progress: bool = False) -> Comparison:
+    """Score pictures with a reference and a candidate that take the same input.
+
+    One picture at a time and in turn: the machine's speed drifts, and both latencies must be measured under the same
+    conditions. Raises EngineError when a run fails.
+    """
+    scores, latency_ms = np.empty((2, len(pictures))), np.empty((2, len(pictures)))
     same_cause, map_drift = list[bool](), list[float]()
-    for place in tracked(range(len(frames)), "comparing", progress):
+    for place in tracked(range(len(pictures)), "comparing", progress):
         predictions: list[Prediction] = []
-        for row, one in enumerate(engines):
+        for row, engine in enumerate((reference, candidate)):
             began = time.perf_counter()
-            predictions += one.infer(frames[place, None])
+            predictions += engine.infer(pictures.frames[place, None])
             latency_ms[row, place] = 1000 * (time.perf_counter() - began)
             scores[row, place] = predictions[row].score
         ours, theirs = predictions
@@ -152,31 +155,32 @@ def compare(
             same_cause.append(ours.strongest_cause() == theirs.strongest_cause())
         if ours.map is not None and theirs.map is not None:
             map_drift.append(float(np.abs(ours.map - theirs.map).mean()))
-    ours_ms, theirs_ms = np.median(latency_ms, axis=1).tolist() if len(frames) else (0.0, 0.0)
-    agreement, drift = (float(np.mean(found)) if found else None for found in (same_cause, map_drift))
-    return Comparison(tuple(names), scores[0], scores[1], ours_ms, theirs_ms, engine, mos, agreement, drift)
+    reference_ms, candidate_ms = np.median(latency_ms, axis=1).tolist() if len(pictures) else (0.0, 0.0)
+    agreement, drift = (float(np.mean(values)) if values else None for values in (same_cause, map_drift))
+    return Comparison(pictures.names, scores[0], scores[1], reference_ms, candidate_ms, candidate.name, pictures.mos,
+                      agreement, drift)  # fmt: skip
 
 
-def broken(comparison: Comparison, budget: Budget) -> list[str]:
-    """What of the budget is broken, each in a few words; empty when all is kept."""
+def violations(comparison: Comparison, budget: Budget) -> list[str]:
+    """The limits of the budget that are exceeded, each in a few words; empty when it is kept."""
     limits = {
         "SRCC drop": (comparison.srcc_drop, budget.srcc_drop),
         "largest drift": (comparison.largest_drift, budget.drift),
         "mean drift": (comparison.mean_drift, budget.mean_drift),
     }
-    return [f"{name} {found:.4g} (limit {limit:g})" for name, (found, limit) in limits.items() if not found <= limit]
+    return [f"{name} {value:.4g} (limit {limit:g})" for name, (value, limit) in limits.items() if not value <= limit]
 
 
 def gate(comparison: Comparison, budget: Budget) -> None:
-    """Let pass what keeps the budget; else GateError that names what is broken and the worst pictures.
+    """Pass a comparison that keeps the budget; else raise GateError, which names the limits and the worst pictures.
 
     Raises InputError when there are fewer pictures than the budget asks for.
     """
     count = len(comparison.names)
     if count < max(budget.pictures, 1):
         raise InputError(
-            f"the gate needs at least {budget.pictures} pictures that calibration did not see, found {count}"
+            f"the gate needs at least {budget.pictures} pictures that were not used for calibration, found {count}"
         )
-    if faults := broken(comparison, budget):
-        named = ", ".join(f"{name} ({old:.1f} to {new:.1f})" for name, old, new in comparison.worst())
-        raise GateError(f"budget broken on {count} pictures: {'; '.join(faults)}; worst: {named}")
+    if exceeded := violations(comparison, budget):
+        worst = ", ".join(f"{name} ({old:.1f} to {new:.1f})" for name, old, new in comparison.worst())
+        raise GateError(f"budget broken on {count} pictures: {'; '.join(exceeded)}; worst: {worst}")

@@ -1,4 +1,4 @@
-"""What a gate asks for."""
+"""The requirements of a gate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MIN_PICTURES = 500
 
 @dataclass(frozen=True)
 class Budget:
-    """What a candidate may lose, in SRCC and in points of 100, judged on at least `pictures` pictures."""
+    """What a candidate may lose, in SRCC and in points, measured on at least `pictures` pictures."""
 
     srcc_drop: float = 0.003
     drift: float = 5.0

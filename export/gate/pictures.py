@@ -1,4 +1,4 @@
-"""Pictures to calibrate and to judge on: from a folder, a video, an array or a rated data set, never by default."""
+"""Pictures for calibration and comparison: from a folder, a video, an array or a rated data set; no default."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpiqa.errors import InputError, unreadable
-from dpiqa.export.gate.options import MIN_CALIBRATION
 from dpiqa.runtime.pictures import read_picture
 from dpiqa.runtime.preprocess import to_input
 from dpiqa.runtime.sources import VIDEO_SUFFIXES, expand, is_video
@@ -24,7 +23,7 @@ from dpiqa.train.data.splits import resolve, split
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Frames as a model sees them, uint8 RGB `[N, H, W, 3]`, what each is called, and its MOS (0 to 100) if rated."""
+    """Frames as a model takes them, uint8 RGB `[N, H, W, 3]`, their names, and their MOS (0 to 100) if rated."""
 
     frames: NDArray[np.uint8]
     names: tuple[str, ...]
@@ -38,15 +37,15 @@ class Pictures:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of all frames in order: the same pictures give the same hash wherever they lie."""
+        """SHA-256 of all frames in order: the same pictures have the same hash anywhere."""
         return hashlib.sha256(np.ascontiguousarray(self.frames).data).hexdigest()
 
 
 def read_pictures(text: str, spec: InputSpec, count: int, seed: int, without: frozenset[str] = frozenset()) -> Pictures:
-    """Draw up to `count` pictures from what `text` names (see SOURCES), in an order that depends on `seed` alone.
+    """Choose up to `count` pictures from the source `text` (see SOURCES), in an order that depends on `seed` alone.
 
-    A video gives frames at even distances. Files whose name is in `without` are left out, in a rated data set with
-    their whole group. Raises InputError that names the file for whatever cannot be read.
+    Frames of a video are evenly spaced. Files whose name is in `without` are left out, in a rated data set with their
+    whole group. Raises InputError with the name of a file that cannot be read.
     """
     if "=" in text and not Path(text).exists():
         return _rated(text, spec, count, seed, without)
@@ -60,13 +59,8 @@ def read_pictures(text: str, spec: InputSpec, count: int, seed: int, without: fr
     return Pictures(_read(files[:count], spec), tuple(files[:count]))
 
 
-def read_calibration(text: str, spec: InputSpec, images: int, seed: int, minimum: int = MIN_CALIBRATION) -> Pictures:
-    """The first `images` of what `text` names; InputError when they are fewer than `minimum`."""
-    return enough(read_pictures(text, spec, images, seed), text, minimum)
-
-
 def enough(pictures: Pictures, text: str, minimum: int) -> Pictures:
-    """The same pictures, or InputError when they are too few to calibrate on."""
+    """The same pictures; InputError when they are too few to calibrate on."""
     if len(pictures) < minimum:
         raise InputError(
             f"{text}: {len(pictures)} pictures, calibration needs at least {minimum} (--allow-few takes what is there)"
@@ -93,11 +87,11 @@ def _array(path: Path, spec: InputSpec, count: int, seed: int) -> Pictures:
     except OSError as error:
         raise unreadable(path, error) from None
     except (ValueError, EOFError):
-        raise InputError(f"{path}: not an array that numpy.save wrote, or cut off") from None
+        raise InputError(f"{path}: not an array written by numpy.save, or truncated") from None
     size = (spec.height, spec.width, 3)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != size:
-        found = f"{frames.dtype} {list(frames.shape)}"
-        raise InputError(f"{path}: must hold RGB frames, uint8 [N, {size[0]}, {size[1]}, 3], found {found}")
+        actual = f"{frames.dtype} {list(frames.shape)}"
+        raise InputError(f"{path}: must hold RGB frames, uint8 [N, {size[0]}, {size[1]}, 3], found {actual}")
     order = list(range(len(frames)))
     random.Random(seed).shuffle(order)
     return Pictures(np.asarray(frames[order[:count]]), tuple(f"{path}[{index}]" for index in order[:count]))
@@ -105,12 +99,12 @@ def _array(path: Path, spec: InputSpec, count: int, seed: int) -> Pictures:
 
 def _video(text: str, spec: InputSpec, count: int, seed: int) -> Pictures:
     duration_s = announced_duration_s(text)
-    shown = [
+    samples = [
         (f"{text}[{frame.index}]", to_input(frame.pixels, spec))
         for frame in read_video(text, count / duration_s if duration_s else None)
     ]
-    random.Random(seed).shuffle(shown)
-    names, frames = zip(*shown[:count], strict=True)
+    random.Random(seed).shuffle(samples)
+    names, frames = zip(*samples[:count], strict=True)
     return Pictures(np.stack(frames), names)
 
 

@@ -1,4 +1,4 @@
-"""What an export did, for people (one HTML file with its pictures inside) and for programs (JSON beside it)."""
+"""The report on an export: for people one HTML file with its pictures inside, for programs JSON beside it."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ Layer = Mapping[str, object]
 class Report:
     """All that is known of one export; what is None is left out.
 
-    `facts`: what the file is, in a few words each. `refusal`: why it must not be written, whatever the comparison says.
-    `sensitivity`: mean drift in points that each layer costs when it alone is quantized. `layers`: one mapping a layer,
-    all with the same keys. `manifest`: what the file is and how it was made, as it goes into JSON.
+    `facts`: what the file is, in a few words each. `refusal`: the reason not to write it, whatever the comparison says.
+    `sensitivity`: mean drift in points for each layer when it alone is quantized. `layers`: one mapping per layer, all
+    with the same keys. `manifest`: what the file is and how it was built, as in the JSON.
     """
 
     title: str
@@ -51,7 +51,7 @@ class Report:
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write `path` as HTML and, with the suffix `.json`, the same figures with every picture's scores."""
+    """Write `path` as HTML and, with the suffix `.json`, the same metrics with the scores of every picture."""
     with atomic_write(path.with_suffix(".json")) as data, atomic_write(path) as page:
         data.write(json.dumps(_document(report), indent=1).encode() + b"\n")
         page.write(_page(report).encode("utf-8", "backslashreplace"))
@@ -60,7 +60,7 @@ def write_report(report: Report, path: Path) -> None:
 def _document(report: Report) -> dict[str, Any]:
     document: dict[str, Any] = {"title": report.title}
     if report.comparison is not None:
-        document["comparison"] = _judged(report.comparison)
+        document["comparison"] = _metrics(report.comparison)
     if report.budget is not None:
         document["budget"] = asdict(report.budget)
     if report.refusal is not None:
@@ -73,12 +73,12 @@ def _document(report: Report) -> dict[str, Any]:
     return document
 
 
-def _judged(found: Comparison) -> dict[str, Any]:
-    rows = found.worst(len(found.names))
-    return found.figures() | {
+def _metrics(comparison: Comparison) -> dict[str, Any]:
+    rows = comparison.worst(len(comparison.names))
+    return comparison.metrics() | {
         "by_band": [
             {"band": name, "pictures": count, "mean": mean, "largest": largest}
-            for name, (count, mean, largest) in found.by_band().items()
+            for name, (count, mean, largest) in comparison.by_band().items()
         ],
         "scores": [{"picture": printable(name), "reference": old, "candidate": new} for name, old, new in rows],
     }
@@ -90,11 +90,13 @@ def _page(report: Report) -> str:
         parts.append(_table((), report.facts.items()))
     if report.refusal:
         parts.append(f"<p class=broken>Not written: {escape(report.refusal)}</p>")
-    if (found := report.comparison) is not None:
-        parts += [_verdict(found, report.budget), _image(_drawn(found)), "<h2>Drift by band of the reference</h2>"]
-        bands = [(name, count, f"{mean:.2f}", f"{most:.2f}") for name, (count, mean, most) in found.by_band().items()]
+    if (comparison := report.comparison) is not None:
+        parts += [_verdict(comparison, report.budget), _image(_plots(comparison))]
+        parts.append("<h2>Drift by band of the reference</h2>")
+        bands = [(name, count, f"{mean:.2f}", f"{largest:.2f}")
+                 for name, (count, mean, largest) in comparison.by_band().items()]  # fmt: skip
         parts += [_table(("band", "pictures", "mean drift", "largest"), bands), "<h2>The worst pictures</h2>"]
-        worst = [(name, f"{a:.1f}", f"{b:.1f}", f"{b - a:+.1f}") for name, a, b in found.worst(_NAMED)]
+        worst = [(name, f"{a:.1f}", f"{b:.1f}", f"{b - a:+.1f}") for name, a, b in comparison.worst(_NAMED)]
         parts.append(_table(("picture", "reference", "candidate", "drift"), worst))
     if report.sensitivity:
         parts += ["<h2>Sensitivity</h2><p>Mean drift in points with one layer alone quantized.</p>"]
@@ -110,37 +112,39 @@ def _page(report: Report) -> str:
     return f"<!doctype html><html lang=en><head>{head}</head><body>\n{body}\n</body></html>\n"
 
 
-def _verdict(found: Comparison, budget: Budget | None) -> str:
-    against = "the reference's scores" if found.mos is None else "MOS"
-    rows = [
-        ("SRCC with the reference", f"{found.srcc:.4f}", None),
-        ("PLCC with the reference", f"{found.plcc:.4f}", None),
-        (f"SRCC drop against {against}", f"{found.srcc_drop:.4f}", budget and (found.srcc_drop, budget.srcc_drop)),
-        ("mean drift, points", f"{found.mean_drift:.2f}", budget and (found.mean_drift, budget.mean_drift)),
-        ("largest drift, points", f"{found.largest_drift:.2f}", budget and (found.largest_drift, budget.drift)),
-        ("reference, ms a picture", f"{found.reference_latency_ms:.1f}", None),
-        (f"candidate ({found.engine}), ms a picture", f"{found.candidate_latency_ms:.1f}", None),
+def _verdict(comparison: Comparison, budget: Budget | None) -> str:
+    against = "the reference's scores" if comparison.mos is None else "MOS"
+    drop, mean, largest = comparison.srcc_drop, comparison.mean_drift, comparison.largest_drift
+    metrics = [
+        ("SRCC with the reference", f"{comparison.srcc:.4f}", None),
+        ("PLCC with the reference", f"{comparison.plcc:.4f}", None),
+        (f"SRCC drop against {against}", f"{drop:.4f}", budget and (drop, budget.srcc_drop)),
+        ("mean drift, points", f"{mean:.2f}", budget and (mean, budget.mean_drift)),
+        ("largest drift, points", f"{largest:.2f}", budget and (largest, budget.drift)),
+        ("reference, ms/picture", f"{comparison.reference_latency_ms:.1f}", None),
+        (f"candidate ({comparison.engine}), ms/picture", f"{comparison.candidate_latency_ms:.1f}", None),
     ]
-    if found.cause_agreement is not None:
-        rows.append(("pictures with the same strongest cause", f"{found.cause_agreement:.1%}", None))
-    if found.map_drift is not None:
-        rows.append(("mean drift of the map, points", f"{found.map_drift:.2f}", None))
-    told = [(name, text, "" if not pair else f"at most {pair[1]:g}: {'kept' if pair[0] <= pair[1] else 'BROKEN'}")
-            for name, text, pair in rows]  # fmt: skip
-    table = _table(("", "found", "budget"), told).replace("BROKEN", "<span class=broken>broken</span>")
-    return f"<p>{len(found.names)} pictures, scored one by one.</p>{table}"
+    if comparison.cause_agreement is not None:
+        metrics.append(("pictures with the same strongest cause", f"{comparison.cause_agreement:.1%}", None))
+    if comparison.map_drift is not None:
+        metrics.append(("mean drift of the map, points", f"{comparison.map_drift:.2f}", None))
+    rows = [(name, text, "" if not pair else f"at most {pair[1]:g}: {'kept' if pair[0] <= pair[1] else 'BROKEN'}")
+            for name, text, pair in metrics]  # fmt: skip
+    table = _table(("", "measured", "budget"), rows).replace("BROKEN", "<span class=broken>broken</span>")
+    return f"<p>{len(comparison.names)} pictures, scored one by one.</p>{table}"
 
 
-def _drawn(found: Comparison) -> Figure:
+def _plots(comparison: Comparison) -> Figure:
     figure = Figure(figsize=(12, 4), layout="constrained")
     scatter, histogram, latency = figure.subplots(1, 3)
-    scatter.scatter(found.reference, found.candidate, s=8, alpha=0.5, linewidths=0)
+    scatter.scatter(comparison.reference, comparison.candidate, s=8, alpha=0.5, linewidths=0)
     scatter.plot((0, 100), (0, 100), color="grey", linewidth=0.8)
     scatter.set(xlabel="reference", ylabel="candidate", xlim=(0, 100), ylim=(0, 100), title="scores", aspect="equal")
-    histogram.hist(found.drift, bins=40)
+    histogram.hist(comparison.drift, bins=40)
     histogram.set(xlabel="drift, points", ylabel="pictures", title="candidate minus reference")
-    _barh(latency, {"reference": found.reference_latency_ms, "candidate": found.candidate_latency_ms})
-    latency.set(xlabel="ms a picture, median", title="latency")
+    milliseconds = {"reference": comparison.reference_latency_ms, "candidate": comparison.candidate_latency_ms}
+    _barh(latency, milliseconds)
+    latency.set(xlabel="ms/picture, median", title="latency")
     return figure
 
 

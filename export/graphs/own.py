@@ -1,4 +1,4 @@
-"""A contract for a network that was not trained here."""
+"""A contract for a network trained elsewhere."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from dpiqa.train.model_files import load_model, save_model
 
 
 def add_contract(file: Path, out: Path, name: str, version: str, scale: str, licence: str, causes: list[str]) -> None:
-    """Write the ONNX graph in `file` to `out` with a contract, after it has kept it on test patterns.
+    """Write the ONNX graph in `file` to `out` with a contract, once it has kept it on test patterns.
 
-    The graph must take `frames`, uint8 `[N, H, W, 3]` of RGB with any N, and give `score`, float32 `[N]` from 0 to 100.
-    Raises InputError for what is not ONNX, ContractError for a graph that takes or gives anything else.
+    The graph must take `frames`, uint8 `[N, H, W, 3]`, RGB with any N, and return `score`, float32 `[N]` from 0 to 100.
+    Raises InputError for a file that is not ONNX, ContractError for a graph with other inputs or outputs.
     """
     model = load_model(file)
     size = _frame_size(model)
     if len(size) != 2 or 0 in size:
-        raise ContractError(f"{file}: must take 'frames', uint8 [N, H, W, 3] with any N, and H and W fixed")
+        raise ContractError(f"{file}: must take 'frames', uint8 [N, H, W, 3] with any N and fixed H and W")
     document = {
         "spec_version": 1,
         "name": name,
@@ -50,7 +50,7 @@ def _precision(model: onnx.ModelProto) -> str:
 
 
 def _frame_size(model: onnx.ModelProto) -> list[int]:
-    """Height and width of `frames`, 0 where one is left open; empty without such an input."""
+    """Height and width of `frames`, 0 for one that is not fixed; empty without such an input."""
     shapes = [item.type.tensor_type.shape.dim for item in model.graph.input if item.name == "frames"]
     return [dim.dim_value for dim in shapes[0][1:3]] if shapes else []
 
@@ -65,5 +65,5 @@ def _check(model: onnx.ModelProto, spec: ModelSpec, file: Path) -> None:
             reason = str(error).strip().splitlines()[0].replace(str(candidate), str(file))
             raise ContractError(f"{file}: {reason.removeprefix(f'{file}: ')}") from None
     if scores.min() < spec.score.minimum or scores.max() > spec.score.maximum:
-        found = f"{scores.min():.4g} to {scores.max():.4g}"
-        raise ContractError(f"{file}: scores must be from 0 to 100, found {found} on test patterns")
+        actual = f"{scores.min():.4g} to {scores.max():.4g}"
+        raise ContractError(f"{file}: scores must be from 0 to 100, found {actual} on test patterns")

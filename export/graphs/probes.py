@@ -1,4 +1,4 @@
-"""Frames that exercise a model's whole range, where there are no pictures."""
+"""Test patterns that exercise a model's whole range, for use without pictures."""
 
 from __future__ import annotations
 

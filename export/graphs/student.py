@@ -14,12 +14,12 @@ import onnxruntime
 import torch
 
 from dpiqa.errors import GateError
+from dpiqa.export.graphs.model import Model, read_model
 from dpiqa.export.graphs.probes import probe_frames
 from dpiqa.export.graphs.transform import input_of, resized
-from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.spec import InputSpec, ModelSpec, ScoreSpec, TrainedOn
 from dpiqa.train.data.datasets import licence_of, scale_of
-from dpiqa.train.model_files import load_model, read_contract, save_model
+from dpiqa.train.model_files import load_model, save_model
 from dpiqa.train.students.files import load_student
 from dpiqa.train.students.model import Student
 
@@ -33,7 +33,7 @@ def export_student(student: Student, input_spec: InputSpec, file: Path) -> None:
     batch = torch.export.Dim("N", min=1, max=4096)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        # PyTorch and onnxscript warn of their own internals here; nothing in it is about the exported graph.
+        # PyTorch and onnxscript warn about their own internals here, not about the exported graph.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             student.eval(),
@@ -55,14 +55,14 @@ def parity_error(student: Student, file: Path, frames: np.ndarray) -> float:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     with torch.inference_mode():
         expected = student.answer(torch.from_numpy(frames))
-    found = dict(zip(expected, session.run(list(expected), {"frames": frames}), strict=True))
-    away = {name: np.abs(np.asarray(found[name]) - values.numpy()).max() for name, values in expected.items()}
-    away["causes"] = 100 * away.get("causes", 0.0)
-    return float(np.max(list(away.values())))  # NaN, if there is one
+    actual = dict(zip(expected, session.run(list(expected), {"frames": frames}), strict=True))
+    errors = {name: np.abs(np.asarray(actual[name]) - values.numpy()).max() for name, values in expected.items()}
+    errors["causes"] = 100 * errors.get("causes", 0.0)
+    return float(np.max(list(errors.values())))  # NaN if there is one
 
 
 def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop the exporter's notes on nodes and values: they quote source lines and folders of the machine."""
+    """Drop the exporter's notes on nodes and values: they quote source lines and paths of this machine."""
     for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
         del part.metadata_props[:]
         part.doc_string = ""
@@ -73,16 +73,16 @@ def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def sources(about: dict[str, Any]) -> tuple[TrainedOn, ...]:
-    """What a checkpoint was trained on, as its contract tells it."""
+    """The training data of a checkpoint, for its contract."""
     return tuple(TrainedOn(**entry, licence=licence_of(entry)) for entry in about["trained_on"])
 
 
 def export_checkpoint(
     checkpoint: Path, out: Path, name: str, version: str, licence: str, size: tuple[int, int] | None = None
 ) -> float:
-    """Write a student as a model file, and return the largest parity error in points; GateError if that is too much.
+    """Write a student as a model file, and return the largest parity error in points; GateError if it is too large.
 
-    `size`, height and width, is another one than it was trained at.
+    `size`, height and width, overrides the size it was trained at.
     """
     student, about = load_student(checkpoint)
     trained_at = InputSpec(**about["input"])
@@ -109,15 +109,11 @@ def export_checkpoint(
 
 
 def resize_model(model: Path, out: Path, name: str | None, size: tuple[int, int]) -> None:
-    """Write a model file for frames of another size, after it has scored some.
+    """Write a model file for frames of another size, once it has scored some.
 
-    An INT8 one keeps the ranges that it was calibrated to. Raises InputError, EngineError.
+    An INT8 model keeps its calibrated ranges. Raises InputError, EngineError.
     """
-    graph = load_model(model)
-    spec = read_contract(graph, model)
-    graph, spec = resized(graph, spec.model_copy(update={"name": name} if name else {}), *size)
-    with TemporaryDirectory() as folder:
-        candidate = Path(folder, out.name)
-        save_model(graph, spec, candidate)
-        open_engine(candidate, "onnxruntime").infer(probe_frames(spec.input))
-    save_model(graph, spec, out)
+    original = read_model(model)
+    other = Model(*resized(*original.declaring(**({"name": name} if name else {})), *size))
+    other.engine().infer(probe_frames(other.spec.input))
+    other.save(out)

@@ -1,4 +1,4 @@
-"""The same network in the form that an engine builder wants: layout, size, half precision."""
+"""Changes to a network for engine builders: layout, size, half precision."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dpiqa.runtime.spec import InputSpec, ModelSpec
 
 
 def for_tensorrt(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy with the same scores that casts `frames` to float before it transposes: TensorRT moves no uint8 about."""
+    """A copy with the same scores that casts `frames` to float before transposing: TensorRT cannot transpose uint8."""
     copy = _copy(model)
     nodes = list(copy.graph.node)
     users = [node for node in nodes if "frames" in node.input]
@@ -27,32 +27,32 @@ def for_tensorrt(model: onnx.ModelProto) -> onnx.ModelProto:
     if [node.op_type for node in casts] != ["Cast"]:
         return copy
     cast = casts[0]
-    moved, result = transpose.output[0], cast.output[0]
+    transposed, result = transpose.output[0], cast.output[0]
     cast.input[0], cast.output[0] = "frames", f"{result}_nhwc"
     transpose.input[0], transpose.output[0] = cast.output[0], result
     first, second = nodes.index(transpose), nodes.index(cast)
     nodes[first], nodes[second] = cast, transpose
     del copy.graph.node[:]
     copy.graph.node.extend(nodes)
-    kept = [value for value in copy.graph.value_info if value.name != moved]
+    values = [value for value in copy.graph.value_info if value.name != transposed]
     del copy.graph.value_info[:]
-    copy.graph.value_info.extend(kept)
+    copy.graph.value_info.extend(values)
     return copy
 
 
 def with_names(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which every node has a name of its own: layers are told apart, and converted, by it."""
+    """A copy in which every node has a unique name, by which layers are identified and converted."""
     copy = _copy(model)
-    taken = {node.name for node in copy.graph.node}
+    names = {node.name for node in copy.graph.node}
     for place, node in enumerate(copy.graph.node):
         if not node.name:
-            node.name = next(name for n in count(place) if (name := f"{node.op_type}_{n}") not in taken)
-            taken.add(node.name)
+            node.name = next(name for n in count(place) if (name := f"{node.op_type}_{n}") not in names)
+            names.add(node.name)
     return copy
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Height and width of `HxW` as given to --size."""
+    """Height and width from the `HxW` of --size."""
     height, _, width = text.lower().partition("x")
     if not (height.isdecimal() and width.isdecimal()):
         raise InputError(f"--size {text}: expected height x width in pixels, such as 288x512")
@@ -60,7 +60,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def input_of(spec: InputSpec, height: int, width: int) -> InputSpec:
-    """The same input at another size; InputError for one out of the contract's range."""
+    """The same input at another size; InputError when it is out of the contract's range."""
     try:
         return InputSpec(height=height, width=width, resize=spec.resize)
     except ValidationError as error:
@@ -69,25 +69,25 @@ def input_of(spec: InputSpec, height: int, width: int) -> InputSpec:
 
 
 def resized(model: onnx.ModelProto, spec: ModelSpec, height: int, width: int) -> tuple[onnx.ModelProto, ModelSpec]:
-    """The same network for frames of another size, and its contract, without the figures of the old size.
+    """The same network for frames of another size, and its contract without the metrics measured at the old size.
 
-    Raises InputError for a size out of the contract's range, or a network that does not take any size.
+    Raises InputError for a size out of the contract's range, or one that the network cannot take.
     """
     size = input_of(spec.input, height, width)
     copy = _copy(model)
     frames = next(value for value in copy.graph.input if value.name == "frames")
     for place, length in ((1, height), (2, width)):
         frames.type.tensor_type.shape.dim[place].dim_value = length
-    for drawn in (output for output in copy.graph.output if output.name == "map"):
-        for side in drawn.type.tensor_type.shape.dim[1:]:
+    for map_output in (output for output in copy.graph.output if output.name == "map"):
+        for side in map_output.type.tensor_type.shape.dim[1:]:
             side.Clear()  # follows from the size of the frames
     del copy.graph.value_info[:]
     try:
         copy = onnx.shape_inference.infer_shapes(copy, check_type=True, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         reason = str(error).strip().splitlines()[-1]
-        hint = "" if height % 32 == width % 32 == 0 else " (multiples of 32 go more often)"
-        raise InputError(f"--size {height}x{width}: this network does not take any size{hint}: {reason}") from None
+        hint = "" if height % 32 == width % 32 == 0 else " (multiples of 32 are more likely to work)"
+        raise InputError(f"--size {height}x{width}: this network does not take every size{hint}: {reason}") from None
     return copy, spec.model_copy(update={"input": size, "evaluated_on": ()})
 
 
@@ -95,8 +95,8 @@ def half(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same network computing in FP16; `frames` stay uint8 and the outputs float32."""
     from modelopt.onnx.autocast import convert_to_f16  # takes seconds and logs to the console
 
-    chatter = io.StringIO()
-    with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # modelopt's and its dependencies' own
         level = logging.root.manager.disable
         logging.disable(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What tensors inside a graph hold while it looks at frames."""
+"""The values of tensors inside a graph."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dpiqa.runtime.engines.onnxruntime import open_session
 def activations(
     model: onnx.ModelProto, names: list[str], frames: Iterable[NDArray[np.uint8]]
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """The tensors called `names`, each `[1, ...]`, for one uint8 frame `[H, W, 3]` after the other."""
+    """The tensors `names`, each `[1, ...]`, for one uint8 frame `[H, W, 3]` after another."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     session = open_session(watched.SerializeToString())
     for frame in frames:
         values = session.run(names, {"frames": frame[None]})
-        yield {name: np.asarray(found) for name, found in zip(names, values, strict=True)}
+        yield {name: np.asarray(value) for name, value in zip(names, values, strict=True)}

@@ -1,6 +1,6 @@
-"""Biases that make good the mean error which quantization leaves in each channel of a convolution.
+"""Biases that correct the mean error of quantization in each channel of a convolution.
 
-The head reads means over the picture, in which an error that is the same everywhere stays while rounding averages out
+The head reads means over the picture, in which rounding averages out but an error that is the same everywhere stays
 (Nagel et al. 2019, Data-Free Quantization through Weight Equalization and Bias Correction, section 4.2; measured here).
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from dpiqa.export.gate.bars import tracked
+from dpiqa.export.gate.progress import tracked
 from dpiqa.export.quantization.activations import activations
 from dpiqa.export.quantization.qdq import quantized_layers, restore
 
@@ -20,8 +20,8 @@ def correct_biases(
 ) -> onnx.ModelProto:
     """A copy of a Q/DQ model whose quantized convolutions have the mean outputs of the FP32 `original`, by channel.
 
-    Each is measured alone, all else in FP32, on uint8 `frames` `[N, H, W, 3]`, so that the correction stays right
-    whichever other layers are put back in FP32. Convolutions without a bias stay as they are.
+    Each is measured alone, all else in FP32, on uint8 `frames` `[N, H, W, 3]`, so that the correction holds whichever
+    other layers are restored to FP32. Convolutions without a bias are unchanged.
     """
     corrected = onnx.ModelProto()
     corrected.CopyFrom(quantized)
@@ -45,8 +45,8 @@ def correct_biases(
 def correct_heads(quantized: onnx.ModelProto, original: onnx.ModelProto, frames: NDArray[np.uint8]) -> onnx.ModelProto:
     """A copy whose fully connected layers have the mean outputs of the FP32 `original`, by neuron.
 
-    For what no convolution's bias makes good: a head that reads deviations takes rounding for texture. One layer after
-    the other, all of the model in INT8, on uint8 `frames` `[N, H, W, 3]`; a layer without a bias stays as it is.
+    For errors that no convolution's bias corrects: a head that reads deviations mistakes rounding for texture. One
+    layer after another, the whole model in INT8, on uint8 `frames` `[N, H, W, 3]`; a layer without bias is unchanged.
     """
     corrected = onnx.ModelProto()
     corrected.CopyFrom(quantized)
@@ -73,7 +73,7 @@ def _channel_means(
 ) -> dict[str, NDArray[np.float64]]:
     """The mean `[C]` over all frames and places of each tensor `[1, C]` or `[1, C, h, w]`."""
     sums = {name: np.zeros(1) for name in names}
-    for found in activations(model, names, frames):
-        for name, values in found.items():
+    for tensors in activations(model, names, frames):
+        for name, values in tensors.items():
             sums[name] = sums[name] + values[0].reshape(values.shape[1], -1).mean(1, dtype=np.float64)
     return {name: total / len(frames) for name, total in sums.items()}

@@ -1,4 +1,4 @@
-"""How a model is quantized."""
+"""The settings of quantization."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Method = Literal["max", "entropy", "percentile"]
 
 @dataclass(frozen=True)
 class Quantization:
-    """How an FP32 model becomes INT8, and what that may cost; `main` tells what each is.
+    """How to quantize an FP32 model, and what it may lose; the options of `dpiqa export int8`.
 
-    Raises InputError for choices that contradict each other.
+    Raises InputError for settings that contradict each other.
     """
 
     calibration: str
@@ -32,8 +32,8 @@ class Quantization:
 
     def __post_init__(self) -> None:
         if self.keep and self.auto_repair:
-            raise InputError("--keep and --auto-repair exclude each other: one says how many layers, one finds out")
+            raise InputError("--keep and --auto-repair exclude each other: one sets the number of layers, one finds it")
         if self.images < MIN_CALIBRATION and not self.allow_few:
             raise InputError(
-                f"--images {self.images}: calibration needs at least {MIN_CALIBRATION} (--allow-few insists)"
+                f"--images {self.images}: calibration needs at least {MIN_CALIBRATION} (--allow-few overrides)"
             )

@@ -28,7 +28,7 @@ def convolution_macs(model: onnx.ModelProto) -> dict[str, float]:
 
 
 def int8_share(model: onnx.ModelProto) -> float:
-    """The share (0 to 1) of the convolutions' multiply-accumulates whose input and weights are INT8."""
+    """The fraction (0 to 1) of the convolutions' multiply-accumulates whose input and weights are INT8."""
     int8, macs = _int8_tensors(model), convolution_macs(model)
     inside = sum(
         macs[node.name] for node in model.graph.node if node.op_type == "Conv" and int8.issuperset(node.input[:2])
@@ -37,10 +37,10 @@ def int8_share(model: onnx.ModelProto) -> float:
 
 
 def restore(quantized: onnx.ModelProto, original: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
-    """A copy of a Q/DQ model in which the layers `names` take the inputs and weights of the FP32 `original`.
+    """A copy of a Q/DQ model in which the layers `names` have the inputs and weights of the FP32 `original`.
 
-    Both graphs must name their layers and the tensors between them alike, as quantization leaves them. With all layers
-    restored the original's scores are back to the bit.
+    Both graphs must use the same names for layers and the tensors between them, as quantization leaves them. With all
+    layers restored, the scores are the original's to the bit.
     """
     restored = onnx.ModelProto()
     restored.CopyFrom(quantized)
@@ -48,11 +48,11 @@ def restore(quantized: onnx.ModelProto, original: onnx.ModelProto, names: Collec
     for node in restored.graph.node:
         if node.name in fp32_inputs:
             node.input[:] = fp32_inputs[node.name]
-    kept = {name for inputs in fp32_inputs.values() for name in inputs[1:]}
+    weights = {name for inputs in fp32_inputs.values() for name in inputs[1:]}
     stored = {tensor.name: tensor for tensor in restored.graph.initializer}
     for tensor in original.graph.initializer:
-        if tensor.name in kept:
-            stored[tensor.name] = tensor  # the INT8 weights had taken its name
+        if tensor.name in weights:
+            stored[tensor.name] = tensor  # the INT8 weights have its name
     _set_initializers(restored, list(stored.values()))
     return _without_dead_ends(restored)
 
@@ -62,7 +62,7 @@ def _int8_tensors(model: onnx.ModelProto) -> set[str]:
 
 
 def _without_dead_ends(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop nodes whose results nobody uses, and the initializers that only they used."""
+    """Drop nodes whose results are not used, and the initializers that only they used."""
     nodes, used = [], {output.name for output in model.graph.output}
     for node in reversed(model.graph.node):
         if used.intersection(node.output):

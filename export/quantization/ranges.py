@@ -1,4 +1,4 @@
-"""Ranges of activations by percentile: rare extremes are clipped, so that everything else gets finer steps."""
+"""Ranges of activations by percentile: rare extremes are clipped, so that all other values get finer steps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from dpiqa.export.gate.bars import tracked
+from dpiqa.export.gate.progress import tracked
 from dpiqa.export.quantization.activations import activations
 
 _BINS = 8192
@@ -22,8 +22,8 @@ def clip_ranges(
 ) -> onnx.ModelProto:
     """A copy of a Q/DQ model calibrated by `max` whose activation ranges end at a percentile (above 50, up to 100).
 
-    The percentile is that of the magnitudes which each tensor takes on uint8 `frames` `[N, H, W, 3]` in the FP32
-    `original`; both graphs must name these tensors alike.
+    The percentile is of the magnitudes of each tensor in the FP32 `original` on uint8 `frames` `[N, H, W, 3]`; both
+    graphs must use the same names for these tensors.
     """
     clipped = onnx.ModelProto()
     clipped.CopyFrom(quantized)
@@ -42,8 +42,8 @@ def _histograms(
 ) -> dict[str, NDArray[np.int64]]:
     """How often each magnitude occurs in each tensor, in equal bins from 0 to the largest."""
     counts = {name: np.zeros(_BINS, np.int64) for name in largest}
-    for found in activations(original, list(largest), tracked(frames, "ranges", progress)):
-        for name, values in found.items():
+    for tensors in activations(original, list(largest), tracked(frames, "ranges", progress)):
+        for name, values in tensors.items():
             bins = (np.abs(values.ravel()) * (_BINS / largest[name])).astype(np.int32)
             counts[name] += np.bincount(np.minimum(bins, _BINS - 1), minlength=_BINS)
     return counts

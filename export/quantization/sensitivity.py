@@ -1,11 +1,11 @@
-"""Which layers of a quantized model cost most accuracy, and the same model with some of them back in FP32."""
+"""Which layers of a quantized model cost the most accuracy."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
 
-from dpiqa.export.gate.bars import tracked
+from dpiqa.export.gate.progress import tracked
 from dpiqa.export.quantization.qdq import quantized_layers, restore
 from dpiqa.runtime.engines.onnxruntime import open_session
 

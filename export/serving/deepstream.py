@@ -1,4 +1,4 @@
-"""What NVIDIA DeepStream's nvinfer needs: a graph that takes floats, and its configuration."""
+"""The files for NVIDIA DeepStream's nvinfer: a graph that takes floats, and its configuration."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _MODES = {"fp32": 0, "int8": 1, "fp16": 2}
 def for_nvinfer(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph as nvinfer can run it: float32 `frames` `[N, H, W, 3]` from 0 to 255 in, `score` `[N, 1]` out.
 
-    nvinfer fills its input with floats whatever type the graph declares, and drops outputs that have no dimension
-    beside the batch. The contract stays behind: it promises uint8 frames. Raises InputError for a graph that computes
-    on uint8 itself before it casts.
+    nvinfer fills its input with floats whatever type the graph declares, and drops outputs without a dimension besides
+    the batch. The contract, which promises uint8 frames, is removed. Raises InputError for a graph that computes on
+    uint8 before it casts.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     del changed.metadata_props[:]
     graph = changed.graph
     graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
-    del graph.value_info[:]  # types between the input and its cast, and sizes that follow from the graph anyhow
+    del graph.value_info[:]  # types between the input and its cast, and sizes that follow from the graph
     for node in graph.node:
         node.input[:] = ["score_of_batch" if name == "score" else name for name in node.input]
         node.output[:] = ["score_of_batch" if name == "score" else name for name in node.output]
@@ -39,8 +39,8 @@ def for_nvinfer(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         onnx.checker.check_model(changed, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        why = str(error).strip().splitlines()[0]
-        raise InputError(f"the graph cannot take float frames, as nvinfer gives them: {why}") from None
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"the graph cannot take float frames, which nvinfer passes: {reason}") from None
     return changed
 
 
@@ -51,8 +51,8 @@ def parity_error(model: onnx.ModelProto, changed: onnx.ModelProto, spec: ModelSp
     frames = np.stack([noise, np.zeros(shape), np.full(shape, 255)]).astype(np.uint8)
     ours, theirs = (open_session(graph.SerializeToString()) for graph in (model, changed))
     (expected,) = ours.run(["score"], {"frames": frames})
-    (found,) = theirs.run(["score"], {"frames": frames.astype(np.float32)})
-    return float(np.abs(np.asarray(found)[:, 0] - np.asarray(expected)).max())
+    (actual,) = theirs.run(["score"], {"frames": frames.astype(np.float32)})
+    return float(np.abs(np.asarray(actual)[:, 0] - np.asarray(expected)).max())
 
 
 def nvinfer_config(name: str, spec: ModelSpec, outputs: tuple[Tensor, ...], batch: int, interval: int) -> str:

@@ -1,4 +1,4 @@
-"""What the configurations for other servers share: the tensors of a model, read from its graph and its contract."""
+"""A model for other servers: its graph, its contract and its outputs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dpiqa.train.model_files import load_model, read_contract
 
 
 class Tensor(NamedTuple):
-    """An output: its name, and its shape without the batch (-1 where the graph leaves a size open)."""
+    """An output: its name, and its shape without the batch (-1 where a size is not fixed)."""
 
     name: str
     shape: tuple[int, ...]
 
 
 class Deployable(NamedTuple):
-    """A model file that can be served: its graph, its contract, what comes out of it."""
+    """A model file that can be served: its graph, its contract and its outputs."""
 
     graph: onnx.ModelProto
     spec: ModelSpec
@@ -29,7 +29,7 @@ class Deployable(NamedTuple):
 
 
 def open_deployable(path: Path) -> Deployable:
-    """Read an ONNX file; ContractError when its graph does not take and give what its contract says."""
+    """Read an ONNX file; ContractError when its graph breaks its contract."""
     graph = load_model(path)
     spec = read_contract(graph, path)
     size = (spec.input.height, spec.input.width, 3)
@@ -42,9 +42,9 @@ def open_deployable(path: Path) -> Deployable:
     return Deployable(graph, spec, outputs)
 
 
-def serving_name(spec: ModelSpec, wanted: str | None) -> str:
-    """The name to serve a model under, `wanted` or the contract's; InputError unless it can name a folder."""
-    name = wanted or spec.name
+def serving_name(spec: ModelSpec, override: str | None) -> str:
+    """The name to serve a model under, `override` or the contract's; InputError unless it can name a folder."""
+    name = override or spec.name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise InputError(f"'{name}' cannot name a served model, choose letters, digits, '.', '_' and '-' with --name")
     return name

@@ -1,4 +1,4 @@
-"""Defaults of the servers."""
+"""Options of the servers."""
 
 from __future__ import annotations
 

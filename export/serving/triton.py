@@ -26,17 +26,17 @@ def model_config(
 ) -> str:
     """The `config.pbtxt` of a model, Triton's ModelConfig message as text.
 
-    Triton strips the batch from all shapes and wants one dimension left, so `score` [N] is served as [N, 1]. The
-    contract goes into `parameters`: a client needs nothing but the server's answer to score as every runtime does.
+    Triton strips the batch from all shapes and requires another dimension, so `score` [N] is served as [N, 1]. The
+    contract goes into `parameters`, so a client needs only the server's answer to score as every runtime does.
     """
     frames = f"[ {spec.input.height}, {spec.input.width}, 3 ]"
-    shown = ",\n".join(map(_output, outputs))
+    output_list = ",\n".join(map(_output, outputs))
     return f"""name: {_text(name)}
 backend: "{backend}"
 max_batch_size: {max_batch}
 input [ {{ name: "frames" data_type: TYPE_UINT8 dims: {frames} }} ]
 output [
-{shown}
+{output_list}
 ]
 dynamic_batching {{ max_queue_delay_microseconds: {queue_delay_us} }}
 instance_group [ {{ kind: KIND_{kind.upper()} count: {instances} }} ]
@@ -56,22 +56,20 @@ def _output(tensor: Tensor) -> str:
 
 
 def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)  # escapes what a protobuf text string must escape, in the same way
+    return json.dumps(value, ensure_ascii=False)  # JSON escapes just what a protobuf text string must escape
 
 
 def read_engine(engine: Path) -> tuple[ModelSpec, tuple[Tensor, ...], int]:
-    """The contract of an engine, what comes out of it, and its largest batch, from its manifest."""
+    """The contract of an engine, its outputs and its largest batch, from its manifest."""
     if not engine.is_file():
-        raise InputError(f"{engine}: no such file; python -m export.trt writes engines")
+        raise InputError(f"{engine}: no such file; dpiqa export trt writes engines")
     manifest = read_manifest(engine)
     if manifest is None or manifest.engine_sha256 != sha256(engine):
-        raise ContractError(
-            f"{manifest_path(engine)}: not the manifest of {engine.name}; python -m export.trt writes both"
-        )
+        raise ContractError(f"{manifest_path(engine)}: not the manifest of {engine.name}; dpiqa export trt writes both")
     if manifest.flavour != "tensorrt":
         raise InputError(
-            f"{engine}: built by {manifest.flavour}, Triton loads engines of the full TensorRT only: "
-            "rebuild it with python -m export.trt --flavour tensorrt, or serve the .onnx file"
+            f"{engine}: built by {manifest.flavour}, Triton loads only engines of full TensorRT: "
+            "rebuild it with dpiqa export trt --flavour tensorrt, or serve the .onnx file"
         )
     spec = manifest.contract
     causes = (Tensor("causes", (len(spec.causes),)),) if spec.causes else ()

@@ -1,7 +1,7 @@
 """Score pictures on a Triton server: `python client.py --server localhost:8001 --model dpiqa-lite0 photo.jpg`.
 
-Needs dpiqa-edge and `pip install "tritonclient[grpc]"`. Size and resize rule come from the contract that the server
-keeps in the model's configuration, so the scores are those of `dpiqa score`.
+Needs dpiqa-edge and `pip install "tritonclient[grpc]"`. Size and resize rule come from the contract in the served
+model's configuration, so the scores are those of `dpiqa score`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from dpiqa.runtime.spec import METADATA_KEY, parse_spec
 
 
 def main(
-    pictures: Annotated[list[Path], typer.Argument(help="The pictures to score.")],
-    server: Annotated[str, typer.Option(help="Triton's gRPC address.")] = "localhost:8001",
-    model: Annotated[str, typer.Option(help="The served model.")] = "dpiqa-lite0",
+    pictures: Annotated[list[Path], typer.Argument(help="Paths of the pictures to score.")],
+    server: Annotated[str, typer.Option(help="gRPC address of the server.")] = "localhost:8001",
+    model: Annotated[str, typer.Option(help="Name of the served model.")] = "dpiqa-lite0",
 ) -> None:
-    """Print a line for each picture: its name and its score, 0 (bad) to 100 (excellent)."""
+    """Print one line per picture: its path and its score, 0 (bad) to 100 (excellent)."""
     try:
         with InferenceServerClient(server) as client:
             config = client.get_model_config(model).config  # type: ignore[union-attr]
             if METADATA_KEY not in config.parameters:
-                raise ContractError(f"{server}/{model}: its configuration has no contract; export.triton writes one")
+                raise ContractError(
+                    f"{server}/{model}: its configuration has no contract; dpiqa export triton writes one"
+                )
             spec = parse_spec(config.parameters[METADATA_KEY].string_value, f"{server}/{model}")
             for picture in pictures:
                 row = to_input(read_picture(str(picture)), spec.input)[None]

@@ -1,4 +1,4 @@
-"""Full TensorRT or TensorRT-RTX: which of them is here. Their Python modules speak the same language."""
+"""Full TensorRT or TensorRT-RTX, whichever is installed. Their Python modules have the same API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_SMS = "86,89,120"
 _MODULES: dict[FlavourName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 _ADVICE = (
     "`pip install '.[export]'` brings TensorRT-RTX (x86-64 Linux), `pip install '.[tensorrt]'` full "
-    "TensorRT for the GPU at hand, and a Jetson has it from JetPack"
+    "TensorRT for the local GPU, and a Jetson has it from JetPack"
 )
 
 
@@ -28,45 +28,45 @@ class Flavour:
     gpu: Gpu | None
 
     def capabilities(self, sms: str | None) -> tuple[str, ...]:
-        """What to build for, as compute capabilities ("8.6"), from a list such as `86,89,120`.
+        """The compute capabilities ("8.6") to build for, from a list such as `86,89,120`.
 
-        Raises InputError for what this flavour does not compile for.
+        Raises InputError for one that this flavour does not compile for.
         """
         if self.gpu is not None:
             if sms is not None:
                 raise InputError(
-                    f"--sm {sms}: full TensorRT builds for the GPU at hand ({self.gpu.compute_capability}); "
+                    f"--sm {sms}: full TensorRT builds for the local GPU ({self.gpu.compute_capability}); "
                     "leave --sm out, or take --flavour tensorrt-rtx"
                 )
             return (self.gpu.compute_capability,)
-        known = [name[2:] for name in self.api.ComputeCapability.__members__ if name.startswith("SM")]
-        found = [sm.strip() for sm in (sms or DEFAULT_SMS).split(",")]
-        for sm in found:
-            if sm not in known:
-                listed = ", ".join(sorted(known, key=int))
-                raise InputError(f"--sm {sm}: TensorRT-RTX {self.version} compiles for {listed}")
-        return tuple(f"{sm[:-1]}.{sm[-1]}" for sm in dict.fromkeys(found))
+        supported = [name[2:] for name in self.api.ComputeCapability.__members__ if name.startswith("SM")]
+        requested = [sm.strip() for sm in (sms or DEFAULT_SMS).split(",")]
+        for sm in requested:
+            if sm not in supported:
+                choices = ", ".join(sorted(supported, key=int))
+                raise InputError(f"--sm {sm}: TensorRT-RTX {self.version} compiles for {choices}")
+        return tuple(f"{sm[:-1]}.{sm[-1]}" for sm in dict.fromkeys(requested))
 
 
-def find_flavour(wanted: Literal["auto"] | FlavourName = "auto") -> Flavour:
-    """The flavour asked for; `auto`: full TensorRT where it is installed and a GPU answers, else TensorRT-RTX.
+def find_flavour(name: Literal["auto"] | FlavourName = "auto") -> Flavour:
+    """The flavour `name`; `auto`: full TensorRT if it is installed and there is a GPU, otherwise TensorRT-RTX.
 
-    Raises ToolError when it is not installed, EngineError when full TensorRT is asked for and no GPU answers.
+    Raises ToolError when it is not installed, EngineError for full TensorRT without a GPU.
     """
     gpu = find_gpu()
-    if wanted == "tensorrt" or (wanted == "auto" and gpu is not None):
+    if name == "tensorrt" or (name == "auto" and gpu is not None):
         api = _module("tensorrt")
         if api is not None and gpu is None:
-            raise EngineError("full TensorRT builds on the GPU that runs the engine, and none answers here; "
+            raise EngineError("full TensorRT builds on the GPU that runs the engine, and there is none; "
                               "--flavour tensorrt-rtx compiles without one")  # fmt: skip
         if api is not None:
             return Flavour("tensorrt", api, api.__version__, gpu)
-    if wanted in ("tensorrt-rtx", "auto"):
+    if name in ("tensorrt-rtx", "auto"):
         api = _module("tensorrt-rtx")
         if api is not None:
             return Flavour("tensorrt-rtx", api, api.__version__, None)
-    named = "no TensorRT" if wanted == "auto" else f"no {_MODULES[wanted]}"
-    raise ToolError(f"{named} is installed: {_ADVICE}")
+    missing = "no TensorRT" if name == "auto" else f"no {_MODULES[name]}"
+    raise ToolError(f"{missing} is installed: {_ADVICE}")
 
 
 def _module(name: FlavourName) -> Any | None:

@@ -1,4 +1,4 @@
-"""From ONNX to a TensorRT engine, in one way for TensorRT 8.6, 10, 11 and TensorRT-RTX."""
+"""From ONNX to a TensorRT engine, the same way for TensorRT 8.6, 10, 11 and TensorRT-RTX."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dpiqa.runtime.spec import ModelSpec
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What an engine is built for. `batches`: smallest, usual and largest number of frames at once.
+    """What an engine is built for. `batches`: smallest, optimal and largest number of frames at once.
 
     Raises InputError for numbers that contradict each other.
     """
@@ -35,12 +35,12 @@ class BuildOptions:
     timing_cache: Path | None = None
 
     def __post_init__(self) -> None:
-        least, usual, most = self.batches
-        if not 1 <= least <= usual <= most:
-            raise InputError(f"batches must be 1 <= min <= opt <= max, found {least}, {usual}, {most}")
+        smallest, optimal, largest = self.batches
+        if not 1 <= smallest <= optimal <= largest:
+            raise InputError(f"batches must be 1 <= min <= opt <= max, found {smallest}, {optimal}, {largest}")
 
     def on(self, flavour: Flavour, sms: str | None) -> BuildOptions:
-        """The same for a flavour and the GPUs that it builds for; InputError for what that flavour cannot do."""
+        """The same for a flavour and its GPUs; InputError for an option that the flavour does not support."""
         if flavour.name == "tensorrt-rtx":
             for name, value in (("--dla", self.dla), ("--timing-cache", self.timing_cache)):
                 if value is not None:
@@ -50,16 +50,16 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Engine:
-    """A serialized engine and its layers; none when TensorRT did not tell."""
+    """A serialized engine and its layers; none when TensorRT did not list them."""
 
     plan: bytes
     layers: list[Layer]
 
 
 def build(flavour: Flavour, model: onnx.ModelProto, spec: ModelSpec, options: BuildOptions) -> Engine:
-    """Compile `model`, showing a bar on a terminal. Ctrl-C ends the build at its next step.
+    """Compile `model`, with a progress bar on a terminal. Ctrl-C ends the build at its next step.
 
-    Raises EngineError with TensorRT's own reason.
+    Raises EngineError with TensorRT's reason.
     """
     cancelled = Event()
     with ThreadPoolExecutor(1) as builder, progress_bar() as bar:
@@ -67,7 +67,7 @@ def build(flavour: Flavour, model: onnx.ModelProto, spec: ModelSpec, options: Bu
         try:
             return building.result()
         finally:
-            cancelled.set()  # Ctrl-C wakes this thread, while TensorRT's builder asks from its own
+            cancelled.set()  # Ctrl-C interrupts this thread; TensorRT's builder checks the event from its own
 
 
 def _build(
@@ -89,7 +89,7 @@ def _build(
     config.add_optimization_profile(profile)
     if hasattr(config, "progress_monitor"):
         config.progress_monitor = _monitor(api, cancelled, bar)
-    if not typed and spec.precision != "fp32":  # TensorRT 8.6 obeys Q/DQ and FP16 nodes only where it is allowed to
+    if not typed and spec.precision != "fp32":  # TensorRT 8.6 obeys Q/DQ and FP16 nodes only where flags allow it
         config.set_flag(api.BuilderFlag.INT8 if spec.precision == "int8" else api.BuilderFlag.FP16)
     if options.workspace_mb is not None:
         config.set_memory_pool_limit(api.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
@@ -113,7 +113,7 @@ def _layers(flavour: Flavour, logger: Any, plan: Any, log: _Log) -> list[Layer]:
         return layers_from_log("\n".join(log.lines))
     engine = flavour.api.Runtime(logger).deserialize_cuda_engine(plan)
     if engine is None:
-        raise EngineError(f"TensorRT does not load the engine that it built: {log.reason()}")
+        raise EngineError(f"TensorRT cannot load the engine that it built: {log.reason()}")
     inspector = engine.create_engine_inspector()
     return layers_from_inspector(inspector.get_engine_information(flavour.api.LayerInformationFormat.JSON))
 
@@ -162,17 +162,17 @@ def _monitor(api: Any, cancelled: Event, bar: Progress) -> Any:
 
 @contextmanager
 def _timing_cache(config: Any, path: Path | None) -> Iterator[None]:
-    """Let the builder use what earlier builds timed, and keep what this one adds."""
+    """Let the builder use the timings of earlier builds, and save those of this one."""
     if path is None:
         yield
         return
     try:
-        known = path.read_bytes() if path.exists() else b""
+        timings = path.read_bytes() if path.exists() else b""
     except OSError as error:
         raise InputError(f"--timing-cache {path}: {system_reason(error)}") from None
-    cache = config.create_timing_cache(known)
+    cache = config.create_timing_cache(timings)
     if cache is None or not config.set_timing_cache(cache, False):
-        raise InputError(f"--timing-cache {path}: of another TensorRT or GPU, name a new file")
+        raise InputError(f"--timing-cache {path}: belongs to another TensorRT or GPU, name a new file")
     yield
     with atomic_write(path) as file:
         file.write(bytes(config.get_timing_cache().serialize()))

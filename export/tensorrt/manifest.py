@@ -1,6 +1,6 @@
-"""The manifest `x.engine.json` beside an engine `x.engine`: what it was built from, with, and for.
+"""The manifest `x.engine.json` beside an engine `x.engine`: what it was built from, with and for.
 
-The native core reads it before it loads an engine, and refuses one that was built for another machine.
+The native core reads it before it loads an engine, and refuses one built for another machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class BatchProfile(BaseModel):
-    """Numbers of frames at once that the engine takes; fastest at `opt`."""
+    """The batch sizes that the engine takes; it is fastest at `opt`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +29,7 @@ class BatchProfile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """One engine: the fields that the native core reads, and those that tell how it was asked for."""
+    """One engine: the fields that the native core reads, and those of the request."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,33 +50,33 @@ class Manifest(BaseModel):
     contract: ModelSpec
 
     def request(self) -> str:
-        """SHA-256 over all but what the build finds out: alike where the same was asked for, for the same machine."""
-        asked = self.model_dump(mode="json", exclude=_FOUND)
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        """SHA-256 over all but the results of the build: equal for equal requests for the same machine."""
+        fields = self.model_dump(mode="json", exclude=_RESULTS)
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-_FOUND = {"engine_sha256", "convolution_shares", "rebuild", "calibration_sha256", "contract"}
+_RESULTS = {"engine_sha256", "convolution_shares", "rebuild", "calibration_sha256", "contract"}
 
 
 def manifest_path(engine: Path) -> Path:
-    """Where an engine's manifest lies: `x.engine.json`."""
+    """The path of an engine's manifest: `x.engine.json`."""
     return engine.with_name(engine.name + ".json")
 
 
 def read_manifest(engine: Path) -> Manifest | None:
-    """The manifest beside an engine; None when there is none, or it is not of this form."""
+    """The manifest beside an engine; None when there is none, or it is not valid."""
     try:
         return Manifest.model_validate_json(manifest_path(engine).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def is_built(engine: Path, wanted: Manifest) -> bool:
-    """Whether `engine` lies there whole, and was built from the request of `wanted`."""
-    found = read_manifest(engine)
-    if found is None or found.request() != wanted.request() or not engine.is_file():
+def is_built(engine: Path, expected: Manifest) -> bool:
+    """Whether `engine` exists, is undamaged, and was built from the same request as `expected`."""
+    actual = read_manifest(engine)
+    if actual is None or actual.request() != expected.request() or not engine.is_file():
         return False
-    return sha256(engine) == found.engine_sha256
+    return sha256(engine) == actual.engine_sha256
 
 
 def sha256(path: Path) -> str:

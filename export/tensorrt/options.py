@@ -1,4 +1,4 @@
-"""What a TensorRT engine is asked for."""
+"""Options of TensorRT engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In which data types the layers of a built engine run: read from the engine, not believed from the request."""
+"""The data types of the layers of a built engine, read from the engine rather than taken from the request."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _WORDS = {"FP32": "Float", "FP16": "Half", "BF16": "BFloat16", "INT8": "Int8", "
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of an engine: TensorRT's names for the data types of what it takes, holds and gives.
+    """One layer of an engine, with TensorRT's names for the data types of its inputs, weights and outputs.
 
-    `nodes`: the nodes of the ONNX graph that it does the work of.
+    `nodes`: the nodes of the ONNX graph that it computes.
     """
 
     name: str
@@ -32,14 +32,14 @@ class Layer:
 
     @property
     def precision(self) -> str:
-        """The type it computes in; `Int8` only when its input is, and its weights where they are listed."""
+        """The type it computes in; `Int8` only if its input is, and its weights where they are listed."""
         first = self.inputs[0] if self.inputs else "none"
         if first == "Int8" and self.weights and "Int8" not in self.weights:
             return next(iter(self.weights))
         return first
 
     def row(self) -> dict[str, str]:
-        """For a report."""
+        """Its row in a report."""
         return {
             "layer": self.name,
             "kind": self.kind,
@@ -51,12 +51,12 @@ class Layer:
 
 
 def layers_from_log(text: str) -> list[Layer]:
-    """From what a builder with detailed profiling verbosity logs; empty when it logged no layers."""
+    """From the log of a builder with detailed profiling verbosity; empty when it logged no layers."""
     layers = []
     for line in text.splitlines():
         head, *rest = _PARTS.split(line)
-        name, found, kind = head.removeprefix("Name: ").partition(", LayerType: ")
-        if not head.startswith("Name: ") or not found:
+        name, separator, kind = head.removeprefix("Name: ").partition(", LayerType: ")
+        if not head.startswith("Name: ") or not separator:
             continue
         part = dict(zip(rest[::2], rest[1::2], strict=True))
         inputs, weights, outputs = (
@@ -71,12 +71,12 @@ def layers_from_inspector(document: str) -> list[Layer]:
     """From the JSON of TensorRT's engine inspector, for an engine built with detailed profiling verbosity."""
     layers = []
     for entry in json.loads(document)["Layers"]:
-        if isinstance(entry, str):  # a bare name: the engine was built with less verbosity
+        if isinstance(entry, str):  # only a name: the engine was built with less verbosity
             layers.append(Layer(entry, "unknown", (), (), (), ()))
             continue
         weights = [_datatype(item) for item in entry.get("Constants", ())]
-        if isinstance(held := entry.get("Weights"), dict):
-            kind = str(held["Type"])
+        if isinstance(stored := entry.get("Weights"), dict):
+            kind = str(stored["Type"])
             weights.append(_WORDS.get(kind.upper(), kind))
         inputs, outputs = (tuple(_datatype(item) for item in entry.get(key, ())) for key in ("Inputs", "Outputs"))
         nodes = tuple(_NODE.findall(entry.get("Metadata", "")))
@@ -85,9 +85,9 @@ def layers_from_inspector(document: str) -> list[Layer]:
 
 
 def convolution_shares(macs: Mapping[str, float], layers: Sequence[Layer]) -> dict[str, float]:
-    """The share (0 to 1) of the convolutions' multiply-accumulates that runs in each data type, largest first.
+    """The fraction (0 to 1) of the convolutions' multiply-accumulates in each data type, largest first.
 
-    `macs`: multiply-accumulates by the name of the ONNX node. A convolution that no layer owns up to is `unknown`.
+    `macs`: multiply-accumulates by the name of the ONNX node. A convolution that no layer lists is `unknown`.
     """
     owner = {
         node: layer.precision for layer in layers if _CONVOLUTION.search(layer.kind) for node in _convolved(layer, macs)

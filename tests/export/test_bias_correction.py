@@ -33,16 +33,16 @@ def _graph(quantized: bool, biased: bool) -> onnx.ModelProto:
         inputs = ["dq", "w"]
     else:
         stored.append(from_array(_WEIGHTS, "weights"))
-    nodes.append(helper.make_node("Conv", [*inputs, *(["bias"] if biased else [])], ["found"], name="conv"))
+    nodes.append(helper.make_node("Conv", [*inputs, *(["bias"] if biased else [])], ["result"], name="conv"))
     frames = helper.make_tensor_value_info("frames", TensorProto.UINT8, ["N", 16, 16, 3])
-    found = helper.make_tensor_value_info("found", TensorProto.FLOAT, ["N", 4, 14, 14])
-    graph = helper.make_graph(nodes, "one", [frames], [found], stored)
+    result = helper.make_tensor_value_info("result", TensorProto.FLOAT, ["N", 4, 14, 14])
+    graph = helper.make_graph(nodes, "one", [frames], [result], stored)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
 
 
 def _means(model: onnx.ModelProto, frames: np.ndarray) -> np.ndarray:
-    (found,) = open_session(model.SerializeToString()).run(["found"], {"frames": frames})
-    return np.asarray(found).mean((0, 2, 3))
+    (result,) = open_session(model.SerializeToString()).run(["result"], {"frames": frames})
+    return np.asarray(result).mean((0, 2, 3))
 
 
 def test_means_are_those_of_the_original() -> None:
@@ -68,14 +68,14 @@ def _with_head(model: onnx.ModelProto) -> onnx.ModelProto:
     model.graph.initializer.append(from_array(np.array([2, 3]), "places"))
     model.graph.node.extend(
         [
-            helper.make_node("Mul", ["found", "found"], ["energies"]),
+            helper.make_node("Mul", ["result", "result"], ["energies"]),
             helper.make_node("ReduceMean", ["energies", "places"], ["energy"], keepdims=0),
             helper.make_node("Gemm", ["energy", "in", "in_bias"], ["inner"]),
             helper.make_node("Relu", ["inner"], ["positive"]),
-            helper.make_node("Gemm", ["positive", "out", "out_bias"], ["told"]),
+            helper.make_node("Gemm", ["positive", "out", "out_bias"], ["scores"]),
         ]
     )
-    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("told", TensorProto.FLOAT, ["N", 2]))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 2]))
     model.opset_import[0].version = 18
     return model
 
@@ -84,10 +84,10 @@ def test_means_of_heads_are_those_of_the_original() -> None:
     frames = _RNG.integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
     quantized, original = _with_head(_graph(True, True)), _with_head(_graph(False, True))
 
-    def told(model: onnx.ModelProto) -> np.ndarray:
-        (values,) = open_session(model.SerializeToString()).run(["told"], {"frames": frames})
+    def scores(model: onnx.ModelProto) -> np.ndarray:
+        (values,) = open_session(model.SerializeToString()).run(["scores"], {"frames": frames})
         return np.asarray(values).mean(0)
 
-    assert np.abs(told(quantized) - told(original)).max() > 1
+    assert np.abs(scores(quantized) - scores(original)).max() > 1
     corrected = correct_heads(correct_biases(quantized, original, frames), original, frames)
-    assert told(corrected) == pytest.approx(told(original), rel=1e-4)
+    assert scores(corrected) == pytest.approx(scores(original), rel=1e-4)

@@ -1,4 +1,4 @@
-"""Pictures to calibrate on: drawn the same way everywhere, and refused in one line when they are no use."""
+"""Pictures for calibration: chosen the same way everywhere, and refused in one line when they are unusable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 
 from dpiqa.errors import InputError
 from dpiqa.export import int8, verify
-from dpiqa.export.gate.pictures import Pictures, read_calibration, read_pictures
+from dpiqa.export.gate.options import MIN_CALIBRATION
+from dpiqa.export.gate.pictures import Pictures, enough, read_pictures
 from dpiqa.export.quantization import quantize
 from dpiqa.runtime.spec import InputSpec
 
@@ -35,26 +36,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_draw_depends_on_the_seed_and_the_pictures_alone(folder: Path, tmp_path: Path) -> None:
-    drawn = read_calibration(str(folder), SPEC, 6, seed=1, minimum=6)
-    assert drawn.frames.shape == (6, 96, 64, 3)
-    assert len(set(drawn.names)) == 6
-    elsewhere = read_calibration(str(shutil.copytree(folder, tmp_path / "copy")), SPEC, 6, seed=1, minimum=6)
-    assert elsewhere.sha256 == drawn.sha256
-    assert read_calibration(str(folder), SPEC, 6, seed=2, minimum=6).sha256 != drawn.sha256
+    pictures = read_pictures(str(folder), SPEC, 6, seed=1)
+    assert pictures.frames.shape == (6, 96, 64, 3)
+    assert len(set(pictures.names)) == 6
+    elsewhere = read_pictures(str(shutil.copytree(folder, tmp_path / "copy")), SPEC, 6, seed=1)
+    assert elsewhere.sha256 == pictures.sha256
+    assert read_pictures(str(folder), SPEC, 6, seed=2).sha256 != pictures.sha256
     more = read_pictures(str(folder), SPEC, 10, seed=1)
-    assert more.names[:6] == drawn.names
-    assert not set(more[6:].names) & set(drawn.names)
+    assert more.names[:6] == pictures.names
+    assert not set(more[6:].names) & set(pictures.names)
 
 
 def test_rated_pictures_come_from_the_training_part_with_their_mos(folder: Path) -> None:
-    drawn = read_pictures(f"csv={folder / 'scores.csv'}", SPEC, 100, seed=0)
-    numbers = [int(Path(name).stem) for name in drawn.names]
+    pictures = read_pictures(f"csv={folder / 'scores.csv'}", SPEC, 100, seed=0)
+    numbers = [int(Path(name).stem) for name in pictures.names]
     assert min(numbers) >= 2
-    assert drawn.mos is not None
-    assert drawn.mos.tolist() == [10 * number for number in numbers]
-    part = drawn[1:3].mos
+    assert pictures.mos is not None
+    assert pictures.mos.tolist() == [10 * number for number in numbers]
+    part = pictures[1:3].mos
     assert part is not None
-    assert part.tolist() == drawn.mos[1:3].tolist()
+    assert part.tolist() == pictures.mos[1:3].tolist()
 
 
 def test_pictures_to_leave_out_take_their_group_with_them(folder: Path) -> None:
@@ -72,23 +73,24 @@ def test_pictures_to_leave_out_take_their_group_with_them(folder: Path) -> None:
 def test_array_gives_the_frames_that_it_holds(tmp_path: Path) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (5, 96, 64, 3)).astype(np.uint8)
     np.save(tmp_path / "frames.npy", frames)
-    drawn = read_pictures(str(tmp_path / "frames.npy"), SPEC, 4, seed=0)
-    for name, frame in zip(drawn.names, drawn.frames, strict=True):
+    pictures = read_pictures(str(tmp_path / "frames.npy"), SPEC, 4, seed=0)
+    for name, frame in zip(pictures.names, pictures.frames, strict=True):
         assert (frames[int(name.rpartition("[")[2][:-1])] == frame).all()
 
 
 def test_video_is_sampled_over_its_whole_length() -> None:
-    drawn = read_pictures(str(CLIP), SPEC, 40, seed=0)
-    indices = sorted(int(name.rpartition("[")[2][:-1]) for name in drawn.names)
+    pictures = read_pictures(str(CLIP), SPEC, 40, seed=0)
+    indices = sorted(int(name.rpartition("[")[2][:-1]) for name in pictures.names)
     assert len(set(indices)) == len(indices) >= 38
     assert indices[0] < 15
     assert indices[-1] > 470
 
 
 def test_too_few_pictures_are_refused_by_number(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"10 pictures, calibration needs at least 256"):
-        read_calibration(str(folder), SPEC, 300, seed=0)
-    assert len(read_calibration(str(folder), SPEC, 300, seed=0, minimum=1)) == 10
+    pictures = read_pictures(str(folder), SPEC, 300, seed=0)
+    with pytest.raises(InputError, match=r"ten: 10 pictures, calibration needs at least 256"):
+        enough(pictures, "ten", MIN_CALIBRATION)
+    assert enough(pictures, "ten", 1) is pictures
 
 
 def test_video_with_too_few_frames_is_refused(tmp_path: Path) -> None:
@@ -98,11 +100,11 @@ def test_video_with_too_few_frames_is_refused(tmp_path: Path) -> None:
         writer.write(np.full((64, 64, 3), 10 * number, np.uint8))
     writer.release()
     with pytest.raises(InputError, match=r"short.avi: 20 pictures, calibration needs at least 256"):
-        read_calibration(str(video), SPEC, 300, seed=0)
+        enough(read_pictures(str(video), SPEC, 300, seed=0), str(video), MIN_CALIBRATION)
 
 
 @pytest.mark.parametrize(
-    ("made", "complaint"),
+    ("write", "complaint"),
     [
         (lambda file: file.write_bytes(b"no array"), "not an array"),
         (lambda file: np.save(file, np.zeros((9, 64, 96, 3), np.uint8)), r"found uint8 \[9, 64, 96, 3\]"),
@@ -111,26 +113,26 @@ def test_video_with_too_few_frames_is_refused(tmp_path: Path) -> None:
         (lambda file: None, "no such file"),
     ],
 )
-def test_unusable_arrays_are_refused(made: Callable[[Path], object], complaint: str, tmp_path: Path) -> None:
+def test_unusable_arrays_are_refused(write: Callable[[Path], object], complaint: str, tmp_path: Path) -> None:
     file = tmp_path / "frames.npy"
-    made(file)
+    write(file)
     with pytest.raises(InputError, match=rf"frames.npy: .*{complaint}"):
-        read_calibration(str(file), SPEC, 300, seed=0)
+        read_pictures(str(file), SPEC, 300, seed=0)
 
 
 def test_cut_off_array_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "frames.npy"
     np.save(file, np.zeros((9, 96, 64, 3), np.uint8))
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(InputError, match="cut off"):
-        read_calibration(str(file), SPEC, 300, seed=0)
+    with pytest.raises(InputError, match="truncated"):
+        read_pictures(str(file), SPEC, 300, seed=0)
 
 
 def test_unreadable_picture_is_named(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / "3.png").write_bytes((copy / "3.png").read_bytes()[:200])
     with pytest.raises(InputError, match=r"3\.png: the file is cut off"):
-        read_calibration(str(copy), SPEC, 300, seed=0)
+        read_pictures(str(copy), SPEC, 300, seed=0)
 
 
 def test_commands_refuse_silence_and_too_little(run: Run, exported: Path, folder: Path, tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ def test_commands_refuse_silence_and_too_little(run: Run, exported: Path, folder
 
 
 @pytest.mark.parametrize(
-    ("count", "choosing", "few", "parts"),
+    ("count", "with_repair", "few", "parts"),
     [
         (800, False, False, (300, 0, 500)),
         (1300, True, False, (300, 500, 500)),
@@ -161,9 +163,9 @@ def test_commands_refuse_silence_and_too_little(run: Run, exported: Path, folder
         (90, True, True, (30, 30, 30)),
     ],
 )
-def test_no_picture_serves_two_purposes(count: int, choosing: bool, few: bool, parts: tuple[int, int, int]) -> None:
+def test_no_picture_serves_two_purposes(count: int, with_repair: bool, few: bool, parts: tuple[int, int, int]) -> None:
     pictures = Pictures(np.zeros((count, 1, 1, 3), np.uint8), tuple(map(str, range(count))))
-    divided = quantize.divide(pictures, 300, choosing, few, "source")
+    divided = quantize.divide(pictures, 300, with_repair, few, "source")
     assert tuple(map(len, divided)) == parts
     names = [name for part in divided for name in part.names]
     assert len(set(names)) == len(names)
@@ -172,4 +174,4 @@ def test_no_picture_serves_two_purposes(count: int, choosing: bool, few: bool, p
 def test_gate_needs_pictures_that_nothing_was_chosen_on() -> None:
     pictures = Pictures(np.zeros((799, 1, 1, 3), np.uint8), tuple(map(str, range(799))))
     with pytest.raises(InputError, match="799 pictures, 800 are needed"):
-        quantize.divide(pictures, 300, choosing=False, few=False, text="source")
+        quantize.divide(pictures, 300, with_repair=False, few=False, text="source")

@@ -1,4 +1,4 @@
-"""From rated pictures to figures, to the contract and the card: what is written is what was measured."""
+"""From rated pictures to metrics, to the contract and the card: what is written is what was measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from dpiqa import Scorer
 from dpiqa.errors import InputError
 from dpiqa.export.cards.distortions import causes_table
-from dpiqa.export.cards.tables import measured, targets_table, unseen_part
+from dpiqa.export.cards.tables import collect_metrics, targets_table, unseen_part
 from dpiqa.train.model_files import load_model, read_contract
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -46,27 +46,27 @@ def _evaluate(run: Run, model: Path, table: Path, split: str, folder: Path) -> d
     return json.loads(done.stdout)
 
 
-def test_figures_are_those_of_the_scores(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:
-    found = _evaluate(run, exported, table, "all", tmp_path)["data"]["csv"]
+def test_metrics_are_those_of_the_scores(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:
+    metrics = _evaluate(run, exported, table, "all", tmp_path)["data"]["csv"]
     scores = [Scorer(exported).score(table.with_name(f"{number}.png")).score for number in range(30)]
     expected = np.corrcoef(np.argsort(np.argsort(scores)), -np.arange(30))[0, 1]
-    assert found["images"] == 30
-    assert found["srcc"] == pytest.approx(expected, abs=0.01)
-    low, high = found["interval_95"]["srcc"]
-    assert low <= found["srcc"] <= high
+    assert metrics["images"] == 30
+    assert metrics["srcc"] == pytest.approx(expected, abs=0.01)
+    low, high = metrics["interval_95"]["srcc"]
+    assert low <= metrics["srcc"] <= high
 
 
 def test_checkpoint_and_model_file_agree(
     run: Run, checkpoint: Path, exported: Path, table: Path, tmp_path: Path
 ) -> None:
-    torch_figures, onnx_figures = (
+    torch_metrics, onnx_metrics = (
         _evaluate(run, file, table, "official", tmp_path)["data"]["csv"] for file in (checkpoint, exported)
     )
-    assert torch_figures["images"] == onnx_figures["images"] == 15
-    assert torch_figures["rmse"] == pytest.approx(onnx_figures["rmse"], abs=0.02)
+    assert torch_metrics["images"] == onnx_metrics["images"] == 15
+    assert torch_metrics["rmse"] == pytest.approx(onnx_metrics["rmse"], abs=0.02)
 
 
-def test_another_engine_gives_the_same_figures_and_is_told(
+def test_another_engine_gives_the_same_metrics_and_is_named(
     run: Run, exported: Path, table: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("openvino", reason="needs OpenVINO, pip install '.[openvino]'")
@@ -79,10 +79,10 @@ def test_another_engine_gives_the_same_figures_and_is_told(
 
 
 def _run_folder(folder: Path) -> Path:
-    faults = {"share": 0.3, "weights": {"order": 1, "map": 0.5}, "pristine": [{"name": "clic", "images": 37}]}
-    facts = {"student": {"arch": "tiny"}, "start": "random weights", "recipe": {"epochs": 1, "batch": 32},
-             "parameters": 1, "hardware": "none", "metrics_sha256": "0abc", "faults": faults}  # fmt: skip
-    (folder / "run.json").write_text(json.dumps(facts))
+    distortions = {"share": 0.3, "weights": {"order": 1, "map": 0.5}, "pristine": [{"name": "clic", "images": 37}]}
+    record = {"student": {"arch": "tiny"}, "start": "random weights", "recipe": {"epochs": 1, "batch": 32},
+             "parameters": 1, "hardware": "none", "metrics_sha256": "0abc", "faults": distortions}  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(record))
     (folder / "log.csv").write_text("epoch,loss,val_srcc,val_plcc,train_seconds\n1,0.5,0.8,0.9,60\n")
     (folder / "targets.csv").write_text("figure,at_least,at_most,source\ncsv SRCC,1.1,,nobody\n")
     (folder / "notes.md").write_text("## Notes\n")
@@ -91,9 +91,9 @@ def _run_folder(folder: Path) -> Path:
 
 def _heads_folder(folder: Path) -> Path:
     folder.mkdir()
-    facts = {"command": "train.heads", "start": "a student of weights 0abc", "recipe": {"batch": 32}, "parameters": 2,
+    record = {"command": "train.heads", "start": "a student of weights 0abc", "recipe": {"batch": 32}, "parameters": 2,
              "student": {"arch": "tiny"}, "hardware": "none", "frozen": ["score"]}  # fmt: skip
-    (folder / "run.json").write_text(json.dumps(facts))
+    (folder / "run.json").write_text(json.dumps(record))
     (folder / "log.csv").write_text("cause_loss,map_loss,val_order,val_cause,train_seconds\n1.5,0.25,0.9,0.7,120\n")
     return folder
 
@@ -105,24 +105,24 @@ def _card(run: Run, model: Path, folder: Path, *more: str | Path) -> subprocess.
     )
 
 
-def test_card_and_contract_repeat_the_figures(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:
+def test_card_and_contract_repeat_the_metrics(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:
     model = tmp_path / "tiny.onnx"
     shutil.copy(exported, model)
-    found = _evaluate(run, model, table, "ratio:0", tmp_path)["data"]["csv"]
+    metrics = _evaluate(run, model, table, "ratio:0", tmp_path)["data"]["csv"]
     done = _card(run, model, _run_folder(tmp_path))
     assert done.returncode == 0, done.stderr
     (entry,) = read_contract(load_model(model), model).evaluated_on
-    assert (entry.name, entry.split, entry.images) == ("csv", "ratio:0", found["images"])
-    assert entry.srcc == found["srcc"]
+    assert (entry.name, entry.split, entry.images) == ("csv", "ratio:0", metrics["images"])
+    assert entry.srcc == metrics["srcc"]
     written = (tmp_path / "card.md").read_text()
-    assert f"| tiny.onnx | csv, ratio:0 | {found['images']} | {found['srcc']:.3f} (" in written
-    assert f"| csv SRCC: at least 1.1 (nobody) | {found['srcc']:.4g} | **missed** |" in written
+    assert f"| tiny.onnx | csv, ratio:0 | {metrics['images']} | {metrics['srcc']:.3f} (" in written
+    assert f"| csv SRCC: at least 1.1 (nobody) | {metrics['srcc']:.4g} | **missed** |" in written
     assert "`0abc`; the same seed" in written
     assert f"one picture at a time, with onnxruntime {onnxruntime.__version__} on " in written
     assert "starting from random weights: epochs 1, batch 32" in written
-    assert "were 9 of 32 pictures in every batch, on clic (37); weights: order 1, map 0.5." in written
+    assert "Distorted pictures: 9 of 32 in every batch, from clic (37); weights: order 1, map 0.5." in written
     assert "| 1 | 0.500 | 0.8000 | 0.9000 | 1.0 |" in written
-    assert written.count("The epoch with the best validation SRCC + PLCC went on") == 1
+    assert written.count("The epoch with the best validation SRCC + PLCC was kept") == 1
 
 
 def test_a_card_of_two_runs_tells_what_each_logged(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:
@@ -131,17 +131,14 @@ def test_a_card_of_two_runs_tells_what_each_logged(run: Run, exported: Path, tab
     _evaluate(run, model, table, "ratio:0", tmp_path)
     done = _card(run, model, _run_folder(tmp_path), "--run", _heads_folder(tmp_path / "heads"))
     assert done.returncode == 0, done.stderr
-    first, second = (tmp_path / "card.md").read_text().split("Run 2: `python -m train.heads`")
-    assert "The epoch with the best validation SRCC + PLCC went on" in first
+    first, second = (tmp_path / "card.md").read_text().split("Run 2: `dpiqa train heads`")
+    assert "The epoch with the best validation SRCC + PLCC was kept" in first
     assert "The epoch with" not in second
-    assert (
-        "| loss of the causes, last epoch | loss of the map, mean | levels in order | causes right | minutes |"
-        in second
-    )
+    assert "| cause loss, last epoch | map loss, mean | levels in order | causes right | minutes |" in second
     assert "| 1.500 | 0.250 | 0.9000 | 0.7000 | 2.0 |" in second
 
 
-def test_figures_of_other_weights_are_refused(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:
+def test_metrics_of_other_weights_are_refused(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:
     model = tmp_path / "tiny.onnx"
     shutil.copy(exported, model)
     result = _evaluate(run, model, table, "ratio:0", tmp_path)
@@ -175,7 +172,7 @@ def test_pictures_that_training_may_have_seen_are_refused(exported: Path) -> Non
             unseen_part(spec, "csv", split)
 
 
-def test_targets_are_compared_with_what_was_found() -> None:
+def test_targets_are_compared_with_what_was_measured() -> None:
     drift = {"drift": {"reference": "a", "mean": 0.4, "largest": 6.0}}
     rows = [("a", 0.80, {}), ("b", 0.79, drift)]
     results = [
@@ -186,8 +183,8 @@ def test_targets_are_compared_with_what_was_found() -> None:
         {"model": "a", "measure": "order", "name": "all", "value": 0.98, "cause_right": 0.91},
         {"model": "a", "measure": "stability", "name": "one_pixel_shift", "value": 0.7},
     ])  # fmt: skip
-    found = measured(["a", "b"], results, [order], {"GMACs": 1.2})
-    assert found["set SRCC"] == 0.80
+    metrics = collect_metrics(["a", "b"], results, [order], {"GMACs": 1.2})
+    assert metrics["set SRCC"] == 0.80
     targets = [
         ("set SRCC", 0.75, None, "x", "met"),
         ("set sub SRCC", 0.6, None, None, "**missed**"),
@@ -200,11 +197,11 @@ def test_targets_are_compared_with_what_was_found() -> None:
         ("GMACs", None, 2.1, "", "met"),
     ]
     aims = pd.DataFrame(targets, columns=["figure", "at_least", "at_most", "source", "expected"])
-    lines = targets_table(found, aims).splitlines()[2:]
+    lines = targets_table(metrics, aims).splitlines()[2:]
     assert [line.split("|")[-2].strip() for line in lines] == list(aims["expected"])
     assert lines[0].startswith("| set SRCC: at least 0.75 (x) | 0.8 |")
-    with pytest.raises(InputError, match="set KRCC: a target, but not measured; what is: GMACs, set SRCC"):
-        targets_table(found, pd.DataFrame([("set KRCC", 1, None, "")], columns=list(aims)[:4]))
+    with pytest.raises(InputError, match="set KRCC: a target, but not measured; these are: GMACs, set SRCC"):
+        targets_table(metrics, pd.DataFrame([("set KRCC", 1, None, "")], columns=list(aims)[:4]))
 
 
 def test_causes_of_test_pictures_are_counted() -> None:

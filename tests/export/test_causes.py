@@ -15,12 +15,13 @@ import torch
 
 from dpiqa import Scorer
 from dpiqa.errors import ContractError, InputError
-from dpiqa.export.cards.distortions import each_fault_table, faults_table
-from dpiqa.export.gate.comparison import compare
+from dpiqa.export.cards.distortions import distortions_table, each_distortion_table
+from dpiqa.export.gate.comparison import compare_files
+from dpiqa.export.gate.pictures import Pictures
 from dpiqa.export.graphs.quantized_student import export_quantized
 from dpiqa.export.graphs.student import export_checkpoint, export_student, parity_error
 from dpiqa.export.graphs.transform import resized
-from dpiqa.export.int8 import main as quantize
+from dpiqa.export.int8 import main as export_int8
 from dpiqa.runtime.engines.native import why_absent
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.prediction import Prediction, scores_of
@@ -144,15 +145,15 @@ def test_the_graph_takes_another_size_with_its_map(model: Path, tmp_path: Path) 
 
 def test_a_map_without_a_size_is_refused(model: Path, tmp_path: Path) -> None:
     graph = load_model(model)
-    (drawn,) = (output for output in graph.graph.output if output.name == "map")
-    (drawn_by,) = (node for node in graph.graph.node if "map" in node.output)
-    del drawn_by.output[:]
-    drawn_by.output.append("planes")
+    (output_map,) = (output for output in graph.graph.output if output.name == "map")
+    (producer,) = (node for node in graph.graph.node if "map" in node.output)
+    del producer.output[:]
+    producer.output.append("planes")
     graph.graph.node.append(onnx.helper.make_node("NonZero", ["planes"], ["places"]))
     graph.graph.node.append(onnx.helper.make_node("Cast", ["places"], ["map"], to=onnx.TensorProto.FLOAT))
     for place, name in enumerate(("a", "b")):
-        drawn.type.tensor_type.shape.dim[place].dim_param = name
-    del drawn.type.tensor_type.shape.dim[2:]
+        output_map.type.tensor_type.shape.dim[place].dim_param = name
+    del output_map.type.tensor_type.shape.dim[2:]
     save_model(graph, read_contract(graph, model), tmp_path / "loose.onnx")
     with pytest.raises(ContractError, match=r"output 'map' must be float32 \[N, h, w\]"):
         open_engine(tmp_path / "loose.onnx", "onnxruntime")
@@ -162,22 +163,23 @@ def test_a_map_without_a_size_is_refused(model: Path, tmp_path: Path) -> None:
 def test_int8_keeps_both_and_tells_how_they_drifted(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "int8.onnx"
     np.save(tmp_path / "frames.npy", _frames(24))
-    quantize(model, str(tmp_path / "frames.npy"), out, keep=1, **LOOSE)  # type: ignore[arg-type]
+    export_int8(model, str(tmp_path / "frames.npy"), out, keep=1, **LOOSE)  # type: ignore[arg-type]
     frames = _frames(8, seed=1)
     (_, causes, maps), (_, _, reference_maps) = (
         _arrays(open_engine(file, "onnxruntime").infer(frames)) for file in (out, model)
     )
     assert causes.shape == (8, 3)
-    found = compare(model, out, frames, [str(n) for n in range(8)])
-    assert found.cause_agreement is not None
-    assert 0 <= found.cause_agreement <= 1
+    pictures = Pictures(frames, tuple("abcdefgh"))
+    comparison = compare_files(model, out, pictures)
+    assert comparison.cause_agreement is not None
+    assert 0 <= comparison.cause_agreement <= 1
     drift = np.abs(maps - reference_maps).mean()
     assert drift > 0
-    assert found.map_drift == pytest.approx(drift, abs=0.05)
+    assert comparison.map_drift == pytest.approx(drift, abs=0.05)
     report = json.loads(out.with_suffix(".json").read_text())["comparison"]
     assert {"cause_agreement", "map_drift"} <= report.keys()
     assert "pictures with the same strongest cause" in out.with_suffix(".html").read_text()
-    assert compare(model, model, frames, list("abcdefgh")).map_drift == 0
+    assert compare_files(model, model, pictures).map_drift == 0
 
 
 @pytest.mark.slow
@@ -200,9 +202,9 @@ def test_fine_tuning_for_int8_keeps_causes_and_map(checkpoint: Path, model: Path
 def test_evaluation_tells_the_causes_and_how_the_map_agrees(checkpoint: Path, model: Path, tmp_path: Path) -> None:
     samples = load("csv", _rated(tmp_path, 12))
     by_file = [evaluate(predict_samples(file, samples), samples, []) for file in (checkpoint, model)]
-    for found in by_file:
-        assert sum(cause["images"] for cause in found["causes"].values()) == 12
-        assert -1 <= found["map"]["srcc"] <= 1
+    for metrics in by_file:
+        assert sum(cause["images"] for cause in metrics["causes"].values()) == 12
+        assert -1 <= metrics["map"]["srcc"] <= 1
     assert by_file[0]["map"]["plcc"] == pytest.approx(by_file[1]["map"]["plcc"], abs=0.01)
 
 
@@ -232,19 +234,19 @@ def test_the_card_tells_order_causes_and_stability_of_each_model() -> None:
         ("order", "all", 0.97, 0.5),
         ("stability", "one_pixel_shift", 1.234, np.nan),
     ]
-    found = pd.DataFrame(rows, columns=["measure", "name", "value", "cause_right"])
-    found = found.assign(pictures=9, photographs="good", cause="compression", level_0=80.2, level_1=75.0)
-    found = found.assign(cause_right_1=[0.25, np.nan, 0.25, np.nan])
-    lines = faults_table([found.assign(model="a.onnx"), found.assign(model="b.onnx")]).splitlines()
+    order = pd.DataFrame(rows, columns=["measure", "name", "value", "cause_right"])
+    order = order.assign(pictures=9, photographs="good", cause="compression", level_0=80.2, level_1=75.0)
+    order = order.assign(cause_right_1=[0.25, np.nan, 0.25, np.nan])
+    lines = distortions_table([order.assign(model="a.onnx"), order.assign(model="b.onnx")]).splitlines()
     assert lines[0] == "| | a.onnx | b.onnx |"
     assert "| strongest cause right, compression | 50.0% | 50.0% |" in lines
-    assert "| strongest cause right, all faults at level 1 | 25.0% | 25.0% |" in lines
+    assert "| strongest cause right, all distortions at level 1 | 25.0% | 25.0% |" in lines
     assert "| adjacent levels in order, all | 97.0% | 97.0% |" in lines
     assert "| largest deviation in points, one pixel shift | 1.2 | 1.2 |" in lines
-    assert "on 9 photographs held out (good)" in lines[-1]
-    assert each_fault_table(found.assign(model="a.onnx")).splitlines()[2:] == [
+    assert "on 9 held-out photographs (good)" in lines[-1]
+    assert each_distortion_table(order.assign(model="a.onnx")).splitlines()[2:] == [
         "| jpeg | compression | 80 | 75 | 90% | 50% |"
     ]
     assert not any("jpeg" in line for line in lines)
     with pytest.raises(InputError, match="do not hold the same measures"):
-        faults_table([found.assign(model="a"), found[:1].assign(model="b")])
+        distortions_table([order.assign(model="a"), order[:1].assign(model="b")])

@@ -95,12 +95,12 @@ def test_our_programs_refuse_a_graph_that_does_not_keep_the_contract(folder: Pat
         Scorer(folder / "tiny.onnx", "onnxruntime")
 
 
-def test_int8_names_the_engine_that_trtexec_is_told_to_build(exported: Path) -> None:
+def test_int8_names_the_engine_that_trtexec_must_build(exported: Path) -> None:
     spec = Scorer(exported).spec.model_copy(update={"precision": "int8", "causes": ("blur", "noise")})
     config = nvinfer_config("tiny", spec, (Tensor("score", ()), Tensor("causes", (2,))), batch=4, interval=0)
-    found = _properties(config)
-    assert (found["network-mode"], found["model-engine-file"]) == ("1", "tiny.engine")
-    assert found["output-blob-names"] == "score;causes"
+    properties = _properties(config)
+    assert (properties["network-mode"], properties["model-engine-file"]) == ("1", "tiny.engine")
+    assert properties["output-blob-names"] == "score;causes"
     assert "--maxShapes=frames:4x96x64x3" in config
     assert "--saveEngine=tiny.engine" in config
 

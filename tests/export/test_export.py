@@ -38,13 +38,13 @@ def test_onnx_scores_like_torch_for_any_batch(checkpoint: Path, exported: Path) 
 
 
 def test_a_model_file_is_a_student_again(checkpoint: Path, exported: Path) -> None:
-    (student, about), (found, told) = load_student(checkpoint), load_packed(exported, None)
+    (student, about), (again, record) = load_student(checkpoint), load_packed(exported, None)
     frames = torch.randint(0, 256, (2, 96, 64, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        assert found(frames).numpy() == pytest.approx(student(frames).numpy(), abs=0.01)
-        learning = [level.numpy() for level in found.train().look(frames)]  # whose norms must not look at the batch
-        assert all((one == other.numpy()).all() for one, other in zip(learning, found.eval().look(frames), strict=True))
-    assert told == about | {"student": about["student"] | {"fixed_norms": True}}
+        assert again(frames).numpy() == pytest.approx(student(frames).numpy(), abs=0.01)
+        learning = [level.numpy() for level in again.train().look(frames)]  # whose norms must not look at the batch
+        assert all((one == other.numpy()).all() for one, other in zip(learning, again.eval().look(frames), strict=True))
+    assert record == about | {"student": about["student"] | {"fixed_norms": True}}
     for file, arch in ((exported, "tf_efficientnet_lite2"), (shipped_model("dpiqa-lite0-int8"), None)):
         with pytest.raises(InputError, match=r"^[^\n]*not the FP32 graph of a student[^\n]*$"):
             load_packed(file, arch)
@@ -204,7 +204,9 @@ def test_where_no_repair_will_do_the_report_says_so(run: Run, exported: Path, tm
     done = run("export.int8", "--model", exported, "--calibration", tmp_path / "f.npy", "--allow-few", "--auto-repair",
                "--min-int8", "1", "--max-drift", "0", "--out", tmp_path / "q.onnx")  # fmt: skip
     assert done.returncode == 3
-    assert re.fullmatch(r".*q\.onnx: not written, no repair was found that leaves 100 % .*train\.qat.*\n", done.stderr)
+    assert re.fullmatch(
+        r".*q\.onnx: not written, no repair was found that leaves 100 % .*dpiqa train qat.*\n", done.stderr
+    )
     report = json.loads((tmp_path / "q.json").read_text())
     assert report["refusal"] in done.stderr
     assert report["comparison"]["largest_drift"] > 0

@@ -98,8 +98,8 @@ def test_imitation_counts_scores_in_points_and_features_in_their_spread() -> Non
     assert loss((score, features), score, features) == 0
     assert float(loss((score, features + 2 * spread), score, features)) == pytest.approx(0.5 * 2**2, rel=1e-4)
     assert float(loss((score + 5, features), score, features)) == pytest.approx(0.5 * 0.5**2)
-    causes, drawn = torch.rand(2, 3), torch.rand(2, 4, 4)
-    off = loss((score, causes + 0.1, drawn + 10, features), score, causes, drawn, features)
+    causes, maps = torch.rand(2, 3), torch.rand(2, 4, 4)
+    off = loss((score, causes + 0.1, maps + 10, features), score, causes, maps, features)
     assert float(off) == pytest.approx(2.0, rel=1e-4)
 
 
@@ -110,9 +110,9 @@ def test_what_is_imitated_is_the_student_s_own_answer_to_each_whole_frame(pictur
     imitated = ImitatedFrames(load("csv", pictures)[:20], spec, student)
     frame, score, features = imitated[17]
     assert frame.shape == (64, 96, 3)
-    found, seen = student(frame[None])
-    assert float(found) == pytest.approx(float(score), abs=1e-3)
-    assert torch.allclose(seen[0], features, rtol=1e-3, atol=1e-4)
+    score_again, features_again = student(frame[None])
+    assert float(score_again) == pytest.approx(float(score), abs=1e-3)
+    assert torch.allclose(features_again[0], features, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -148,13 +148,13 @@ def test_a_broken_budget_leaves_no_model(run: Run, exported: Path, tuned: Path, 
 
 
 @pytest.mark.slow
-def test_it_is_not_judged_on_what_it_learned(
+def test_it_is_not_verified_on_what_it_learned(
     run: Run, exported: Path, tuned: Path, pictures: Path, tmp_path: Path
 ) -> None:
     done = run("export.qat", "--checkpoint", tuned / "best.pt", "--reference", exported, "--images", pictures.parent,
                "--out", tmp_path / "int8.onnx", "--allow-few")  # fmt: skip
     assert done.returncode == 2
-    assert "0 pictures that the student did not learn on" in done.stderr
+    assert "0 pictures that the student did not learn from" in done.stderr
     assert not list(tmp_path.iterdir())
 
 

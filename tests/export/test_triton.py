@@ -72,11 +72,11 @@ class _Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
         response = answers.ModelInferResponse(model_name=request.model_name)
         for output in self.config.output:
             (values,) = self.session.run([output.name], {tensor.name: frames})
-            found = np.asarray(values)
+            output = np.asarray(values)
             inner = output.reshape.shape if output.HasField("reshape") else output.dims
-            assert found.shape == (count, *inner)
+            assert output.shape == (count, *inner)
             response.outputs.add(name=output.name, datatype="FP32", shape=[count, *output.dims])
-            response.raw_output_contents.append(found.astype(np.float32).tobytes())
+            response.raw_output_contents.append(output.astype(np.float32).tobytes())
         return response
 
 
@@ -226,7 +226,7 @@ def _there_already(exported: Path, folder: Path) -> list[object]:
 @pytest.mark.parametrize(
     ("prepare", "words"),
     [
-        (_rtx, "Triton loads engines of the full TensorRT only"),
+        (_rtx, "Triton loads only engines of full TensorRT"),
         (_without_manifest, "tiny.engine.json: not the manifest of tiny.engine"),
         (_another_engine, "tiny.engine.json: not the manifest of tiny.engine"),
         (lambda exported, folder: ["--model", folder / "no.engine"], "no.engine: no such file"),

@@ -59,23 +59,23 @@ def built(rtx: Flavour, run: Run, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_main_command_writes_engine_manifest_and_report(built: Path) -> None:
     names = {"engine", "engine.json", "onnx", "trt.html", "trt.json"}
     assert {path.name.removeprefix("dpiqa-lite0-int8.") for path in built.parent.iterdir()} == names
-    told = json.loads(built.with_suffix(".trt.json").read_bytes())
-    convolutions = [layer for layer in told["layers"] if layer["kind"] == "correlation"]
+    report = json.loads(built.with_suffix(".trt.json").read_bytes())
+    convolutions = [layer for layer in report["layers"] if layer["kind"] == "correlation"]
     int8, _ = _quantized_convolutions(shipped_model("dpiqa-lite0-int8"))
     assert sum(layer["precision"] == "Int8" for layer in convolutions) == int8
-    assert told["manifest"]["convolution_shares"]["Int8"] > 0.95
-    assert told["facts"]["built for"] == "compute capability 8.6, 8.9, 12.0"
-    assert f"({int8} of " in told["facts"]["convolutions' work"]
-    assert told["facts"]["compared with FP32"] == "before the model was shipped"
+    assert report["manifest"]["convolution_shares"]["Int8"] > 0.95
+    assert report["facts"]["built for"] == "compute capability 8.6, 8.9, 12.0"
+    assert f"({int8} of " in report["facts"]["convolutions' work"]
+    assert report["facts"]["compared with FP32"] == "before the model was shipped"
 
 
-def test_the_shipped_int8_model_at_another_size_says_that_it_was_not_judged(rtx: Flavour, tmp_path: Path) -> None:
+def test_the_shipped_int8_model_at_another_size_says_that_it_was_not_verified(rtx: Flavour, tmp_path: Path) -> None:
     trt.main(int8=True, out=tmp_path, flavour="tensorrt-rtx", size="288x512", sm="86", opt_batch=4, max_batch=16)
-    told = json.loads((tmp_path / "dpiqa-lite0-int8-288x512.trt.json").read_bytes())
-    assert told["facts"]["frames"] == "288x512, 1 to 16 at once, fastest at 4"
-    assert told["facts"]["compared with FP32"].startswith("not at this size")
-    assert told["manifest"]["convolution_shares"]["Int8"] > 0.95
-    assert "comparison" not in told
+    report = json.loads((tmp_path / "dpiqa-lite0-int8-288x512.trt.json").read_bytes())
+    assert report["facts"]["frames"] == "288x512, 1 to 16 at once, fastest at 4"
+    assert report["facts"]["compared with FP32"].startswith("not at this size")
+    assert report["manifest"]["convolution_shares"]["Int8"] > 0.95
+    assert "comparison" not in report
 
 
 def test_manifest_is_what_the_native_core_reads(built: Path) -> None:
@@ -115,13 +115,13 @@ def test_an_engine_that_is_int8_in_part_only_is_refused(rtx: Flavour, tmp_path: 
     fewer = restore(graph, original, set(quantized_layers(graph)[:8]))
     save_model(fewer, read_contract(graph, path), tmp_path / "partial-int8.onnx")
     request: dict[str, Any] = {"int8": True, "model": tmp_path / "partial-int8.onnx", "sm": "86"}
-    with pytest.raises(GateError, match=r"not written, the convolutions run .* where 95% INT8 is the least"):
+    with pytest.raises(GateError, match=r"not written, the convolutions run .* where at least 95% INT8 is required"):
         trt.main(**request, flavour="tensorrt-rtx", out=tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["partial-int8.onnx"]
     trt.main(**request, flavour="tensorrt-rtx", out=tmp_path / "out", allow_partial_int8=True)
     assert (tmp_path / "out" / "partial-int8.engine").is_file()
-    told = json.loads((tmp_path / "out" / "partial-int8.trt.json").read_bytes())
-    assert told["facts"]["compared with FP32"] == "not here (python -m export.verify does)"
+    report = json.loads((tmp_path / "out" / "partial-int8.trt.json").read_bytes())
+    assert report["facts"]["compared with FP32"] == "not here (dpiqa export verify does)"
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp16", "Half"), ("fp32", "Float")])
@@ -129,12 +129,12 @@ def test_own_model_at_another_size(rtx: Flavour, exported: Path, tmp_path: Path,
     flags: dict[str, Any] = {precision: True}
     trt.main(**flags, model=exported, out=tmp_path, flavour="tensorrt-rtx", size="64x128", sm="89")
     engine = tmp_path / f"tiny-{precision}-64x128.engine"
-    told = json.loads(engine.with_name(engine.name + ".json").read_bytes())
-    assert told["contract"]["input"] == {"height": 64, "width": 128, "resize": "area"}
-    assert told["contract"]["precision"] == precision
-    assert told["convolution_shares"] == {kind: pytest.approx(1)}
-    judged = json.loads(engine.with_suffix(".trt.json").read_bytes()).get("comparison")
-    assert (judged is not None) == (precision == "fp16")
+    report = json.loads(engine.with_name(engine.name + ".json").read_bytes())
+    assert report["contract"]["input"] == {"height": 64, "width": 128, "resize": "area"}
+    assert report["contract"]["precision"] == precision
+    assert report["convolution_shares"] == {kind: pytest.approx(1)}
+    comparison = json.loads(engine.with_suffix(".trt.json").read_bytes()).get("comparison")
+    assert (comparison is not None) == (precision == "fp16")
     written = open_engine(engine.with_suffix(".onnx"), "onnxruntime")
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 128, 3)).astype(np.uint8)
     graph, spec = resized(load_model(exported), read_contract(load_model(exported), exported), 64, 128)
@@ -143,15 +143,15 @@ def test_own_model_at_another_size(rtx: Flavour, exported: Path, tmp_path: Path,
     assert scores_of(written.infer(frames)) == pytest.approx(expected, abs=0.5)
 
 
-def test_a_network_without_names_is_told_layer_by_layer(rtx: Flavour, exported: Path, tmp_path: Path) -> None:
+def test_a_network_without_names_is_listed_layer_by_layer(rtx: Flavour, exported: Path, tmp_path: Path) -> None:
     graph = load_model(exported)
     spec = read_contract(graph, exported)
     for node in graph.graph.node:
         node.name = ""
     save_model(graph, spec, tmp_path / "nameless.onnx")
     trt.main(fp16=True, model=tmp_path / "nameless.onnx", out=tmp_path / "out", flavour="tensorrt-rtx", sm="86")
-    told = json.loads((tmp_path / "out" / "nameless-fp16.engine.json").read_bytes())
-    assert told["convolution_shares"] == {"Half": pytest.approx(1)}
+    report = json.loads((tmp_path / "out" / "nameless-fp16.engine.json").read_bytes())
+    assert report["convolution_shares"] == {"Half": pytest.approx(1)}
 
 
 def test_half_precision_that_moves_scores_is_refused_with_a_report(
@@ -224,7 +224,7 @@ def test_a_graph_that_breaks_the_contract_is_refused(
         ({"fp32": True, "size": "8x8192"}, "--size 8x8192: height"),
         (
             {"fp32": True, "size": "216x384", "model": "shipped"},
-            r"does not take any size \(multiples of 32 go more often\)",
+            r"does not take every size \(multiples of 32 are more likely to work\)",
         ),
         ({"fp32": True, "sm": "99"}, "--sm 99: TensorRT-RTX .* compiles for 75, 80, 86, 89"),
         ({"fp32": True, "min_batch": 2}, "batches must be"),
@@ -260,29 +260,29 @@ def test_too_few_pictures_are_refused(exported: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_own_model_is_quantized_judged_and_built(rtx: Flavour, exported: Path, run: Run, tmp_path: Path) -> None:
+def test_own_model_is_quantized_verified_and_built(rtx: Flavour, exported: Path, run: Run, tmp_path: Path) -> None:
     """In a process of its own: modelopt leaves traces in ONNX Runtime."""
     frames = np.random.default_rng(0).integers(0, 256, (24, 96, 64, 3)).astype(np.uint8)
     np.save(tmp_path / "frames.npy", frames)
-    asked = ["--int8", "--flavour", "tensorrt-rtx", "--model", exported, "--calibration", tmp_path / "frames.npy"]
-    tight = run("export.trt", *asked, "--allow-few", "--max-drift", "0", "--out", tmp_path / "tight")
+    request = ["--int8", "--flavour", "tensorrt-rtx", "--model", exported, "--calibration", tmp_path / "frames.npy"]
+    tight = run("export.trt", *request, "--allow-few", "--max-drift", "0", "--out", tmp_path / "tight")
     assert tight.returncode == 3
     assert not list((tmp_path / "tight").glob("*.onnx")) + list((tmp_path / "tight").glob("*.engine*"))
     loose = ["--max-srcc-drop", "2", "--max-drift", "100", "--max-mean-drift", "100", "--out", tmp_path / "loose"]
-    done = run("export.trt", *asked, "--allow-few", *loose)
+    done = run("export.trt", *request, "--allow-few", *loose)
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "loose" / "tiny-int8.engine.json").read_bytes())
-    judged = json.loads((tmp_path / "loose" / "tiny-int8.json").read_bytes())
-    assert manifest["calibration_sha256"] == judged["manifest"]["calibration"]["sha256"]
+    verified = json.loads((tmp_path / "loose" / "tiny-int8.json").read_bytes())
+    assert manifest["calibration_sha256"] == verified["manifest"]["calibration"]["sha256"]
     assert manifest["convolution_shares"] == {"Int8": pytest.approx(1)}
-    told = json.loads((tmp_path / "loose" / "tiny-int8.trt.json").read_bytes())
-    assert told["comparison"] == judged["comparison"]
-    assert told["manifest"]["quantization"] == judged["manifest"]
-    again = run("export.trt", *asked, "--allow-few", *loose)
+    report = json.loads((tmp_path / "loose" / "tiny-int8.trt.json").read_bytes())
+    assert report["comparison"] == verified["comparison"]
+    assert report["manifest"]["quantization"] == verified["manifest"]
+    again = run("export.trt", *request, "--allow-few", *loose)
     assert "built already from the same request, reused" in again.stdout
 
 
-def test_what_the_builder_cannot_do_is_told_in_its_words(rtx: Flavour, exported: Path, tmp_path: Path) -> None:
+def test_what_the_builder_cannot_do_is_reported_in_its_words(rtx: Flavour, exported: Path, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"could not build the engine: .*SM75"):
         trt.main(fp32=True, model=exported, out=tmp_path, flavour="tensorrt-rtx", sm="75")
     assert not list(tmp_path.glob("*.engine*"))

@@ -1,4 +1,4 @@
-"""The gate lets pass what still sees, and catches what was spoilt; what it found is told to people and programs."""
+"""The gate passes intact models and stops spoilt ones; its report is for people and for programs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import onnx
 import pytest
 
 from dpiqa.errors import ContractError, GateError, InputError
-from dpiqa.export.gate.comparison import Comparison, compare, gate
+from dpiqa.export.gate.comparison import Comparison, compare_files, gate
 from dpiqa.export.gate.deliver import deliver
 from dpiqa.export.gate.options import Budget
 from dpiqa.export.gate.pictures import Pictures, read_pictures
 from dpiqa.export.gate.report import Report, write_report
+from dpiqa.export.graphs.model import read_model
 from dpiqa.export.quantization.qdq import int8_share, quantized_layers, restore
-from dpiqa.export.quantization.quantize import quantize_onnx
+from dpiqa.export.quantization.quantize import insert_qdq
 from dpiqa.export.quantization.repair import Candidates, repair
 from dpiqa.export.quantization.sensitivity import scores
 from dpiqa.runtime.models import shipped_model
@@ -83,10 +84,10 @@ def test_bands_hold_every_picture_once() -> None:
     assert "fair" not in replace(_comparison(drift), reference=np.full(90, 10.0)).by_band()
 
 
-def test_report_stands_alone_and_its_json_repeats_the_figures(tmp_path: Path) -> None:
-    found = _comparison(np.linspace(-6, 6, 40))
-    report = Report("x <b>", found, {"conv": 0.6, "conv_1": 0.1}, {"sha256": "abc"}, [{"layer": "<c>", "type": "Int8"}],
-                    Budget(pictures=40))  # fmt: skip
+def test_report_stands_alone_and_its_json_repeats_the_metrics(tmp_path: Path) -> None:
+    comparison = _comparison(np.linspace(-6, 6, 40))
+    report = Report("x <b>", comparison, {"conv": 0.6, "conv_1": 0.1}, {"sha256": "abc"},
+                    [{"layer": "<c>", "type": "Int8"}], Budget(pictures=40))  # fmt: skip
     write_report(report, tmp_path / "r.html")
     page, document = (tmp_path / "r.html").read_text(), json.loads((tmp_path / "r.json").read_text())
     images = re.findall(r'<img alt="" src="data:image/png;base64,([^"]+)"', page)
@@ -100,22 +101,22 @@ def test_report_stands_alone_and_its_json_repeats_the_figures(tmp_path: Path) ->
     assert "<td>&lt;c&gt;</td>" in page
     assert "<b>" not in page
     assert page.count("broken</span>") == 2
-    assert document["comparison"]["largest_drift"] == found.largest_drift == 6
-    assert {row["picture"] for row in document["comparison"]["scores"]} == set(found.names)
+    assert document["comparison"]["largest_drift"] == comparison.largest_drift == 6
+    assert {row["picture"] for row in document["comparison"]["scores"]} == set(comparison.names)
     assert document["sensitivity"]["conv"] == 0.6
     assert document["manifest"] == {"sha256": "abc"}
 
 
-def test_a_refusal_stands_whatever_the_comparison_says(tmp_path: Path) -> None:
-    candidate, out = tmp_path / "candidate", tmp_path / "out.onnx"
-    candidate.write_bytes(b"model")
-    report = Report("x", _comparison(np.zeros(500)), budget=Budget(), facts={"a <fact>": "told"})
-    deliver(candidate, out, report)
-    assert out.read_bytes() == b"model"
-    assert "<td>a &lt;fact&gt;</td><td>told</td>" in out.with_suffix(".html").read_text()
+def test_a_refusal_stands_whatever_the_comparison_says(exported: Path, tmp_path: Path) -> None:
+    model, out = read_model(exported), tmp_path / "out.onnx"
+    report = Report("x", _comparison(np.zeros(500)), budget=Budget(), facts={"a <fact>": "stated"})
+    assert deliver(model, out, report).spec == model.spec
+    assert out.read_bytes() == exported.read_bytes()
+    assert json.loads(out.with_suffix(".json").read_text())["title"] == "out.onnx: x"
+    assert "<td>a &lt;fact&gt;</td><td>stated</td>" in out.with_suffix(".html").read_text()
     out.unlink()
     with pytest.raises(GateError, match=r"out\.onnx: not written, no repair will do"):
-        deliver(candidate, out, replace(report, refusal="no repair will do"))
+        deliver(model, out, replace(report, refusal="no repair will do"))
     assert not out.exists()
     assert "Not written: no repair will do" in out.with_suffix(".html").read_text()
     assert json.loads(out.with_suffix(".json").read_text())["refusal"] == "no repair will do"
@@ -134,7 +135,7 @@ def test_verify_command_passes_a_model_that_is_the_same_and_writes_its_report(
 
 def test_models_of_other_sizes_are_not_compared(exported: Path) -> None:
     with pytest.raises(ContractError, match="takes another input"):
-        compare(exported, FP32, np.zeros((1, 96, 64, 3), np.uint8), ["x"])
+        compare_files(exported, FP32, Pictures(np.zeros((1, 96, 64, 3), np.uint8), ("x",)))
 
 
 def _layer(block: str) -> str:
@@ -157,7 +158,7 @@ def _with_scale(model: onnx.ModelProto, layer: str, factor: float, operand: int 
 def _compared(model: onnx.ModelProto, pictures: Pictures, folder: Path) -> Comparison:
     file = folder / "candidate.onnx"
     save_model(model, read_contract(load_model(INT8), INT8), file)
-    return compare(FP32, file, pictures.frames, pictures.names)
+    return compare_files(FP32, file, pictures)
 
 
 @pytest.mark.slow
@@ -180,16 +181,16 @@ def test_sabotaged_layer_is_caught_and_repair_finds_it(
         gate(_compared(spoilt, pictures, tmp_path), FEW)
     ranked = [name for name in quantized_layers(whole) if name != layer]
     ranked.insert(place, layer)
-    told: list[str] = []
-    assert repair(Candidates(spoilt, original, ranked), pictures, FEW, 0.5, told.append) == [layer]
-    assert len(told) == 2
+    lines: list[str] = []
+    assert repair(Candidates(spoilt, original, ranked), pictures, FEW, 0.5, lines.append) == [layer]
+    assert len(lines) == 2
 
 
 @pytest.mark.slow
 def test_what_cannot_be_repaired_within_the_floor_is_refused(pictures: Pictures) -> None:
     whole, original, layer = load_model(INT8), load_model(FP32), _layer("4.1.conv_pwl")
     spoilt = _with_scale(whole, layer, 8, operand=1)
-    with pytest.raises(GateError, match=r"train\.qat"):
+    with pytest.raises(GateError, match="dpiqa train qat"):
         repair(Candidates(spoilt, original, [layer]), pictures, FEW, min_int8=1)
 
 
@@ -198,9 +199,9 @@ def test_when_nothing_is_left_to_repair_the_budget_itself_decides(pictures: Pict
     """Until then a tenth of it is kept in hand."""
     candidates = Candidates(load_model(INT8), load_model(FP32), [])
     largest = _compared(candidates.quantized, pictures, tmp_path).largest_drift
-    told: list[str] = []
-    assert repair(candidates, pictures, replace(FEW, drift=1.05 * largest), 0, told.append) == []
-    assert re.fullmatch(r"in FP32: 0; drift \S+ at most, .*", told[-1])
+    lines: list[str] = []
+    assert repair(candidates, pictures, replace(FEW, drift=1.05 * largest), 0, lines.append) == []
+    assert re.fullmatch(r"in FP32: 0; drift \S+ at most, .*", lines[-1])
     with pytest.raises(GateError, match=f"keeps the budget .drift {largest:.2f} at most"):
         repair(candidates, pictures, replace(FEW, drift=0.95 * largest), 0)
 
@@ -228,7 +229,7 @@ def test_a_score_that_is_not_a_number_keeps_no_budget_and_no_pictures_choose_not
 @pytest.mark.slow
 def test_random_calibration_pictures_are_caught(pictures: Pictures, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (16, 384, 384, 3)).astype(np.uint8)
-    random = quantize_onnx(FP32, noise, "max")
+    random = insert_qdq(load_model(FP32), noise, "max")
     with pytest.raises(GateError, match="budget broken on"):
         gate(_compared(random, pictures, tmp_path), FEW)
 

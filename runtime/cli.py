@@ -108,7 +108,7 @@ def monitor(
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="Post events to this URL as JSON.")] = None,
     dashboard: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Serve the dashboard and API, such as on 127.0.0.1:8080."),
+        typer.Option(metavar="HOST:PORT", help="Serve the dashboard and its API: 127.0.0.1:8080."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Check sources and settings, then exit.")] = False,
 ) -> None:

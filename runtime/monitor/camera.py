@@ -161,12 +161,12 @@ class Camera:
                 if self._state != "up" and not (self._state == "stalled" and silent_s > self.settings.stall_s):
                     self._connections += not opened
                     opened = True
-                    self._set("up", "watching" if grab is None else "frames arrive")
+                    self._set("up", "watching the folder" if grab is None else "frames arrive")
                 if grab is not None:
                     self._offer(grab)
         if not self.settings.is_live:
             self._wait_for_room()
-        return "it ended"
+        return "source ended"
 
     def _offer(self, grab: Grab) -> None:
         arrived_s, wall_time, index = self._last_frame_s - grab.decode_s, self._wall_clock(), self._index

@@ -120,7 +120,7 @@ class Monitor:
             return
         channel.due_s = monotonic() + 1 / (camera.settings.fps or 1)
         try:
-            reading, quality_map = self._read(channel, frame)
+            reading, quality_map = self._reading(channel, frame)
             events = channel.alarms.on_reading(reading, frame.pixels)
             snapshot = channel.snapshots.take(reading, frame.pixels, quality_map)
         except Exception as error:  # one bad frame of one source must not stop the others
@@ -132,7 +132,7 @@ class Monitor:
         camera.count_scored()
         self._publish([reading, *events, *([snapshot] if snapshot else [])])
 
-    def _read(self, channel: _Channel, frame: LiveFrame) -> tuple[LiveReading, Floats | None]:
+    def _reading(self, channel: _Channel, frame: LiveFrame) -> tuple[LiveReading, Floats | None]:
         began_s, began = monotonic(), perf_counter()
         prediction, preprocess_s, infer_s = self.engine.score(frame.pixels)
         scored = perf_counter()

@@ -37,7 +37,7 @@ def read_stream(camera: CameraSettings) -> Generator[Grab | None, None, None]:
         container = _open(camera)
     with container, _input_errors(f"no data for {camera.read_timeout_s:g} s"):
         if not container.streams.video:
-            raise InputError("it has no video")
+            raise InputError("no video stream")
         video = container.streams.video[0]
         # More decoding threads would delay a camera's frames by one each.
         video.codec_context.thread_type = "NONE" if camera.is_live else "AUTO"

@@ -31,12 +31,12 @@ def signals(
 
 
 def reading(
-    at_s: float = 0.0, score: float = 80.0, found: Signals | None = None, source: str = "cam", index: int = 0
+    at_s: float = 0.0, score: float = 80.0, measured: Signals | None = None, source: str = "cam", index: int = 0
 ) -> LiveReading:
     latency_ms = {"decode": 4.0, "wait": 1.0, "preprocess": 2.0, "infer": 20.0, "signals": 2.0, "total": 30.0}
     causes = {"blur": 0.1, "noise": 0.4}
     return LiveReading(
-        source, BEGAN + at_s, at_s, index, 320, 180, score, band(score), causes, found or signals(), latency_ms, 79.0
+        source, BEGAN + at_s, at_s, index, 320, 180, score, band(score), causes, measured or signals(), latency_ms, 79.0
     )
 
 
@@ -74,6 +74,6 @@ def write(messages: list[Message], **settings: object) -> None:
 
 def rows(path: Path, query: str) -> list[tuple[object, ...]]:
     with sqlite3.connect(path) as db:
-        found = db.execute(query).fetchall()
+        result = db.execute(query).fetchall()
     db.close()
-    return found
+    return result

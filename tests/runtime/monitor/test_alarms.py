@@ -1,4 +1,4 @@
-"""From readings to events: on the example clip, on made scenes, and on anything at all."""
+"""From readings to events: on the example clip, on generated scenes, and on anything at all."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ CLIP = Path(__file__).parents[3] / "examples" / "clip.mp4"
 FROZEN_AT_S, FROZEN_S = 10.4, 4.0
 
 
-class Told(NamedTuple):
+class Change(NamedTuple):
     kind: str
     state: str
     at_s: float
 
 
-def told(events: Iterable[Event], at_s: float) -> list[Told]:
-    return [Told(event.kind, event.state, at_s) for event in events]
+def changes(events: Iterable[Event], at_s: float) -> list[Change]:
+    return [Change(event.kind, event.state, at_s) for event in events]
 
 
-def play(alarms: SourceAlarms, frames: Iterable[tuple[float, float, np.ndarray]]) -> list[Told]:
+def play(alarms: SourceAlarms, frames: Iterable[tuple[float, float, np.ndarray]]) -> list[Change]:
     """Play (seconds, score, frame), with the signals measured."""
-    meter, found = OpenCvMeter(), []
+    meter, reported = OpenCvMeter(), []
     for at_s, score, frame in frames:
-        found += told(alarms.on_reading(reading(at_s, score, meter.measure(frame)), frame), at_s)
-    return found
+        reported += changes(alarms.on_reading(reading(at_s, score, meter.measure(frame)), frame), at_s)
+    return reported
 
 
 def still(
@@ -108,7 +108,7 @@ def test_the_example_clip_raises_its_events_and_no_others() -> None:
 
 
 @pytest.mark.parametrize("grain", [0, 1])
-def test_a_freeze_before_the_encoder_is_told_in_spite_of_its_key_frames(grain: int, tmp_path: Path) -> None:
+def test_a_freeze_before_the_encoder_is_reported_in_spite_of_its_key_frames(grain: int, tmp_path: Path) -> None:
     rng, picture = np.random.default_rng(0), photo(180, 320)
     noises = [rng.normal(0, grain, picture.shape) if grain else np.zeros(picture.shape) for _ in range(250)]
     still = [np.clip(picture + noise, 0, 255).astype(np.uint8) for noise in noises]
@@ -118,9 +118,11 @@ def test_a_freeze_before_the_encoder_is_told_in_spite_of_its_key_frames(grain: i
     steps = [meter.measure(frame).difference or 0.0 for at_s, _, frame in played if at_s > 2.5]
     assert min(steps) < limits.still  # between key frames the encoder leaves out a live camera's grain
     assert max(steps) > limits.moving  # at first the key frames of what froze differ as well
-    found = play(SourceAlarms(AlarmSettings.model_validate({"frozen": {"hold_s": 3}})), played)
-    assert [(kind, state) for kind, state, _ in found if kind == "Frozen"] == ([] if grain else [("Frozen", "raised")])
-    assert all(5 <= at_s <= 10 for kind, _, at_s in found if kind == "Frozen")
+    reported = play(SourceAlarms(AlarmSettings.model_validate({"frozen": {"hold_s": 3}})), played)
+    assert [(kind, state) for kind, state, _ in reported if kind == "Frozen"] == (
+        [] if grain else [("Frozen", "raised")]
+    )
+    assert all(5 <= at_s <= 10 for kind, _, at_s in reported if kind == "Frozen")
 
 
 def test_the_cause_that_the_model_names_is_likelier_than_the_signals_but_for_noise() -> None:
@@ -138,15 +140,15 @@ def test_the_cause_that_the_model_names_is_likelier_than_the_signals_but_for_noi
         assert raised.evidence["likely_cause"] == likely
 
 
-def test_another_scene_is_told_until_it_has_settled() -> None:
+def test_another_scene_is_reported_until_it_has_settled() -> None:
     frames = [*still(noise_frame(1), 0, 15), *still(noise_frame(2), 15, 30)]
-    found = play(SourceAlarms(), frames)
-    assert [(kind, state) for kind, state, _ in found] == [
+    reported = play(SourceAlarms(), frames)
+    assert [(kind, state) for kind, state, _ in reported] == [
         ("GlobalSceneChange", "raised"),
         ("GlobalSceneChange", "cleared"),
     ]
-    assert 15.9 <= found[0].at_s <= 16.3
-    assert 26 <= found[1].at_s <= 28
+    assert 15.9 <= reported[0].at_s <= 16.3
+    assert 26 <= reported[1].at_s <= 28
 
 
 def test_a_scene_that_comes_back_at_once_or_never_settles_is_no_change() -> None:
@@ -158,9 +160,11 @@ def test_a_scene_that_comes_back_at_once_or_never_settles_is_no_change() -> None
 
 def test_a_covered_camera_is_obstructed_and_not_also_another_scene() -> None:
     hand = cv2.GaussianBlur(noise_frame(5), (0, 0), 60)
-    found = play(SourceAlarms(), [*still(noise_frame(1), 0, 15), *still(hand, 15, 20), *still(noise_frame(1), 20, 25)])
-    assert [(kind, state) for kind, state, _ in found] == [("Obstructed", "raised"), ("Obstructed", "cleared")]
-    assert 15.9 <= found[0].at_s <= 16.3
+    reported = play(
+        SourceAlarms(), [*still(noise_frame(1), 0, 15), *still(hand, 15, 20), *still(noise_frame(1), 20, 25)]
+    )
+    assert [(kind, state) for kind, state, _ in reported] == [("Obstructed", "raised"), ("Obstructed", "cleared")]
+    assert 15.9 <= reported[0].at_s <= 16.3
 
 
 @pytest.mark.parametrize(
@@ -171,19 +175,19 @@ def test_a_covered_camera_is_obstructed_and_not_also_another_scene() -> None:
         ("ImageTooBright", np.clip(FRAME.astype(float) * 4, 0, 255).astype(np.uint8)),
     ],
 )
-def test_light_that_is_wrong_is_told_by_one_name(kind: str, frame: np.ndarray) -> None:
-    found = play(SourceAlarms(), [*still(FRAME, 0, 5), *still(frame, 5, 8), *still(FRAME, 8, 12)])
-    assert [(told.kind, told.state) for told in found] == [(kind, "raised"), (kind, "cleared")]
-    assert found[0].at_s == pytest.approx(6, abs=0.3)
-    assert found[1].at_s == pytest.approx(9.5, abs=0.3)
+def test_light_that_is_wrong_is_reported_by_one_name(kind: str, frame: np.ndarray) -> None:
+    reported = play(SourceAlarms(), [*still(FRAME, 0, 5), *still(frame, 5, 8), *still(FRAME, 8, 12)])
+    assert [(change.kind, change.state) for change in reported] == [(kind, "raised"), (kind, "cleared")]
+    assert reported[0].at_s == pytest.approx(6, abs=0.3)
+    assert reported[1].at_s == pytest.approx(9.5, abs=0.3)
 
 
 def drop(at_s: float, points: float) -> LiveReading:
     return reading(at_s, 80 - points)
 
 
-def run(alarms: SourceAlarms, readings: Iterable[LiveReading]) -> list[Told]:
-    return [event for item in readings for event in told(alarms.on_reading(item, FRAME), item.pts_s or 0)]
+def run(alarms: SourceAlarms, readings: Iterable[LiveReading]) -> list[Change]:
+    return [event for item in readings for event in changes(alarms.on_reading(item, FRAME), item.pts_s or 0)]
 
 
 def seconds(first: float, last: float) -> list[float]:
@@ -191,33 +195,39 @@ def seconds(first: float, last: float) -> list[float]:
 
 
 def test_sensitivity_scales_what_counts_as_a_drop() -> None:
-    for sensitivity, points, is_told in ((1, 11, False), (1, 13, True), (2, 7, True), (2, 5, False), (0.5, 20, False)):
+    for sensitivity, points, is_raised in (
+        (1, 11, False),
+        (1, 13, True),
+        (2, 7, True),
+        (2, 5, False),
+        (0.5, 20, False),
+    ):
         alarms = SourceAlarms(AlarmSettings(sensitivity=sensitivity))
         readings = [*map(reading, seconds(0, 5)), *(drop(at_s, points) for at_s in seconds(5, 8))]
-        assert bool(run(alarms, readings)) == is_told, (sensitivity, points)
+        assert bool(run(alarms, readings)) == is_raised, (sensitivity, points)
 
 
-def test_a_lasting_drop_becomes_the_new_normal() -> None:
+def test_a_lasting_drop_becomes_the_new_baseline() -> None:
     alarms = SourceAlarms(AlarmSettings.model_validate({"baseline": {"adapt_s": 20}}))
-    found = run(alarms, [*map(reading, seconds(0, 5)), *(drop(at_s, 30) for at_s in seconds(5, 60))])
-    assert [(kind, state) for kind, state, _ in found] == [("QualityDrop", "raised"), ("QualityDrop", "cleared")]
-    assert 25 <= found[1].at_s <= 31
+    reported = run(alarms, [*map(reading, seconds(0, 5)), *(drop(at_s, 30) for at_s in seconds(5, 60))])
+    assert [(kind, state) for kind, state, _ in reported] == [("QualityDrop", "raised"), ("QualityDrop", "cleared")]
+    assert 25 <= reported[1].at_s <= 31
     assert alarms.baseline == 50
 
 
-def test_what_is_switched_off_is_not_told() -> None:
+def test_what_is_switched_off_is_not_reported() -> None:
     off = {kind: {"enabled": False} for kind in ("quality_drop", "frozen", "signal_loss")}
     alarms = SourceAlarms(AlarmSettings.model_validate(off))
     assert run(alarms, [*map(reading, seconds(0, 5)), *(drop(at_s, 60) for at_s in seconds(5, 9))]) == []
     assert alarms.on_status(status("down")) == []
 
 
-def test_a_lost_signal_is_told_once_until_it_is_back() -> None:
-    alarms, found = SourceAlarms(), []
+def test_a_lost_signal_is_reported_once_until_it_is_back() -> None:
+    alarms, reported = SourceAlarms(), []
     states: list[SourceState] = ["connecting", "up", "stalled", "down", "connecting", "down", "up", "up", "down"]
     for number, state in enumerate(states):
-        found += told(alarms.on_status(status(state)), number)
-    assert found == [("SignalLoss", "raised", 2), ("SignalLoss", "cleared", 6), ("SignalLoss", "raised", 8)]
+        reported += changes(alarms.on_status(status(state)), number)
+    assert reported == [("SignalLoss", "raised", 2), ("SignalLoss", "cleared", 6), ("SignalLoss", "raised", 8)]
 
 
 anything = st.lists(
@@ -235,8 +245,8 @@ anything = st.lists(
 )
 
 
-def replay(steps: list[tuple[Any, ...]], jumps: bool) -> list[Told]:
-    now_s, found = 0.0, []
+def replay(steps: list[tuple[Any, ...]], jumps: bool) -> list[Change]:
+    now_s, reported = 0.0, []
     alarms = SourceAlarms(AlarmSettings.model_validate({"frozen": {"hold_s": 2}}), lambda: now_s)
     for step_s, score, focus, brightness, black, difference, state, jump_s in steps:
         now_s += step_s
@@ -244,20 +254,20 @@ def replay(steps: list[tuple[Any, ...]], jumps: bool) -> list[Told]:
         wall_time = BEGAN + (jump_s if jumps else now_s)
         item = LiveReading(**{**vars(item), "wall_time": wall_time, "pts_s": None})
         if state:
-            found += told(alarms.on_status(status(state)), now_s)
+            reported += changes(alarms.on_status(status(state)), now_s)
         events = alarms.on_reading(item, FRAME)
         assert all(event.ended is None or event.ended >= event.began for event in events)
-        found += told(events, now_s)
-    return found
+        reported += changes(events, now_s)
+    return reported
 
 
 @settings(deadline=None, max_examples=60)
 @given(anything)
 def test_no_sequence_flaps_and_no_jump_of_the_wall_clock_matters(steps: list[tuple[Any, ...]]) -> None:
-    found = replay(steps, jumps=False)
-    assert replay(steps, jumps=True) == found
+    reported = replay(steps, jumps=False)
+    assert replay(steps, jumps=True) == reported
     for kind in KINDS:
-        of_kind = [item for item in found if item.kind == kind]
+        of_kind = [item for item in reported if item.kind == kind]
         assert [item.state for item in of_kind] == (["raised", "cleared"] * len(of_kind))[: len(of_kind)]
         if kind != "SignalLoss":
             assert all(later.at_s - earlier.at_s >= 1.0 for earlier, later in pairwise(of_kind))

@@ -37,10 +37,10 @@ WITHIN_S, HOLD_S, FPS = 2.0, 1.0, 5
 ALARMS = {"frozen": {"hold_s": HOLD_S}, "baseline": {"minimum": 5}}
 
 
-class Told(NamedTuple):
+class Change(NamedTuple):
     kind: str
     state: str
-    at_s: float  # in the stream, when it was told
+    at_s: float  # stream time of the report
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +74,12 @@ def test_the_clip_raises_its_events_in_every_loop_and_no_others(freezing: Path) 
         with watching(engine, camera, fps=FPS) as (_, seen):
             until_s = LOOPS * LOOP_S
             seen.wait(lambda: any((reading.pts_s or 0) > until_s for reading in seen.readings()[-1:]), 60 + 2 * until_s)
-    told = [event for event in _told(seen.messages) if event.at_s < until_s]
+    changes = [event for event in _changes(seen.messages) if event.at_s < until_s]
     times = [reading.pts_s or 0.0 for reading in seen.readings()][1:]  # FFmpeg looks at a second of it first
     late_s = max(later - earlier for earlier, later in pairwise(times)) - 1 / FPS
     if late_s > HOLD_S / 2:
         pytest.skip(f"needs a machine that is less busy: for {late_s:.1f} s it had no time to score a frame")
-    for kind in {event.kind for event in told} | set().union(*STRETCHES.values()):
+    for kind in {event.kind for event in changes} | set().union(*STRETCHES.values()):
         due = [
             (state, number * LOOP_S + second_s)
             for number in range(LOOPS)
@@ -87,10 +87,10 @@ def test_the_clip_raises_its_events_in_every_loop_and_no_others(freezing: Path) 
             for state, second_s in zip(("raised", "cleared"), stretch, strict=True)
             if kind in kinds
         ]
-        found = [(event.state, event.at_s) for event in told if event.kind == kind]
-        assert [state for state, _ in found] == [state for state, _ in due], kind
-        after_s = [at_s - second_s for (_, at_s), (_, second_s) in zip(found, due, strict=True)]
-        print(f"{kind}: {len(found)} times, told after {min(after_s):.2f} to {max(after_s):.2f} s")
+        reported = [(event.state, event.at_s) for event in changes if event.kind == kind]
+        assert [state for state, _ in reported] == [state for state, _ in due], kind
+        after_s = [at_s - second_s for (_, at_s), (_, second_s) in zip(reported, due, strict=True)]
+        print(f"{kind}: {len(reported)} times, reported after {min(after_s):.2f} to {max(after_s):.2f} s")
         assert min(after_s) >= 0
         assert max(after_s) <= WITHIN_S + late_s
     drops = [event.evidence for event in seen.events() if (event.kind, event.state) == ("QualityDrop", "raised")]
@@ -100,10 +100,10 @@ def test_the_clip_raises_its_events_in_every_loop_and_no_others(freezing: Path) 
     assert drops.index(blockiest) == CAUSES.index({"compression"})
 
 
-def _told(messages: list[Message]) -> Iterator[Told]:
+def _changes(messages: list[Message]) -> Iterator[Change]:
     now_s = 0.0
     for message in messages:
         if isinstance(message, LiveReading):
             now_s = message.pts_s or 0.0
         elif isinstance(message, Event):
-            yield Told(message.kind, message.state, now_s)
+            yield Change(message.kind, message.state, now_s)

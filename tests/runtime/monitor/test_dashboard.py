@@ -85,13 +85,13 @@ def test_cameras_come_with_the_worst_first(dashboard: Served) -> None:
 def test_pictures_and_maps(dashboard: Served) -> None:
     sink, client = dashboard
     sink.write([status(), snapshot("rtsp://h/a b?x=1&y"), snapshot("plain", None)], NEVER)
-    asked = {"source": "rtsp://h/a b?x=1&y"}
-    jpeg = client.get("/api/thumbnail", params=asked)
+    query = {"source": "rtsp://h/a b?x=1&y"}
+    jpeg = client.get("/api/thumbnail", params=query)
     assert jpeg.headers["content-type"] == "image/jpeg"
     picture = cv2.imdecode(np.frombuffer(jpeg.content, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     assert picture.shape == (180, 320, 3)
-    png = client.get("/api/map", params=asked)
+    png = client.get("/api/map", params=query)
     overlay = cv2.imdecode(np.frombuffer(png.content, np.uint8), cv2.IMREAD_UNCHANGED)
     assert overlay is not None
     assert overlay.shape == (180, 320, 4)
@@ -229,7 +229,7 @@ def test_the_login_sets_a_cookie_that_is_not_the_token(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "wanted"),
+    ("host", "expected"),
     [
         ("localhost:1", 200),
         ("LOCALHOST", 200),
@@ -241,9 +241,9 @@ def test_the_login_sets_a_cookie_that_is_not_the_token(tmp_path: Path) -> None:
         ("127.0.0.1.evil.example:80", 421),
     ],
 )
-def test_a_name_rebound_to_this_machine_is_refused(tmp_path: Path, host: str, wanted: int) -> None:
+def test_a_name_rebound_to_this_machine_is_refused(tmp_path: Path, host: str, expected: int) -> None:
     with serving(tmp_path / "h.db", hosts=("cams.example",)) as (_, client):
-        assert client.get("/api/cameras", headers={"host": host}).status_code == wanted
+        assert client.get("/api/cameras", headers={"host": host}).status_code == expected
 
 
 def test_the_openapi_document_is_valid_and_keeps_its_word(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_the_openapi_document_is_valid_and_keeps_its_word(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "query",
     [
         {"since": "yesterday"},
         {"since": 5, "until": 4},
@@ -286,10 +286,10 @@ def test_the_openapi_document_is_valid_and_keeps_its_word(tmp_path: Path) -> Non
         {"limit": -1},
     ],
 )
-def test_a_strange_question_is_refused(dashboard: Served, asked: dict[str, str | float]) -> None:
+def test_a_strange_query_is_refused(dashboard: Served, query: dict[str, str | float]) -> None:
     _, client = dashboard
-    path = "/api/events" if "limit" in asked else "/api/curves"
-    answer = client.get(path, params=asked)
+    path = "/api/events" if "limit" in query else "/api/curves"
+    answer = client.get(path, params=query)
     assert answer.status_code == 422
     assert answer.json()["detail"]
 
@@ -301,7 +301,7 @@ def test_an_event_that_cannot_be_is_refused(dashboard: Served, number: str) -> N
     assert client.get(f"/api/events/{2**63 - 1}/thumbnail").status_code == 404
 
 
-def test_a_history_that_breaks_is_told_and_the_live_part_goes_on(dashboard: Served, tmp_path: Path) -> None:
+def test_a_history_that_breaks_is_reported_and_the_live_part_goes_on(dashboard: Served, tmp_path: Path) -> None:
     sink, client = dashboard
     (tmp_path / "h.db").write_bytes(b"no database" * 1000)
     answer = client.get("/api/events")

@@ -102,7 +102,7 @@ def test_a_baseline_holds_few_values_for_a_long_window() -> None:
     assert len(baseline._values) < 512
 
 
-def test_an_hour_of_the_day_has_its_own_normal_once_seen_on_two_days() -> None:
+def test_an_hour_of_the_day_has_its_own_baseline_once_seen_on_two_days() -> None:
     baseline = DayBaseline(BaselineSettings(by_hour=True))
     day = [80.0] * 12 + [60.0] * 12
     for hour in range(48):

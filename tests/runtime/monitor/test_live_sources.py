@@ -44,7 +44,7 @@ def test_a_file_is_read_to_its_end_and_no_frame_is_dropped(engine: Engine, strea
         assert [(reading.width, reading.height) for reading in readings[:1]] == [(128, 96)]
         assert set(readings[0].latency_ms) == {"decode", "wait", "preprocess", "infer", "signals", "total"}
         assert seen.statuses()[-1].dropped == 0
-        assert seen.statuses()[-1].reason == "it ended"
+        assert seen.statuses()[-1].reason == "source ended"
         assert not [event for event in seen.events() if event.kind == "SignalLoss"]
 
 
@@ -153,7 +153,7 @@ def test_a_server_that_says_nothing_is_left(engine: Engine, stream: Path) -> Non
         ("empty.ts", b"", "invalid data found when processing input"),
     ],
 )
-def test_a_file_that_is_no_video_is_told(
+def test_a_file_that_is_no_video_is_reported(
     engine: Engine, tmp_path: Path, name: str, content: bytes, reason: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -261,15 +261,15 @@ def test_a_pipeline_needs_an_opencv_with_gstreamer(engine: Engine) -> None:
 
 
 def test_nothing_is_left_open(engine: Engine, stream: Path) -> None:
-    def held() -> tuple[int, int]:
+    def resources() -> tuple[int, int]:
         return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc")
     with watching(engine, {"source": str(stream)}) as (_, seen):
         seen.wait(lambda: seen.states()[-1:] == ["down"])
-    before = held()
+    before = resources()
     for _ in range(5):
         with watching(engine, {"source": str(stream)}, {"source": "tcp://127.0.0.1:9", **QUICK}) as (_, seen):
             seen.wait(lambda: len(seen.readings()) == 50)
-    assert held() == before
+    assert resources() == before

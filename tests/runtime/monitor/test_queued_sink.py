@@ -86,7 +86,7 @@ def test_a_queue_full_of_events_drops_the_oldest(gate: Gate) -> None:
     assert gate.taken[1:] == sent[2:]
 
 
-def test_failures_are_counted_and_told_once_until_it_works_again(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+def test_failures_are_counted_and_logged_once_until_it_recovers(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     sink = QueuedSink(gate, 100)
     gate.error = OSError(28, "No space left on device")

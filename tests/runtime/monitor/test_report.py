@@ -79,7 +79,7 @@ def test_uptime_counts_what_was_watched(tmp_path: Path) -> None:
     assert (middle.reconnects, middle.dropped) == (0, 0)
 
 
-def test_scores_are_told_by_band_and_by_hour_of_the_day(tmp_path: Path) -> None:
+def test_scores_are_reported_by_band_and_by_hour_of_the_day(tmp_path: Path) -> None:
     scores = [10, 30, 50, 70, 90, 90]
     archive = record(
         tmp_path / "h.db",
@@ -147,7 +147,7 @@ def test_a_recorded_history_becomes_one_page(
     assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in text
 
 
-def test_an_event_is_told_with_its_cause_to_the_second(tmp_path: Path, dpiqa: Command) -> None:
+def test_an_event_is_reported_with_its_cause_to_the_second(tmp_path: Path, dpiqa: Command) -> None:
     wrong = replace(event(kind="QualityDrop"), evidence={"likely_cause": "exposure_low", "drop": 30.0, "pts_s": 12.3})
     record(tmp_path / "h.db", reading(), at(wrong, 65))
     assert dpiqa("report", tmp_path / "h.db", "--out", tmp_path / "r.html").status == 0
@@ -205,7 +205,7 @@ def test_what_cannot_be_reported_is_one_line(
     assert not list(tmp_path.glob("*.html"))
 
 
-def test_a_history_of_the_version_before_is_renewed_by_the_monitor(tmp_path: Path) -> None:
+def test_a_history_of_the_previous_version_is_upgraded_by_the_monitor(tmp_path: Path) -> None:
     path = tmp_path / "h.db"
     record(path, reading(), event())
     with sqlite3.connect(path) as db:

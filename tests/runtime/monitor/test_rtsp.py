@@ -22,7 +22,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return encode(tmp_path_factory.mktemp("rtsp") / "clip.mp4", moving(100))
 
 
-def _held() -> tuple[int, int]:
+def _open_resources() -> tuple[int, int]:
     return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
 
@@ -30,7 +30,7 @@ def test_a_server_that_restarts_is_found_again_every_time(
     engine: Engine, clip: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    held = []
+    counts = []
     with RtspServer(clip) as server, watching(engine, {"source": server.url(user="me:hush@")}, fps=10) as (_, seen):
         seen.wait(lambda: seen.states()[-1:] == ["up"])
         for number in range(1, RESTARTS + 1):
@@ -41,19 +41,19 @@ def test_a_server_that_restarts_is_found_again_every_time(
             seen.wait(lambda: seen.states()[-1:] == ["up"])
             assert time.monotonic() - began < 5
             seen.wait_for_more_readings(3)
-            held.append(_held())
+            counts.append(_open_resources())
             assert seen.statuses()[-1].reconnects == number
         seen.wait(lambda: seen.events()[-1:] and seen.events()[-1].state == "cleared")
     losses = [event.state for event in seen.events() if event.kind == "SignalLoss"]
     assert losses == ["raised", "cleared"] * RESTARTS
-    assert held[-1][1] == held[0][1]
-    assert held[-1][0] <= held[0][0]
+    assert counts[-1][1] == counts[0][1]
+    assert counts[-1][0] <= counts[0][0]
     assert {reading.source for reading in seen.readings()} == {f"rtsp://***@127.0.0.1:{server.port}/0"}
     assert "hush" not in caplog.text
     assert "hush" not in repr(seen.messages)
 
 
-def test_a_stream_that_stalls_without_closing_is_told_and_comes_back(engine: Engine, clip: Path) -> None:
+def test_a_stream_that_stalls_without_closing_is_reported_and_comes_back(engine: Engine, clip: Path) -> None:
     camera = {"name": "hall", "stall_s": 0.5, "read_timeout_s": 20}
     with RtspServer(clip) as server, watching(engine, {"source": server.url(), **camera}, fps=10) as (_, seen):
         seen.wait(lambda: seen.states()[-1:] == ["up"])

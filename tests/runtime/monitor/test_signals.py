@@ -1,4 +1,4 @@
-"""Signals: what they say of made pictures, and that both ways to measure them agree."""
+"""Signals: what they say of generated pictures, and that both ways to measure them agree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("meter", meters(), ids=lambda meter: type(meter).__name__)
-def test_each_signal_answers_to_its_own_fault(meter: Meter) -> None:
+def test_each_signal_answers_to_its_own_distortion(meter: Meter) -> None:
     frame = photo(360, 640)
     good = meter.measure(frame)
     assert good.difference is None
@@ -52,6 +52,6 @@ def test_the_native_core_measures_what_opencv_measures(size: tuple[int, int]) ->
     opencv = OpenCvMeter()
     for seed in (1, 2):
         frame = photo(*size, seed)
-        expected, found = asdict(opencv.measure(frame)), asdict(native.measure(frame))
-        assert (found.pop("difference") or 0) == pytest.approx(expected.pop("difference") or 0, abs=0.001)
-        assert found == pytest.approx(expected, abs=0.001)
+        expected, actual = asdict(opencv.measure(frame)), asdict(native.measure(frame))
+        assert (actual.pop("difference") or 0) == pytest.approx(expected.pop("difference") or 0, abs=0.001)
+        assert actual == pytest.approx(expected, abs=0.001)

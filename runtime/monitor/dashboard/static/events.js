@@ -22,7 +22,7 @@ function row(event, withCamera) {
       "div",
       {},
       el("b", { textContent: eventTitle(event) }),
-      withCamera ? el("a", { href: cameraLink(event.source), textContent: ` ${event.source}` }) : null,
+      ...(withCamera ? [" ", el("a", { href: cameraLink(event.source), textContent: event.source })] : []),
       el("small", { textContent: `${when(event.began)}, ${event.ended === null ? `for ${length} so far` : length}` }),
       el("small", { textContent: evidence.join(", ") }),
     ),

@@ -1,4 +1,4 @@
-"""What a monitor's sinks write to, each of which can be made to fail: a disk, a broker, a web server."""
+"""Targets of a monitor's sinks that can be made to fail: a disk, a broker, a web server."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from typing_extensions import Self
 
+from dpiqa.errors import ToolError
+
 _DISK_MB = 64
 
 
 class Breakable(Protocol):
-    """Something that a sink writes to."""
+    """The target of a sink."""
 
     name: str
     sink: str
 
     @property
     def received(self) -> int:
-        """How much has arrived there."""
+        """The amount that has arrived there."""
         ...
 
     def failing(self) -> Any:
@@ -48,7 +50,10 @@ class Disk:
 
     def __enter__(self) -> Self:
         self._place.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m", "tmpfs", str(self._place)], check=True)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m", "tmpfs", str(self._place)]
+        ended = subprocess.run(mount, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise ToolError(f"a full disk needs the right to mount a tmpfs ({ended.stderr.strip()}), run as root")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,7 +67,7 @@ class Disk:
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """No byte is left on it."""
+        """No space is left on it."""
         with suppress(OSError), self._ballast.open("wb", buffering=0) as file:
             while file.write(bytes(4096)):
                 pass
@@ -78,8 +83,8 @@ class Broker:
     name, sink = "broker dead", "mqtt"
 
     def __init__(self, folder: Path) -> None:
-        self._port, self._config = free_port(), folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self._port} 127.0.0.1\nallow_anonymous true\n")
+        self._port, self._settings = free_port(), folder / "mosquitto.conf"
+        self._settings.write_text(f"listener {self._port} 127.0.0.1\nallow_anonymous true\n")
         self.url = f"mqtt://127.0.0.1:{self._port}"
         self.received = 0
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
@@ -100,19 +105,22 @@ class Broker:
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """It is killed, and started again at the end."""
+        """It is killed, and restarted at the end."""
         self._stop()
         yield
         self._start()
 
     def _start(self) -> None:
-        mosquitto = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin") or "mosquitto"
-        self._process = subprocess.Popen([mosquitto, "-c", str(self._config)], stderr=subprocess.DEVNULL)
-        while True:
+        mosquitto = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+        if mosquitto is None:
+            raise ToolError("mosquitto is not installed: apt install mosquitto brings it")
+        self._process = subprocess.Popen([mosquitto, "-c", str(self._settings)], stderr=subprocess.DEVNULL)
+        while self._process.poll() is None:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self._port)) == 0:
                     return
             sleep(0.05)
+        raise ToolError(f"mosquitto ended with exit status {self._process.returncode}")
 
     def _stop(self) -> None:
         self._process.kill()
@@ -126,7 +134,7 @@ class Broker:
 
 
 class Hook:
-    """A web server that counts what is posted to it."""
+    """A web server that counts the posts that it receives."""
 
     name, sink = "webhook dead", "webhook-1"
 
@@ -143,7 +151,7 @@ class Hook:
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """Nobody listens, until the end."""
+        """It is stopped until the end."""
         self._stop()
         yield
         self._start()
@@ -170,6 +178,6 @@ class Hook:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """A free port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]

@@ -1,12 +1,11 @@
-"""What a model's input size and shape are worth: agreement with people on validation pictures against time.
+"""Agreement with people on validation pictures against time, by the size and shape of a model's input.
 
     python benchmarks/input_size.py --biq2021 PATH [--model FILE] [--out CSV] [--plot PNG]
 
-The same weights at other sizes, nothing trained again, so a size near that of training has the advantage. The pictures
-are the validation part that `train.student` held out of BIQ2021: whole, which is square, and their middle band of
-16:9, which keeps the picture's MOS; a band is shown to a square input squashed, as video would be, or to an input of
-its own shape (or nearly: for the map, sides are multiples of 32). Time is the engine's, of one thread, median,
-preprocessing included.
+The same weights at other sizes without new training, so a size near that of training has an advantage. The pictures are
+the validation part of BIQ2021 in `dpiqa train student`: whole, which is square, and their middle 16:9 band, with the
+MOS of the whole picture; a band is squashed to a square input, as video would be, or scored at an input of about its own
+shape (for the map, sides are multiples of 32). Time is the median of the engine on one thread, with preprocessing.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ _HERE = Path(__file__).parent
 
 
 def whole(image: np.ndarray) -> np.ndarray:
-    """A picture as it is."""
+    """The whole picture."""
     return image
 
 
 def band(image: np.ndarray) -> np.ndarray:
-    """The middle of a picture `[h, w, 3]`, as wide as 16:9 of it."""
+    """The middle 16:9 band of a picture `[h, w, 3]`, at its full width."""
     height = min(len(image), round(image.shape[1] * 9 / 16))
     top = (len(image) - height) // 2
     return np.ascontiguousarray(image[top : top + height])
@@ -62,7 +61,7 @@ _SETTINGS = [
 
 
 def measure(model: Path, samples: list[Sample], view: str, label: str) -> dict[str, object]:
-    """One row: agreement with MOS and the median time of a picture."""
+    """One row: agreement with MOS and the median time per picture."""
     engine = open_engine(model, threads=1)
     scores, times_ms = [], []
     for sample in track(samples, label):
@@ -70,30 +69,31 @@ def measure(model: Path, samples: list[Sample], view: str, label: str) -> dict[s
         began = perf_counter()
         scores.append(engine.score(image).prediction.score)
         times_ms.append((perf_counter() - began) * 1000)
-    found, mos = np.array(scores, np.float64), np.array([sample.mos for sample in samples])
-    return {"srcc": srcc(found, mos), "plcc": plcc(found, mos), "ms": median(times_ms), "engine": engine.name}
+    predicted, mos = np.array(scores, np.float64), np.array([sample.mos for sample in samples])
+    return {"srcc": srcc(predicted, mos), "plcc": plcc(predicted, mos), "ms": median(times_ms), "engine": engine.name}
 
 
 def plot(rows: pd.DataFrame, file: Path) -> None:
-    """SRCC against milliseconds, a line for each shape of the pictures."""
+    """SRCC against milliseconds, one line per shape of the pictures."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for shown, group in rows.groupby("pictures", sort=False):
-        axes.plot(group["ms"], group["srcc"], marker="o", linestyle="-" if shown == "square" else "", label=shown)
+    for view, group in rows.groupby("pictures", sort=False):
+        axes.plot(group["ms"], group["srcc"], marker="o", linestyle="-" if view == "square" else "", label=view)
         for row in group.to_dict("records"):
             name = f"{row['height']}x{row['width']}"
             axes.annotate(name, (row["ms"], row["srcc"]), xytext=(4, -10), textcoords="offset points", fontsize=8)
-    axes.set(xlabel="ms a picture, one thread", ylabel="SRCC on validation pictures")
+    axes.set(xlabel="ms/picture, one thread", ylabel="SRCC on validation pictures")
     axes.legend(title="pictures")
     with atomic_write(file) as target:
         figure.savefig(target, format="png", dpi=120)
 
 
 def main(
-    biq2021: Annotated[Path, typer.Option(help="The folder of BIQ2021.")],
-    model: Annotated[Path | None, typer.Option(help="Model file; by default the shipped FP32 one.")] = None,
-    out: Annotated[Path, typer.Option(help="The CSV file to write.")] = _HERE / "input_size.csv",
-    plotted: Annotated[Path, typer.Option("--plot", help="The plot to write.")] = _HERE.parent / "docs/input_size.png",
+    biq2021: Annotated[Path, typer.Option(help="Path to BIQ2021.")],
+    model: Annotated[Path | None, typer.Option(help="Path to a model file (default: the shipped FP32 one).")] = None,
+    out: Annotated[Path, typer.Option(help="Path of the CSV to write.")] = _HERE / "input_size.csv",
+    plotted: Annotated[Path, typer.Option("--plot", help="Path of the plot to write.")] = _HERE.parent
+    / "docs/input_size.png",
 ) -> None:
     """Score the validation pictures at every size and shape."""
     samples = split(load("biq2021", biq2021), "official", Recipe.seed).val
@@ -105,8 +105,8 @@ def main(
         for view, (height, width) in _SETTINGS:
             other = Path(folder) / f"{height}x{width}.onnx"
             save_model(*resized(graph, spec, height, width), other)
-            found = measure(other, samples, view, f"{view} pictures at {height}x{width}")
-            rows.append({"pictures": view, "height": height, "width": width} | found)
+            metrics = measure(other, samples, view, f"{view} pictures at {height}x{width}")
+            rows.append({"pictures": view, "height": height, "width": width} | metrics)
     table = pd.DataFrame(rows).assign(images=len(samples), model=model.name, machine=processor())
     with atomic_write(out) as file:
         table.to_csv(file, index=False, float_format="%.4g")

@@ -1,9 +1,9 @@
-"""Pictures that are as they should be and that the model may take for bad: night, shallow focus, drawings, text.
+"""Good pictures that the model may take for bad: night, shallow focus, drawings, text.
 
     python benchmarks/known_failures.py --gb82 PATH [--model FILE] [--out models/results/known_failures.jpg]
 
-The pictures are CC0 and without any loss (`gianni-rosato/gb82-image-set`), so a low score speaks against the model. The
-groups were made by what the pictures show, before any was scored. Beside the sheet goes a CSV of the figures.
+The pictures are CC0 and lossless (`gianni-rosato/gb82-image-set`), so a low score speaks against the model. They were
+grouped by content before any was scored. A CSV of the predictions is written beside the sheet.
 """
 
 from __future__ import annotations
@@ -35,20 +35,22 @@ GROUPS: dict[str, list[str]] = {
 
 
 def main(
-    gb82: Annotated[Path, typer.Option(help="The folder of gb82-image-set.")],
-    model: Annotated[Path | None, typer.Option(help="Model file; by default the shipped FP32 one.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or tensorrt.")] = "auto",
-    out: Annotated[Path, typer.Option(help="The sheet to write, JPEG.")] = Path("models/results/known_failures.jpg"),
+    gb82: Annotated[Path, typer.Option(help="Path to gb82-image-set.")],
+    model: Annotated[Path | None, typer.Option(help="Path to a model file (default: the shipped FP32 one).")] = None,
+    engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino or tensorrt.")] = "auto",
+    out: Annotated[Path, typer.Option(help="Path of the sheet to write, JPEG.")] = Path(
+        "models/results/known_failures.jpg"
+    ),
 ) -> None:
     """Score the pictures, and draw them with score and strongest cause."""
-    absent = [name for names in GROUPS.values() for name in names if not (gb82 / name).is_file()]
-    if absent:
-        raise InputError(f"{gb82}: not gb82-image-set, it lacks {absent[0]}")
+    missing = [name for names in GROUPS.values() for name in names if not (gb82 / name).is_file()]
+    if missing:
+        raise InputError(f"{gb82}: not gb82-image-set, it lacks {missing[0]}")
     model = model or shipped_model()
     running = open_engine(model, engine)
-    across = max(map(len, GROUPS.values()))
-    figure = Figure(figsize=(2.2 * across, 2.35 * len(GROUPS)), layout="constrained")
-    grid = figure.subplots(len(GROUPS), across)
+    columns = max(map(len, GROUPS.values()))
+    figure = Figure(figsize=(2.2 * columns, 2.35 * len(GROUPS)), layout="constrained")
+    grid = figure.subplots(len(GROUPS), columns)
     rows = []
     for line, (group, names) in zip(grid, GROUPS.items(), strict=True):
         for axes, name in zip(line, names, strict=True):
@@ -65,9 +67,9 @@ def main(
         figure.savefig(target, format="jpeg", dpi=100, pil_kwargs={"quality": 85})
     table = pd.DataFrame(rows)
     typer.echo(table.to_string(index=False))
-    told = {"model": model.name, "weights": running.spec.weights_sha256[:12], "machine": measured_on(running.name)}
+    origin = {"model": model.name, "weights": running.spec.weights_sha256[:12], "machine": measured_on(running.name)}
     with atomic_write(out.with_suffix(".csv")) as target:
-        table.assign(**told).to_csv(target, index=False, float_format="%.3g")
+        table.assign(**origin).to_csv(target, index=False, float_format="%.3g")
 
 
 if __name__ == "__main__":

@@ -24,20 +24,18 @@ from dpiqa.runtime.program import run
 
 
 def memory_mb(pid: int, field: str) -> float:
-    """A field of the process's status, such as VmRSS or its peak VmHWM, in megabytes of 1024 KiB."""
+    """A field of a process's status, such as VmRSS or its peak VmHWM, in megabytes of 1024 KiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith(field)).split()[1]) / 1024
 
 
 def main(
-    program: Annotated[Path, typer.Argument(help="score_nv12, built from examples/.")],
-    model: Annotated[
-        list[str] | None, typer.Option(help="Model files or names of shipped ones, one after the other.")
-    ] = None,
+    program: Annotated[Path, typer.Argument(help="Path to score_nv12, built from examples/.")],
+    model: Annotated[list[str] | None, typer.Option(help="Model file, or name of a shipped model; repeatable.")] = None,
     width: Annotated[int, typer.Option()] = 1920,
     height: Annotated[int, typer.Option()] = 1080,
     frames: Annotated[int, typer.Option(min=100)] = 2000,
-    csv: Annotated[Path | None, typer.Option(help="Keep the figures in this file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Path of a CSV for the table.")] = None,
 ) -> None:
     """Feed noise frames one by one and read each score before the next."""
     parts = []
@@ -54,7 +52,7 @@ def main(
 
 
 def watch(program: Path, model: Path, width: int, height: int, frames: int) -> Iterator[tuple[str, float]]:
-    """Resident megabytes after so many frames, and at the peak."""
+    """Resident megabytes after each number of frames, and at the peak."""
     rng = np.random.default_rng(0)
     pool = [rng.integers(16, 235, width * height * 3 // 2, np.uint8).tobytes() for _ in range(4)]
     command = [program, model, str(width), str(height)]
@@ -66,9 +64,9 @@ def watch(program: Path, model: Path, width: int, height: int, frames: int) -> I
             process.stdin.write(pool[count % len(pool)])
             process.stdin.flush()
             if b'"score"' not in process.stdout.readline():
-                raise InputError(f"{program}: gave no score for frame {count}")
+                raise InputError(f"{program}: no score for frame {count}")
             if count in marks:
-                print(f"{count:8} frames  {memory_mb(process.pid, 'VmRSS'):7.1f} MB resident", flush=True)
+                typer.echo(f"{count:8} frames  {memory_mb(process.pid, 'VmRSS'):7.1f} MB resident")
                 yield str(count), memory_mb(process.pid, "VmRSS")
         yield "peak", memory_mb(process.pid, "VmHWM")
         process.stdin.close()

@@ -1,11 +1,11 @@
-"""Watch cameras served by GStreamer's RTSP server, and print what that costs.
+"""The cost of watching cameras served by GStreamer's RTSP server.
 
     python benchmarks/monitor.py [--cameras 4] [--fps 5] [--minutes 1] [--csv FILE]
 
-CPU is that of the monitor alone, in percent of one core: reading and decoding is what its reader threads take (with the
-conversion to BGR), scoring all the rest (the engine, signals, alarms, the history, metrics). Latency is from a frame's
-arrival to its reading, "to the metric" until Prometheus would be served it. Needs the Debian packages
-gir1.2-gst-rtsp-server-1.0, python3-gi and gstreamer1.0-plugins-{good,bad}; the server needs CPU, too.
+CPU is that of the monitor alone, in percent of one core: reading and decoding is the time of its reader threads (with
+the conversion to BGR), scoring all the rest (the engine, signals, alarms, the history, metrics). Latency is from a
+frame's arrival to its reading; "to the metric", until Prometheus can read it. Needs the Debian packages
+gir1.2-gst-rtsp-server-1.0, python3-gi and gstreamer1.0-plugins-{good,bad}; the server takes CPU as well.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from time import monotonic, process_time, sleep
 from typing import Annotated
 
@@ -31,6 +31,7 @@ from memory import memory_mb
 from rich.console import Console
 from rich.table import Table
 
+from dpiqa.errors import ToolError
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import INT8_MODEL, shipped_model
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Status
@@ -40,6 +41,7 @@ from dpiqa.runtime.monitor.sinks.prometheus import Prometheus
 from dpiqa.runtime.monitor.sinks.queued import QueuedSink
 from dpiqa.runtime.monitor.sinks.registry import open_sinks
 from dpiqa.runtime.monitor.watch import Monitor
+from dpiqa.runtime.program import run
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER = ROOT / "tests" / "runtime" / "monitor" / "rtsp_server.py"
@@ -47,6 +49,7 @@ STAGES = ("decode", "wait", "preprocess", "infer", "signals", "total")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _WARM_UP_S = 5.0
 _TO_METRIC = "to the metric"
+_PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,bad}"
 
 Row = tuple[str, float, str]
 
@@ -57,9 +60,9 @@ class Tally:
     name, lost = "tally", 0
 
     def __init__(self) -> None:
-        # And not the readings, whose memory would show.
+        # Not the readings themselves: their memory would be measured too.
         self.latency_ms = {stage: array("f") for stage in (*STAGES, _TO_METRIC)}
-        self.told_s: dict[tuple[str, int], float] = {}
+        self.received_s: dict[tuple[str, int], float] = {}
         self.states: dict[str, Status] = {}
         self.losses: list[str] = []
 
@@ -68,7 +71,7 @@ class Tally:
         if isinstance(message, LiveReading):
             for stage in STAGES:
                 self.latency_ms[stage].append(message.latency_ms[stage])
-            self.told_s[message.source, message.index] = monotonic()
+            self.received_s[message.source, message.index] = monotonic()
         elif isinstance(message, Status):
             self.states[message.source] = message
         elif isinstance(message, Event) and message.kind == "SignalLoss":
@@ -78,13 +81,13 @@ class Tally:
         """See Sink."""
 
     def clear(self) -> None:
-        """Forget what was counted, not the states."""
+        """Reset the counts, not the states."""
         self.losses.clear()
         for times in self.latency_ms.values():
             del times[:]
 
     def wait_for(self, state: str) -> float:
-        """Seconds until every source is in a state."""
+        """Wait until every source is in `state`, and return the seconds that took."""
         began = monotonic()
         while not self.states or any(status.state != state for status in self.states.values()):
             sleep(0.01)
@@ -92,7 +95,7 @@ class Tally:
 
 
 class TimedMetrics(Prometheus):
-    """The metrics, which note how long after its frame's arrival each reading is in them."""
+    """Prometheus metrics that record the time from the arrival of a frame until its reading is in them."""
 
     def __init__(self, tally: Tally) -> None:
         super().__init__(PrometheusSettings(port=0), dict)
@@ -104,12 +107,12 @@ class TimedMetrics(Prometheus):
         now_s = monotonic()
         for message in messages:
             if isinstance(message, LiveReading):
-                since_ms = (now_s - self._tally.told_s.pop((message.source, message.index))) * 1000
+                since_ms = (now_s - self._tally.received_s.pop((message.source, message.index))) * 1000
                 self._tally.latency_ms[_TO_METRIC].append(message.latency_ms["total"] + since_ms)
 
 
 class Server:
-    """The RTSP server, one mount a camera."""
+    """The RTSP server, one mount per camera."""
 
     def __init__(self, clip: Path, cameras: int) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -119,12 +122,17 @@ class Server:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Serve for as long as the block lasts."""
+        """Serve while the block runs; ToolError when the server does not start."""
         command = ["/usr/bin/python3", str(SERVER), str(self._port), *self._clips]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        with (
+            TemporaryFile("w+") as errors,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        ):
             assert process.stdout is not None
             if process.stdout.readline() != "serving\n":
-                raise typer.Exit(2)
+                errors.seek(0)
+                reason = errors.read().strip().splitlines()[-1:]
+                raise ToolError(f"the RTSP server did not start: {''.join(reason)}; apt install {_PACKAGES} brings it")
             try:
                 yield
             finally:
@@ -132,7 +140,7 @@ class Server:
 
 
 def load(monitor: Monitor, tally: Tally, seconds: float) -> Iterator[Row]:
-    """CPU, latency, rate and memory while all is well."""
+    """CPU, latency, rate and memory in normal operation."""
     sleep(_WARM_UP_S)
     tally.clear()
     dropped = sum(camera.status().dropped for camera in monitor.cameras)
@@ -166,7 +174,7 @@ def load(monitor: Monitor, tally: Tally, seconds: float) -> Iterator[Row]:
 
 
 def show(title: str, rows: Sequence[Row], out: Path | None) -> None:
-    """Print a table, and write it to a CSV file if asked, whose column `of` is the title."""
+    """Print a table, and write it to the CSV file `out`, if any, with the title in the column `of`."""
     table = Table(title=title)
     for heading in ("what", "value", "unit"):
         table.add_column(heading, justify="right" if heading == "value" else "left")
@@ -181,7 +189,7 @@ def show(title: str, rows: Sequence[Row], out: Path | None) -> None:
 
 
 def _readers_s(monitor: Monitor) -> float:
-    """CPU seconds of the threads that read and decode."""
+    """CPU seconds of the reader threads."""
     total = 0
     for camera in monitor.cameras:
         fields = Path(f"/proc/self/task/{camera.reader_id}/stat").read_text().rpartition(")")[2].split()
@@ -190,24 +198,26 @@ def _readers_s(monitor: Monitor) -> float:
 
 
 def main(
-    cameras: Annotated[int, typer.Option(min=1)] = 4,
-    fps: Annotated[float, typer.Option(help="Scores per second and camera.")] = 5,
-    minutes: Annotated[float, typer.Option(help="How long to measure; memory needs an hour.")] = 1,
-    model: Annotated[Path | None, typer.Option(help="Model file (default: the shipped INT8 one).")] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads of the engine.")] = MonitorSettings().threads,
-    clip: Annotated[Path, typer.Option(help="What every camera shows, H.264.")] = ROOT / "examples" / "clip.mp4",
-    out: Annotated[Path | None, typer.Option("--csv", help="Also write the table to this file.")] = None,
+    cameras: Annotated[int, typer.Option(min=1, help="Number of cameras.")] = 4,
+    fps: Annotated[float, typer.Option(help="Scores per second for each camera.")] = 5,
+    minutes: Annotated[float, typer.Option(help="Duration; memory needs an hour.")] = 1,
+    model: Annotated[Path | None, typer.Option(help="Path to a model file (default: the shipped INT8 one).")] = None,
+    threads: Annotated[int, typer.Option(help="Number of CPU threads of the engine.")] = MonitorSettings().threads,
+    clip: Annotated[Path, typer.Option(help="Path to the video that every camera shows, H.264.")] = ROOT
+    / "examples"
+    / "clip.mp4",
+    out: Annotated[Path | None, typer.Option("--csv", help="Path of a CSV for the table.")] = None,
 ) -> None:
     """Measure one monitor."""
     server, tally = Server(clip, cameras), Tally()
     engine = open_engine(model or shipped_model(INT8_MODEL), threads=threads)
     rows: list[Row] = []
     with TemporaryDirectory() as folder:
-        described = [{"source": url, "name": f"camera {number}"} for number, url in enumerate(server.urls)]
+        sources = [{"source": url, "name": f"camera {number}"} for number, url in enumerate(server.urls)]
         sinks = {"sqlite": {"path": Path(folder, "history.db")}}
-        config = MonitorSettings.model_validate({"cameras": described, "fps": fps, "sinks": sinks})
-        opened = [*open_sinks(config.sinks), QueuedSink(TimedMetrics(tally), PrometheusSettings().queue)]
-        monitor = Monitor(config, engine, [tally, *opened])
+        settings = MonitorSettings.model_validate({"cameras": sources, "fps": fps, "sinks": sinks})
+        opened = [*open_sinks(settings.sinks), QueuedSink(TimedMetrics(tally), PrometheusSettings().queue)]
+        monitor = Monitor(settings, engine, [tally, *opened])
         thread = threading.Thread(target=monitor.run)
         thread.start()
         try:
@@ -219,11 +229,11 @@ def main(
             thread.join()
             for sink in opened:
                 sink.close(2)
-    what = f"{cameras} cameras, {clip.name}, {fps:g} scores a second each for {minutes:g} minutes"
+    what = f"{cameras} cameras, {clip.name}, {fps:g} scores/s each for {minutes:g} minutes"
     spec = engine.spec
     what += f"; {spec.name} {spec.version} {spec.precision}, {engine.name}, {threads} thread(s)"
     show(f"{what}; {measured_on(engine.name)}", rows, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -1,10 +1,10 @@
-"""Break what `dpiqa monitor` depends on, over and over, and print how it holds.
+"""Repeated failures of what `dpiqa monitor` depends on, and their effect.
 
     python benchmarks/monitor_faults.py [--restarts 20] [--outage-s 60] [--kills 50] [--csv FILE]
 
-The RTSP server is killed and started again; the disk of the history is full, the broker dead and the webhook's server
-gone, for a minute each; the monitor is killed. Needs what benchmarks/monitor.py needs, Mosquitto, and the right to
-mount a tmpfs.
+The RTSP server is killed and restarted; the disk of the history is full, the broker dead and the webhook's server gone,
+for a minute each; the monitor is killed. Needs the packages of benchmarks/monitor.py, Mosquitto, and the right to mount
+a tmpfs.
 """
 
 from __future__ import annotations
@@ -30,18 +30,21 @@ from breakable import Breakable, Broker, Disk, Hook
 from measured_on import measured_on
 from monitor import ROOT, Row, Server, show
 
+from dpiqa.errors import EngineError
+from dpiqa.runtime.program import run
+
 _PATIENCE_S = 120.0
 
 
 class Watch:
-    """`dpiqa monitor` as a user runs it, and what its JSON lines say."""
+    """`dpiqa monitor` as a user runs it, and the contents of its JSON lines."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
-        self._config, self._lines = folder / "cameras.yaml", folder / "told.jsonl"
-        sinks = {"jsonl": {"path": str(self._lines), "max_mb": 1000}} | config.pop("sinks")
-        self._config.write_text(json.dumps({"status_interval_s": 1, **config, "sinks": sinks}))  # YAML reads JSON
-        self._read = 0
-        self.read_at: list[float] = []  # when frames that were scored had arrived
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self._file, self._lines = folder / "cameras.yaml", folder / "messages.jsonl"
+        sinks = {"jsonl": {"path": str(self._lines), "max_mb": 1000}} | settings.pop("sinks")
+        self._file.write_text(json.dumps({"status_interval_s": 1, **settings, "sinks": sinks}))  # YAML reads JSON
+        self._offset = 0
+        self.arrivals: list[float] = []  # wall times of the frames that were scored
         self.states: dict[str, str] = {}
         self.lost: dict[str, int] = {}
         self.losses: list[str] = []
@@ -49,64 +52,65 @@ class Watch:
 
     def start(self) -> None:
         """Start it."""
-        command = [sys.executable, "-m", "dpiqa", "monitor", str(self._config)]
+        command = [sys.executable, "-m", "dpiqa", "monitor", str(self._file)]
         self._process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
 
     def end(self, number: int) -> float:
-        """Send a signal and wait for the end; gives the seconds that took."""
+        """Send a signal, wait for the end, and return the seconds that took."""
         began = monotonic()
         self._process.send_signal(number)
         self._process.wait()
         return monotonic() - began
 
     @property
-    def held(self) -> tuple[int, int]:
-        """Open file handles and threads of the process."""
+    def resources(self) -> tuple[int, int]:
+        """Numbers of open file handles and threads of the process."""
         process = Path("/proc", str(self._process.pid))
         return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
 
     def listen(self) -> None:
-        """Read what it said since the last time."""
+        """Read the messages since the last call."""
         if not self._lines.exists():
             return
         with self._lines.open("rb") as file:
-            file.seek(self._read)
+            file.seek(self._offset)
             whole, newline, _ = file.read().rpartition(b"\n")
-        self._read += len(whole) + len(newline)
+        self._offset += len(whole) + len(newline)
         for line in whole.splitlines():
             self._take(line)
 
-    def wait_for(self, enough: Callable[[], bool], what: str) -> float:
-        """Seconds until something is so."""
+    def wait_for(self, condition: Callable[[], bool], name: str) -> float:
+        """Wait until `condition` is true, and return the seconds that took; EngineError when it takes too long."""
         began = monotonic()
-        while self.listen() or not enough():
+        while self.listen() or not condition():
             if monotonic() - began > _PATIENCE_S or self._process.poll() is not None:
-                raise TimeoutError(f"waited for {what}; states {self.states}, exit status {self._process.poll()}")
+                status = self._process.poll()
+                raise EngineError(f"waited for {name} in vain; states {self.states}, exit status {status}")
             sleep(0.02)
         return monotonic() - began
 
     def wait_for_more(self, count: int) -> None:
-        """Wait for so many more readings."""
-        enough = len(self.read_at) + count
-        self.wait_for(lambda: len(self.read_at) >= enough, "readings")
+        """Wait for `count` more readings."""
+        total = len(self.arrivals) + count
+        self.wait_for(lambda: len(self.arrivals) >= total, "readings")
 
     def _take(self, line: bytes) -> None:
         try:
-            told = json.loads(line)
+            message = json.loads(line)
         except ValueError:
             self.torn += bool(line)
             return
-        if told["type"] == "reading":
-            self.read_at.append(told["wall_time"])
-        elif told["type"] == "status":
-            self.states[told["source"]] = told["state"]
-            self.lost = told["lost"]
-        elif told["kind"] == "SignalLoss":
-            self.losses.append(told["state"])
+        if message["type"] == "reading":
+            self.arrivals.append(message["wall_time"])
+        elif message["type"] == "status":
+            self.states[message["source"]] = message["state"]
+            self.lost = message["lost"]
+        elif message["kind"] == "SignalLoss":
+            self.losses.append(message["state"])
 
 
 def restarts(folder: Path, server: Server, times: int) -> Iterator[Row]:
-    """The server of all cameras dies and returns."""
+    """The server of all cameras is killed and restarted."""
     watch = Watch(folder, {"cameras": _cameras(server), "sinks": {"sqlite": str(folder / "history.db")}})
 
     def all_are(*states: str) -> Callable[[], bool]:
@@ -114,13 +118,13 @@ def restarts(folder: Path, server: Server, times: int) -> Iterator[Row]:
             len(watch.states) == len(server.urls) and all(watch.states[name] in states for name in watch.states)
         )
 
-    waits_s, held = [], []
+    waits_s, resources = [], []
     watch.start()
     for number in range(times + 1):
         with server.serving():
             waits_s.append(watch.wait_for(all_are("up"), "all are up"))
             watch.wait_for_more(10)
-            held.append(watch.held)
+            resources.append(watch.resources)
         if number < times:
             watch.wait_for(all_are("down"), "all are down")
     watch.end(signal.SIGTERM)
@@ -128,14 +132,14 @@ def restarts(folder: Path, server: Server, times: int) -> Iterator[Row]:
     yield "server restarts", times, ""
     yield "reconnected after, median", median(waits_s[1:]), "s"
     yield "reconnected after, longest", max(waits_s[1:]), "s"
-    yield "file handles gained", held[-1][0] - held[0][0], ""
-    yield "threads gained", held[-1][1] - held[0][1], ""
+    yield "file handles gained", resources[-1][0] - resources[0][0], ""
+    yield "threads gained", resources[-1][1] - resources[0][1], ""
     yield "SignalLoss raised", watch.losses.count("raised") / len(server.urls), "per camera"
     yield "SignalLoss cleared", watch.losses.count("cleared") / len(server.urls), "per camera"
 
 
 def outages(folder: Path, server: Server, seconds: float) -> Iterator[Row]:
-    """What the sinks write to fails, one after the other."""
+    """The targets of the sinks fail, one after another."""
     with Disk(folder / "disk") as disk, Broker(folder) as broker, Hook() as hook, server.serving():
         sinks = {
             "sqlite": str(disk.history),
@@ -150,18 +154,18 @@ def outages(folder: Path, server: Server, seconds: float) -> Iterator[Row]:
         watch.wait_for_more(10)
         yield "SIGTERM to exit", watch.end(signal.SIGTERM), "s"
         watch.listen()
-        ok, count = _checked(disk.history)
+        ok, count = _check(disk.history)
         yield "history is sound (integrity_check)", ok, ""
-        yield "readings told that are not in the history", len(watch.read_at) - count, ""
+        yield "readings told that are not in the history", len(watch.arrivals) - count, ""
 
 
 def _outage(watch: Watch, breakable: Breakable, seconds: float) -> Iterator[Row]:
     watch.wait_for_more(25)
-    lost, began = watch.lost.get(breakable.sink, 0), len(watch.read_at)
+    lost, began = watch.lost.get(breakable.sink, 0), len(watch.arrivals)
     with breakable.failing():
         until = monotonic() + seconds
         watch.wait_for(lambda: monotonic() > until, "the outage")
-        scored = watch.read_at[began:]
+        scored = watch.arrivals[began:]
     before = breakable.received
     back_s = watch.wait_for(lambda: breakable.received > before, f"{breakable.sink} is back")
     watch.wait_for_more(25)
@@ -185,9 +189,9 @@ def kills(folder: Path, server: Server, times: int) -> Iterator[Row]:
             sleep(random.uniform(0, 1))
             watch.end(signal.SIGKILL)
             watch.listen()
-            ok, count = _checked(history)
+            ok, count = _check(history)
             sound += ok and count >= before
-            behind.append(len(watch.read_at) - count - sum(behind))
+            behind.append(len(watch.arrivals) - count - sum(behind))
             before = count
     yield "SIGKILL", times, ""
     yield "history is sound and holds all from before", sound, "times"
@@ -199,19 +203,21 @@ def _cameras(server: Server) -> list[dict[str, str]]:
     return [{"source": url, "name": f"camera {number}"} for number, url in enumerate(server.urls)]
 
 
-def _checked(history: Path) -> tuple[bool, int]:
+def _check(history: Path) -> tuple[bool, int]:
     with closing(sqlite3.connect(history)) as db:
         ok = db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return ok, db.execute("SELECT count(*) FROM readings").fetchone()[0]
 
 
 def main(
-    restart_count: Annotated[int, typer.Option("--restarts", help="How often the RTSP server dies.")] = 20,
-    outage_s: Annotated[float, typer.Option(help="How long each of the sinks fails, 0: none does.")] = 60,
-    kill_count: Annotated[int, typer.Option("--kills", help="How often the monitor is killed.")] = 50,
-    cameras: Annotated[int, typer.Option(min=1, help="Cameras while the server dies.")] = 4,
-    clip: Annotated[Path, typer.Option(help="What every camera shows, H.264.")] = ROOT / "examples" / "clip.mp4",
-    out: Annotated[Path | None, typer.Option("--csv", help="Also write the table to this file.")] = None,
+    restart_count: Annotated[int, typer.Option("--restarts", help="Number of restarts of the RTSP server.")] = 20,
+    outage_s: Annotated[float, typer.Option(help="Duration of the failure of each sink; 0: none fails.")] = 60,
+    kill_count: Annotated[int, typer.Option("--kills", help="Number of kills of the monitor.")] = 50,
+    cameras: Annotated[int, typer.Option(min=1, help="Number of cameras for --restarts.")] = 4,
+    clip: Annotated[Path, typer.Option(help="Path to the video that every camera shows, H.264.")] = ROOT
+    / "examples"
+    / "clip.mp4",
+    out: Annotated[Path | None, typer.Option("--csv", help="Path of a CSV for the table.")] = None,
 ) -> None:
     """Break everything in turn."""
     os.environ["PYTHONPATH"] = str(ROOT)
@@ -229,4 +235,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -1,9 +1,9 @@
-"""Time each stage of scoring camera frames, beside what one writes without this project.
+"""Time each stage of scoring camera frames, compared with a pipeline written by hand.
 
     python benchmarks/native.py [--rounds 100] [--csv FILE]
 
-Every case takes its turn in every round, so that a machine whose speed drifts cannot favour one of them. Afterwards the
-project's targets are checked against what was found. The twin without Python is `native.cpp`.
+All cases take turns in every round, so that a drift of the machine's speed favours none. The measured values are then
+compared with the project's targets. The C++ counterpart is `native.cpp`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from typing import Annotated, NamedTuple
 import cv2
 import numpy as np
 import onnxruntime
-import openvino
 import typer
 from measured_on import measured_on
 from rich.console import Console
 from rich.table import Table
 
-from dpiqa import native
+from dpiqa.errors import ToolError
+from dpiqa.runtime.engines.native import why_absent
 from dpiqa.runtime.models import shipped_model
 from dpiqa.runtime.preprocess import to_input
+from dpiqa.runtime.program import run
 from dpiqa.runtime.spec import InputSpec, parse_spec
 
 SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}
@@ -34,7 +35,7 @@ STAGES = ("preprocess", "infer", "total")
 
 
 class Case(NamedTuple):
-    """What was timed; `pipeline` is `dpiqa`, `opencv+onnxruntime`, or `openvino` for the engine alone."""
+    """One case; `pipeline` is `dpiqa`, `opencv+onnxruntime`, or `openvino` for the engine alone."""
 
     pipeline: str
     size: str
@@ -50,6 +51,8 @@ Times = dict[Case, np.ndarray]
 
 def through_dpiqa(path: Path, frame: np.ndarray, form: str, threads: int) -> Run:
     """The native core from Python: stages as the core measures them, total as the caller sees it."""
+    from dpiqa import native
+
     scorer = native.Model(path, threads=threads, force_float32=True)
     colour = "bt601-limited" if form == "nv12" else None
 
@@ -79,7 +82,9 @@ def as_users_write_it(path: Path, nv12: np.ndarray, spec: InputSpec, threads: in
 
 
 def engine_alone(path: Path, spec: InputSpec, threads: int) -> Run:
-    """OpenVINO on one frame that is ready, configured as the core configures it where INT8 is exact."""
+    """OpenVINO on one prepared frame, with the settings that the core uses where INT8 is exact."""
+    import openvino
+
     core = openvino.Core()
     model = core.read_model(path)
     model.reshape([1, spec.height, spec.width, 3])
@@ -97,7 +102,9 @@ def engine_alone(path: Path, spec: InputSpec, threads: int) -> Run:
 
 
 def cases(threads: int) -> dict[Case, Run]:
-    """All pipelines on all frames, ready to be timed."""
+    """All pipelines on all frames."""
+    from dpiqa import native
+
     fp32 = shipped_model(MODELS["fp32"])
     spec = parse_spec(native.Model(fp32).contract, fp32).input
     runs: dict[Case, Run] = {Case("openvino", "", "", "fp32", threads): engine_alone(fp32, spec, threads)}
@@ -120,14 +127,14 @@ def measure(threads: int, rounds: int) -> Times:
     runs = cases(threads)
     times: dict[Case, list[Stages]] = {case: [] for case in runs}
     for _ in range(3 + rounds):
-        for case, run in runs.items():
-            times[case].append(run())
-            sleep(0.01)  # ONNX Runtime's threads go on spinning for a while
+        for case, pipeline in runs.items():
+            times[case].append(pipeline())
+            sleep(0.01)  # ONNX Runtime's threads keep spinning for a while
     return {case: np.array(values[3:]) for case, values in times.items()}
 
 
 def targets(times: Times) -> list[tuple[str, str, str, bool]]:
-    """Each target with what was asked, what was found and whether it is met; 1080p, one thread."""
+    """Each target: its name, the limit, the measured value and whether it is met; 1080p, one thread."""
 
     def case(pipeline: str, form: str, precision: str) -> np.ndarray:
         return times[Case(pipeline, "1080p", form, precision, 1)]
@@ -143,18 +150,20 @@ def targets(times: Times) -> list[tuple[str, str, str, bool]]:
     rows = [("NV12 to INT8 score, fps over OpenCV + ONNX Runtime FP32", "3.0 times", f"{faster:.2f}", faster >= 3)]
     rows += [("NV12 to FP32 score, the same", "", f"{faster_fp32:.2f}", True)]
     for form, values in (("NV12", nv12), ("BGR", bgr)):
-        found = float(np.median(values[:, 0]))
-        rows += [(f"preprocessing of {form}, ms", "1.5 at most", f"{found:.2f}", found <= 1.5)]
+        preprocess_ms = float(np.median(values[:, 0]))
+        rows += [(f"preprocessing of {form}, ms", "1.5 at most", f"{preprocess_ms:.2f}", preprocess_ms <= 1.5)]
     rows += [("total over engine alone + preprocessing", "1.15 at most", f"{over_engine:.3f}", over_engine <= 1.15)]
     rows += [("Python over what the core measures, %", "3 at most", f"{100 * python:.2f}", python <= 0.03)]
     return rows
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=1)] = 100,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Keep the figures in this file.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 100,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Path of a CSV for the table.")] = None,
 ) -> None:
     """Print median and 99th percentile of each case's stages, then the targets."""
+    if reason := why_absent():
+        raise ToolError(f"the native core cannot be used ({reason}): pip install '.[openvino]' brings it")
     times = measure(1, rounds) | measure(2, rounds)
     machine = measured_on("openvino", "onnxruntime", "opencv-python")
     table = Table(*Case._fields, *(f"{stage} ms" for stage in STAGES), "fps", title=f"median / p99 on {machine}")
@@ -165,9 +174,9 @@ def main(
         table.add_row(*map(str, case), *cells, f"{1000 / median[2]:.1f}")
         for stage, a, b in zip(STAGES, median, p99, strict=True):
             rows.append([machine, *case, stage, f"{a:.3f}", f"{b:.3f}"])
-    verdict = Table("target (1080p, one thread)", "asked", "found", "")
-    for what, asked, found, met in targets(times):
-        verdict.add_row(what, asked, found, ("met" if met else "missed") if asked else "")
+    verdict = Table("target (1080p, one thread)", "limit", "measured", "")
+    for name, limit, value, met in targets(times):
+        verdict.add_row(name, limit, value, ("met" if met else "missed") if limit else "")
     console = Console(width=150)
     console.print(table)
     console.print(verdict)
@@ -179,4 +188,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

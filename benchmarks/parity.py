@@ -28,11 +28,11 @@ from dpiqa.runtime.sources import expand, is_video
 
 
 def main(
-    folder: Annotated[str, typer.Argument(help="A folder of photographs.")],
+    folder: Annotated[str, typer.Argument(help="Path to a folder of photographs.")],
     count: Annotated[int, typer.Option(min=2)] = 500,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the photographs.")] = 0,
-    model: Annotated[list[str] | None, typer.Option(help="Model files or names of shipped ones.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Keep the figures in this file.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for choosing the photographs.")] = 0,
+    model: Annotated[list[str] | None, typer.Option(help="Model file, or name of a shipped model; repeatable.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Path of a CSV for the table.")] = None,
 ) -> None:
     """Score the same photographs with both engines, preprocessing included."""
     files = list(expand(folder))
@@ -43,10 +43,10 @@ def main(
         engines = [Scorer(name, engine=engine) for engine in ("onnxruntime", "openvino")]
         scores = [[engine.score(read_picture(file)).score for engine in engines] for file in track(files, name)]
         reference, native = np.array(scores).T
-        apart = np.abs(reference - native)
+        difference = np.abs(reference - native)
         rows.append({"model": name, "weights": engines[0].spec.weights_sha256[:12], "photographs": len(files),
-                     "srcc": spearmanr(reference, native)[0], "mean_points": apart.mean(),
-                     "largest_points": apart.max()})  # fmt: skip
+                     "srcc": spearmanr(reference, native)[0], "mean_points": difference.mean(),
+                     "largest_points": difference.max()})  # fmt: skip
     table = pd.DataFrame(rows).assign(machine=measured_on("openvino", "onnxruntime", "opencv-python"))
     typer.echo(table.to_string(index=False))
     if csv:

@@ -1,6 +1,6 @@
 """Fill the tables of docs/results.md from the CSV files beside this script: `python benchmarks/results.py`.
 
-A table stands between `<!-- table FILE.csv -->` and `<!-- end -->`; what is written around it stays.
+A table stands between `<!-- table FILE.csv -->` and `<!-- end -->`; the text around it is left unchanged.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ _MEASURES = ["biq2021_srcc", "biq2021_plcc", "clive_srcc", "clive_plcc"]
 
 
 def main(
-    page: Annotated[Path, typer.Option(help="The page to fill.")] = _HERE.parent / "docs" / "results.md",
-    folder: Annotated[Path, typer.Option(help="Where the CSV files lie.")] = _HERE,
+    page: Annotated[Path, typer.Option(help="Path of the page to fill.")] = _HERE.parent / "docs" / "results.md",
+    folder: Annotated[Path, typer.Option(help="Path to the folder of the CSV files.")] = _HERE,
 ) -> None:
-    """Write the page with its tables as the CSV files have them now."""
+    """Write the page with tables from the current CSV files."""
     text = page.read_text()
     if not _BLOCK.search(text):
-        raise InputError(f"{page}: has no table to fill, expected <!-- table FILE.csv --> and <!-- end -->")
+        raise InputError(f"{page}: no table to fill, expected <!-- table FILE.csv --> and <!-- end -->")
     filled = _BLOCK.sub(lambda block: block[1] + _table(folder / block[2]) + block[3], text)
     with atomic_write(page) as file:
         file.write(filled.encode())
 
 
 def distillation(rows: pd.DataFrame) -> list[str]:
-    """What benchmarks/distillation.py measured, a table for each setting of it."""
-    settings = rows.groupby(["student", "steps", "batch", "size", "crop", "teacher"], sort=False)
-    return [line for _, setting in settings for line in [*_comparison(setting), ""]][:-1]
+    """Results of benchmarks/distillation.py, one table per combination of its options."""
+    groups = rows.groupby(["student", "steps", "batch", "size", "crop", "teacher"], sort=False)
+    return [line for _, group in groups for line in [*_comparison(group), ""]][:-1]
 
 
 def _comparison(rows: pd.DataFrame) -> list[str]:
-    """Means over the seeds, and the gain over labels alone seed by seed."""
+    """Means over the seeds, and the gain over labels alone for each seed."""
     lines = [
         "| | seeds | BIQ2021 SRCC / PLCC | gain | CLIVE SRCC / PLCC | gain |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -55,17 +55,17 @@ def _comparison(rows: pd.DataFrame) -> list[str]:
         for data in ("biq2021", "clive"):
             gain = (group.set_index("seed")[f"{data}_srcc"] - base[f"{data}_srcc"]).dropna()
             cells.append(f"{mean[f'{data}_srcc']:.3f} / {mean[f'{data}_plcc']:.3f}")
-            compared = trained and condition != "labels" and len(gain)
-            cells.append(f"{gain.mean():+.3f} ({gain.min():+.3f} to {gain.max():+.3f})" if compared else "")
+            has_gain = trained and condition != "labels" and len(gain)
+            cells.append(f"{gain.mean():+.3f} ({gain.min():+.3f} to {gain.max():+.3f})" if has_gain else "")
         lines.append(f"| {' | '.join(cells)} |")
     first, minutes = rows.iloc[0], rows["train_seconds"].mean() / 60
     return [*lines, "", f"Student {first['student']}, {first['steps']} steps of {first['batch']} pictures, input "
-            f"{first['size']}, crops {first['crop']} pixels; {minutes:.1f} minutes a run on {first['hardware']}. Gain: "
-            "of SRCC over labels alone with the same seed, its mean and range."]  # fmt: skip
+            f"{first['size']}, crops {first['crop']} pixels; {minutes:.1f} minutes per run on {first['hardware']}. "
+            "Gain: of SRCC over labels alone with the same seed, its mean and range."]  # fmt: skip
 
 
 def protocol(rows: pd.DataFrame) -> list[str]:
-    """What train.protocol measured: medians over the divisions."""
+    """Results of dpiqa train protocol: medians over the divisions."""
     lines = ["| | divisions | median SRCC | range | median PLCC | range |", "| --- | --- | --- | --- | --- | --- |"]
     for model, group in rows.groupby("model", sort=False):
         cells = [str(model), str(len(group))]
@@ -78,9 +78,9 @@ def protocol(rows: pd.DataFrame) -> list[str]:
 
 
 def ablation(rows: pd.DataFrame) -> list[str]:
-    """What benchmarks/ablation.py measured: means over the seeds."""
+    """Results of benchmarks/ablation.py: means over the seeds."""
     measures = {"val_srcc": "SRCC", "val_plcc": "PLCC", "val_order": "in order", "val_cause": "cause right",
-                "val_map": "the map falls by"}  # fmt: skip
+                "val_map": "map drop"}  # fmt: skip
     lines = [f"| | seeds | {' | '.join(measures.values())} |", "| --- " * (len(measures) + 2) + "|"]
     for lessons, group in rows.groupby("lessons", sort=False):
         means = {name: float(group[name].mean()) for name in measures if name in group}
@@ -88,7 +88,7 @@ def ablation(rows: pd.DataFrame) -> list[str]:
         lines.append(f"| {lessons} | {len(group)} | {' | '.join(cells)} |")
     first = rows.iloc[0]
     return [*lines, "", f"{first['steps']} steps with {first['rated']} rated pictures each, input {first['size']}, "
-            f"crops {first['crop']} pixels; {rows['train_seconds'].median() / 60:.1f} minutes a run on "
+            f"crops {first['crop']} pixels; {rows['train_seconds'].median() / 60:.1f} minutes per run on "
             f"{first['hardware']}."]  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def _ablated(name: str, value: float) -> str:
 
 
 def collections_left_out(rows: pd.DataFrame) -> list[str]:
-    """What benchmarks/collections_left_out.py measured: SRCC / PLCC on what was left out, means over the seeds."""
+    """Results of benchmarks/collections_left_out.py: SRCC / PLCC on the collection left out, means over the seeds."""
     left = list(dict.fromkeys(rows["left_out"]))
     lines = [f"| compared | {' | '.join(f'{name} left out' for name in left)} |", "| --- " * (len(left) + 1) + "|"]
     for compared, group in rows.groupby("compared", sort=False):
@@ -112,12 +112,12 @@ def collections_left_out(rows: pd.DataFrame) -> list[str]:
         lines.append(f"| {compared} | {' | '.join(cells)} |")
     first, minutes = rows.iloc[0], rows["train_seconds"].median() / 60
     return [*lines, "", f"Seeds: {rows['seed'].nunique()}; {first['steps']} steps of 32 pictures, input "
-            f"{first['size']}, crops {first['crop']} pixels; {minutes:.1f} minutes a run on "
+            f"{first['size']}, crops {first['crop']} pixels; {minutes:.1f} minutes per run on "
             f"{first['hardware']}."]  # fmt: skip
 
 
 def input_size(rows: pd.DataFrame) -> list[str]:
-    """What benchmarks/input_size.py measured."""
+    """Results of benchmarks/input_size.py."""
     lines = ["| pictures | input | SRCC | PLCC | ms |", "| --- " * 5 + "|"]
     for row in rows.to_dict("records"):
         lines.append(
@@ -142,10 +142,10 @@ def _table(file: Path) -> str:
     if not file.exists():
         return f"Not run yet: there is no {file.name}.\n"
     rows = pd.read_csv(file)
-    known = next((form for column, form in _FORMATS.items() if column in rows), None)
-    if known is None:
-        raise InputError(f"{file}: a table of no known kind, expected one of: {', '.join(_FORMATS)}")
-    return "\n".join(known(rows)) + "\n"
+    fill = next((function for column, function in _FORMATS.items() if column in rows), None)
+    if fill is None:
+        raise InputError(f"{file}: unknown table, expected one of the columns {', '.join(_FORMATS)}")
+    return "\n".join(fill(rows)) + "\n"
 
 
 if __name__ == "__main__":

@@ -5,60 +5,59 @@
 #
 # BIQ2021  folder with Images/ and the two CSV files
 # CLIVE    ChallengeDB_release (LIVE in the Wild), used for testing only
-# PRISTINE folder of good photographs to make faults on, beside the best-rated training pictures (CLIC 2025)
-# HELD_OUT folder of other good photographs, to test order and causes on (CID22's originals, or gb82's)
-# RUN      where everything is made; an unfinished run there goes on (default runs/dpiqa-lite0, ...)
+# PRISTINE folder of good photographs to distort, besides the best-rated training pictures (CLIC 2025)
+# HELD_OUT folder of other good photographs, for testing order and causes (CID22's originals, or gb82's)
+# RUN      folder for all results; an unfinished run there resumes (default runs/dpiqa-lite0, ...)
 #
-# A second call with the same RUN goes on: what was trained is not trained again.
-# OpenVINO computes INT8 on processors with VNNI alone: on another one the figures of INT8 would be those of FP32.
-# Nothing in this folder changes before all of it is made and both files have passed their gates.
+# A second call with the same RUN resumes: finished trainings are not repeated.
+# OpenVINO computes INT8 only on processors with VNNI: on others the metrics of INT8 would be those of FP32.
+# Nothing in this folder changes before everything is built and both files have passed their gates.
 set -euo pipefail
 if [ $# -lt 5 ]; then sed -n 's/^#   //p' "$0" >&2 && exit 2; fi
 preset=$1 biq=$(realpath -ms "$2") clive=$(realpath -ms "$3") pristine=$(realpath -ms "$4") held_out=$(realpath -ms "$5")
 run=$(realpath -ms "${6:-$(dirname "$0")/../runs/dpiqa-$1}")
 cd "$(dirname "$0")/.."
-name=dpiqa-$preset card=models/dpiqa-$preset.md
+name=dpiqa-$preset
 rated=(--data "biq2021=$biq" --split official)
 case $preset in
-  lite0) score=(--across-collections) card=models/README.md ;;
+  lite0) score=(--across-collections) ;;
   lite2) score=(--arch tf_efficientnet_lite2) ;;
   *) echo "$preset: expected lite0 or lite2" >&2 && exit 2 ;;
 esac
 fp32=$run/$name.onnx int8=$run/$name-int8.onnx results=$run/results
 mkdir -p "$results"
 
-# The score from ratings alone; then causes and map from made faults, while trunk and score stay as they are.
-python -m train.student "${score[@]}" "${rated[@]}" --no-bf16 --out "$run/1"
-python -m train.heads --start "$run/1/best.pt" "${rated[@]}" --pristine "$pristine" --out "$run/2"
-python -m export.onnx --checkpoint "$run/2/best.pt" --version 0.5.0 --licence Apache-2.0 --out "$fp32"
-# Of the test sets' pictures some drift nearly twice as far as the worst of the gate's, so 3 is asked for where 5 is the aim.
-python -m export.int8 --model "$fp32" --calibration "biq2021=$biq" --auto-repair --max-drift 3 \
+# The score from ratings alone; then causes and map from distorted pictures, while trunk and score stay as they are.
+dpiqa train student "${score[@]}" "${rated[@]}" --no-bf16 --out "$run/1"
+dpiqa train heads --start "$run/1/best.pt" "${rated[@]}" --pristine "$pristine" --out "$run/2"
+dpiqa export onnx --checkpoint "$run/2/best.pt" --version 0.5.0 --licence Apache-2.0 --out "$fp32"
+# Some pictures of the test sets drift nearly twice as far as the worst of the gate: the gate is 3 points, the target 5.
+dpiqa export int8 --model "$fp32" --calibration "biq2021=$biq" --auto-repair --max-drift 3 \
   --report "$run/int8.html" --out "$int8"
 recipe=()
 for number in 1 2; do
   folder=$name-run-$number
   mkdir -p "$results/$folder"
   cp "$run/$number/"{log.csv,run.json} "$results/$folder"
-  if [ "$number" = 1 ]; then cp "$run/1/history.png" "$results/$folder"; fi
   recipe+=(--run "$results/$folder")
 done
-python -m train.near_duplicates --training "biq2021=$biq" --training "$(basename "$pristine")=$pristine" \
+dpiqa train near-duplicates --training "biq2021=$biq" --training "$(basename "$pristine")=$pristine" \
   --test "clive=$clive" --test "$(basename "$held_out")=$held_out" --out "$results/near_duplicates.json"
-told=()
+measured=()
 for model in "$fp32" "$int8"; do
   file=$(basename "$model" .onnx)
   against=()
   [ "$model" = "$fp32" ] || against=(--reference "$fp32")
-  python -m train.evaluate --json --model "$model" --data "biq2021=$biq" --split official --plots "$results" \
+  dpiqa train evaluate --json --model "$model" --data "biq2021=$biq" --split official --plots "$run/plots" \
     --engine openvino "${against[@]}" > "$results/$file-biq2021.json"
-  python -m train.evaluate --json --model "$model" --data "clive=$clive" --split all --plots "$results" \
+  dpiqa train evaluate --json --model "$model" --data "clive=$clive" --split all --plots "$run/plots" \
     --engine openvino "${against[@]}" > "$results/$file-clive.json"
-  python -m train.order --model "$model" --pictures "$held_out" --engine openvino --out "$results/$file-order.csv"
-  told+=(--evaluation "$results/$file-biq2021.json" --evaluation "$results/$file-clive.json" --order "$results/$file-order.csv")
+  dpiqa train order --model "$model" --pictures "$held_out" --engine openvino --out "$results/$file-order.csv"
+  measured+=(--evaluation "$results/$file-biq2021.json" --evaluation "$results/$file-clive.json" --order "$results/$file-order.csv")
 done
 
-python -m export.card --model "$fp32" --model "$int8" "${told[@]}" "${recipe[@]}" \
-  --targets "models/$name.targets.csv" --notes "models/$name.notes.md" --out "$run/card.md"
+dpiqa export card --model "$fp32" --model "$int8" "${measured[@]}" "${recipe[@]}" \
+  --targets models/targets.csv --notes "models/$name.notes.md" --out "$run/card.md"
 cp "$fp32" "$int8" models/
 cp -r "$results" models/
-cp "$run/card.md" "$card"
+cp "$run/card.md" "models/$name.md"

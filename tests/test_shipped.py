@@ -24,7 +24,7 @@ from dpiqa.train.model_files import load_model, read_contract, weights_sha256
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
-STRETCHES = runpy.run_path(str(EXAMPLES / "make_clip.py"))["STRETCHES"]
+STRETCHES = runpy.run_path(str(ROOT / "docs" / "pictures" / "make_clip.py"))["STRETCHES"]
 MODELS = ("dpiqa-lite0", "dpiqa-lite0-int8")
 LARGER = ("dpiqa-lite2", "dpiqa-lite2-int8")  # in the repository, not in the wheel
 ALL = MODELS + LARGER

@@ -1,8 +1,9 @@
-"""Draw docs/explain.jpg: what the shipped model says of a good photograph with one part out of focus.
+"""Draw docs/explain.jpg: the shipped model on a good photograph with one part out of focus.
 
-    python -m examples.make_explain_picture gb82-image-set/png/dog-lossless.png docs/explain.jpg
+    python docs/pictures/make_explain_picture.py gb82-image-set/png/dog-lossless.png docs/explain.jpg
 
-The photograph is CC0 (`gianni-rosato/gb82-image-set`); the fault is the training's own, which never saw this picture.
+The photograph is CC0 (`gianni-rosato/gb82-image-set`); the distortion is one of the training's, which did
+not use this picture.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from dpiqa import Scorer
 from dpiqa.runtime.explain import draw
 from dpiqa.runtime.files import atomic_write
 from dpiqa.runtime.pictures import read_picture
-from dpiqa.train.distortions.lessons import pair
+from dpiqa.train.distortions.frames import distorted_pair
 
 
 def main(photograph: Path, out: Path) -> None:
     """Write the picture as JPEG."""
-    _, blurred = pair(read_picture(photograph), "defocus", level=5, seed=3, partly=True)
+    _, blurred = distorted_pair(read_picture(photograph), "defocus", level=5, seed=3, regional=True)
     picture = draw(Scorer().explain(blurred))
     with atomic_write(out) as file:
         file.write(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes())

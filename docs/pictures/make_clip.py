@@ -1,7 +1,7 @@
-"""Make examples/clip.mp4: 20 s of 1080p that pans over CC0 photographs, with four stretches of bad picture quality.
+"""Make examples/clip.mp4: 20 s of 1080p panning over CC0 photographs, with four stretches of bad picture quality.
 
     git clone https://github.com/gianni-rosato/gb82-image-set
-    python examples/make_clip.py gb82-image-set/png examples/clip.mp4
+    python docs/pictures/make_clip.py gb82-image-set/png examples/clip.mp4
 
 The photographs are from the gb82 image set (CC0). Needs PyAV (in the extra `test`) to encode H.264.
 """
@@ -28,7 +28,7 @@ def blur(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def noise(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A camera at its highest gain: grain coarse enough to survive the encoder and the shrinking to model size."""
+    """A camera at its highest gain: grain coarse enough to survive the encoder and the resize to model size."""
     grain = rng.normal(0, 90, (HEIGHT // 8, WIDTH // 8)).astype(np.float32)
     return np.clip(frame + cv2.resize(grain, (WIDTH, HEIGHT))[..., None], 0, 255).astype(np.uint8)
 
@@ -66,9 +66,9 @@ def main(pictures: Path, out: Path) -> None:
             left = (strip.shape[1] - WIDTH) * number / (FPS * SECONDS - 1)
             shift = np.array([[1, 0, -left], [0, 1, 0]], np.float32)
             frame = cv2.warpAffine(strip, shift, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
-            for begin, end, spoil in STRETCHES:
+            for begin, end, distort in STRETCHES:
                 if begin <= number / FPS < end:
-                    frame = spoil(frame, rng)
+                    frame = distort(frame, rng)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(frame, np.uint8), "bgr24")))
         container.mux(stream.encode())
 

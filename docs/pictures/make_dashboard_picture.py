@@ -1,10 +1,10 @@
-"""Draw docs/dashboard.png: the dashboard with six cameras that looked at parts of examples/clip.mp4 for an hour.
+"""Draw docs/dashboard.png: the dashboard with six cameras, each showing part of examples/clip.mp4 for an hour.
 
-    python -m examples.make_dashboard_picture
+    python docs/pictures/make_dashboard_picture.py
 
-The scores, signals and events are those of the shipped model and of the alarms; only the hour is made up: most of the
-time a camera sees the clean frames of the clip, and now and then one of its bad stretches. Needs the extras `monitor`
-and `test`, and Chromium in the PATH.
+Scores, signals and events are those of the shipped model and of the alarms; only the hour is simulated: a camera shows
+clean frames of the clip most of the time, and now and then one of its bad stretches. Needs the extras `monitor` and
+`test`, and Chromium in the PATH.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
+from make_clip import STRETCHES
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -36,12 +37,11 @@ from dpiqa.runtime.monitor.signals import open_meter
 from dpiqa.runtime.monitor.snapshots import Snapshots, jpeg_thumbnail
 from dpiqa.runtime.reading import band
 from dpiqa.runtime.video import read_video
-from examples.make_clip import STRETCHES
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HOUR_S, STEP_S = 3600, 10
 LOST_S = 150
-# Its left edge in the clip, whether it is mirrored, and its bad stretches: (from, to, in seconds of the hour; which).
+# Left edge in the clip, whether mirrored, and bad stretches: (from, to, in seconds of the hour; index in STRETCHES).
 CAMERAS: dict[str, tuple[int, bool, Sequence[tuple[int, int, int]]]] = {
     "door": (0, False, ()),
     "yard": (240, False, ((900, 1140, 1),)),
@@ -56,30 +56,30 @@ Scored = tuple[float, NDArray[np.uint8]]
 
 
 def frames_of(clip: Sequence[NDArray[np.uint8]], scorer: Scorer, left: int, is_mirrored: bool) -> list[Scored]:
-    """What a camera sees in each second of the clip, 1200 x 675 pixels of it, and its score."""
-    found = []
+    """The view of a camera in each second of the clip, 1200 x 675 pixels of it, and its score."""
+    scored = []
     for frame in clip:
         part = frame[200:875, left : left + 1200]
         part = cv2.resize(part[:, ::-1] if is_mirrored else part, (640, 360), interpolation=cv2.INTER_AREA)
-        found.append((scorer.score(part).score, np.asarray(part, np.uint8)))
-    return found
+        scored.append((scorer.score(part).score, np.asarray(part, np.uint8)))
+    return scored
 
 
 def hour_of(name: str, until: float, clip: Sequence[NDArray[np.uint8]], scorer: Scorer) -> list[Message]:
     """The messages of a camera over the hour that ends at `until`, Unix seconds."""
     left, is_mirrored, bad = CAMERAS[name]
-    frames, chance = frames_of(clip, scorer, left, is_mirrored), random.Random(name)
-    spoilt = [[s for s in range(len(frames)) if begin < s < end - 0.5] for begin, end, _ in STRETCHES]
+    frames, rng = frames_of(clip, scorer, left, is_mirrored), random.Random(name)
+    distorted = [[s for s in range(len(frames)) if begin < s < end - 0.5] for begin, end, _ in STRETCHES]
     clean = [s for s in range(len(frames)) if not any(begin - 0.5 <= s <= end + 0.5 for begin, end, _ in STRETCHES)]
-    # Cuts between seconds of the clip are no scene changes, and the last picture is to be shown, not one a second.
+    # Cuts between seconds of the clip are no scene changes; the dashboard must show the last picture.
     settings = AlarmSettings.model_validate({"global_scene_change": {"enabled": False}})
     alarms, meter, snapshots = SourceAlarms(settings), open_meter(), Snapshots()
     messages: list[Message] = [Status(name, "up", "frames arrive", until - HOUR_S, 0, 0, 0)]
     lost_at = HOUR_S - LOST_S if name == "roof" else HOUR_S
     for at in range(0, lost_at, STEP_S):
         which = next((number for begin, end, number in bad if begin <= at < end), None)
-        score, pixels = frames[chance.choice(clean if which is None else spoilt[which])]
-        score = min(100.0, max(0.0, score + chance.gauss(0, 0.7)))
+        score, pixels = frames[rng.choice(clean if which is None else distorted[which])]
+        score = min(100.0, max(0.0, score + rng.gauss(0, 0.7)))
         reading = LiveReading(
             source=name,
             wall_time=until - HOUR_S + at,

@@ -117,10 +117,7 @@ def monitor(
     SIGHUP reloads the settings file. Exit status: 0 stopped by a signal or all sources ended, 1 some ended without a
     frame, 2 all of them did, or the command line was wrong.
     """
-    from dpiqa.runtime.monitor import needs_extra
-
-    with needs_extra():
-        from dpiqa.runtime.monitor.service import CommandLine, MonitorService
+    from dpiqa.runtime.monitor.service import CommandLine, MonitorService
 
     sinks = {"jsonl": jsonl, "csv": csv, "sqlite": sqlite, "prometheus": prometheus, "mqtt": mqtt}
     sinks["dashboard"] = dashboard
@@ -151,10 +148,7 @@ def report(
 
     The default period is the whole history.
     """
-    from dpiqa.runtime.monitor import needs_extra
-
-    with needs_extra():
-        from dpiqa.runtime.monitor.report.generate import report as write
+    from dpiqa.runtime.monitor.report.generate import report as write
 
     print(write(history, since, until, last, out))
 

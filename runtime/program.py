@@ -18,7 +18,7 @@ import typer
 from dpiqa.errors import DpiqaError, ToolError, system_reason
 
 # The base of what typer raises for a wrong command line; some releases take it from click, some carry a copy.
-_FLOOR = re.compile(r"(?:dpiqa\.)?(train|export)\.")
+_FLOOR = re.compile(r"(?:dpiqa\.)?(train|export|runtime\.monitor)\b")
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
@@ -53,7 +53,7 @@ def run(command: Callable[..., Any], name: str | None = None) -> NoReturn:
         if extra is None:
             raise
         status = ToolError.exit_status
-        complain(f"the package '{error.name}' is not installed: pip install '.[{extra}]' brings it", name)
+        complain(f"the package '{error.name}' is missing, install it with: pip install '.[{extra}]'", name)
     except OSError as error:
         complain(f"{error.filename or 'output'}: {system_reason(error)}", name)
     except (KeyboardInterrupt, typer.Abort):
@@ -67,7 +67,7 @@ def _extra_of(error: ModuleNotFoundError) -> str | None:
         return None
     specs = [frame.frame.f_globals.get("__spec__") for frame in getinnerframes(error.__traceback__, 0)]
     floors = [_FLOOR.match(spec.name) for spec in specs if spec]
-    return next((floor[1] for floor in floors if floor), None)
+    return next((floor[1].rpartition(".")[2] for floor in floors if floor), None)
 
 
 def arguments_of(verb: str) -> list[str]:

@@ -138,7 +138,7 @@ def test_without_the_extra_one_line_says_what_to_install(stream: Path) -> None:
     lacking = "import sys; sys.modules['av'] = None; from dpiqa.cli import main; main()"
     ended = subprocess.run([sys.executable, "-c", lacking, "monitor", stream], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (4, "")
-    assert ended.stderr == "dpiqa: monitoring needs the package 'av', install it with: pip install '.[monitor]'\n"
+    assert ended.stderr == "dpiqa: the package 'av' is missing, install it with: pip install '.[monitor]'\n"
 
 
 def test_standard_input_is_watched(model_path: Path, stream: Path) -> None:

@@ -38,18 +38,19 @@ def main(
     from dpiqa.export.graphs.quantized_student import export_quantized
     from dpiqa.export.graphs.student import sources
     from dpiqa.export.quantization.qdq import int8_share
-    from dpiqa.runtime.spec import InputSpec
     from dpiqa.train.students.quantizers import load_quantized
 
     original = read_model(reference)
     spec = original.spec
-    student, about = load_quantized(checkpoint)
-    if InputSpec(**about["input"]) != spec.input:
+    student, record = load_quantized(checkpoint)
+    quantization = record.quantization
+    assert quantization
+    if record.input != spec.input:
         raise InputError(f"{checkpoint}: takes another input than {reference}, so they are not the same student")
     if student.causes != spec.causes:
         raise InputError(f"{checkpoint}: names other causes than {reference}, so they are not the same student")
     budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)
-    pictures = read_pictures(images, spec.input, MIN_PICTURES, seed, without=frozenset(about["quantized"]["learned"]))
+    pictures = read_pictures(images, spec.input, MIN_PICTURES, seed, without=frozenset(quantization.file_names))
     if len(pictures) < budget.pictures:
         raise InputError(
             f"{images}: {len(pictures)} pictures that the student did not learn from, "
@@ -58,9 +59,9 @@ def main(
     graph = export_quantized(student, spec.input)
     share = int8_share(graph)
     typer.echo(f"INT8: {share:.1%} of the convolutions' work")
-    quantized = Model(graph, spec).declaring(precision="int8", evaluated_on=(), trained_on=sources(about))
+    quantized = Model(graph, spec).declaring(precision="int8", evaluated_on=(), trained_on=sources(record))
     comparison = compare(original.engine(), quantized.engine(), pictures, progress=True)
-    tuning = about["quantized"] | {"learned": len(about["quantized"]["learned"])}
+    tuning = quantization.to_dict() | {"learned": len(quantization.file_names)}
     manifest = {"qat": tuning, "int8_share_of_convolutions": share}
     title = "INT8 after fine-tuning, against FP32"
     deliver(quantized, out, Report(title, comparison, manifest=manifest, budget=budget), report, typer.echo)

@@ -1,4 +1,4 @@
-"""Draw every degradation at every level: `python -m train.degrade --picture FILE --out sheet.png`."""
+"""Draw every distortion at every level: `python -m train.degrade --picture FILE --out sheet.png`."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from dpiqa.runtime.program import run
 def main(
     picture: Annotated[Path, typer.Option(help="A good photograph.")],
     out: Annotated[Path, typer.Option(help="The PNG file to write.")],
-    name: Annotated[list[str] | None, typer.Option(help="Only this degradation; may be given several times.")] = None,
-    tile: Annotated[int, typer.Option(min=64, max=1024, help="Width of one picture on the sheet in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    name: Annotated[list[str] | None, typer.Option(help="Only this distortion; repeatable.")] = None,
+    tile: Annotated[int, typer.Option(min=64, max=1024, help="Width of each picture on the sheet, in pixels.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
 ) -> None:
-    """Draw a contact sheet: a row for each degradation, the original first and then the levels 1 to 5."""
+    """Draw a contact sheet: one row per distortion, the clean picture first, then levels 1 to 5."""
     import cv2
 
     from dpiqa.runtime.pictures import read_picture
-    from dpiqa.train.distortions.kinds import DEGRADATIONS
+    from dpiqa.train.distortions.kinds import DISTORTIONS
     from dpiqa.train.distortions.kinds.base import LEVELS
     from dpiqa.train.distortions.reference import at_reference_size
     from dpiqa.train.distortions.sheet import contact_sheet
 
     if out.suffix.lower() != ".png":
         raise InputError(f"--out {out}: only PNG can be written, choose a name that ends in .png")
-    if unknown := sorted(set(name or ()) - set(DEGRADATIONS)):
-        raise InputError(f"--name {unknown[0]}: no such degradation, known: {', '.join(DEGRADATIONS)}")
+    if unknown := sorted(set(name or ()) - set(DISTORTIONS)):
+        raise InputError(f"--name {unknown[0]}: no such distortion, known: {', '.join(DISTORTIONS)}")
     image = at_reference_size(read_picture(picture))
     with atomic_write(out) as file:
-        sheet = contact_sheet(image, [DEGRADATIONS[each] for each in name or DEGRADATIONS], tile, seed)
+        sheet = contact_sheet(image, [DISTORTIONS[each] for each in name or DISTORTIONS], tile, seed)
         file.write(cv2.imencode(".png", sheet)[1].tobytes())
-    typer.echo(f"{out}: {len(name or DEGRADATIONS)} degradations, {len(LEVELS)} levels each")
+    typer.echo(f"{out}: {len(name or DISTORTIONS)} distortions, {len(LEVELS)} levels each")
 
 
 if __name__ == "__main__":

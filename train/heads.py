@@ -1,8 +1,8 @@
-"""Teach a student causes and a map, its scores untouched: `python -m train.heads --start FILE --data ... --out DIR`.
+"""Add causes and a map to a student, its scores unchanged: `python -m train.heads --start FILE --data ... --out DIR`.
 
-The trunk stays as it is, so that it looks at every picture once: the map learns as they pass, the causes afterwards, in
-many epochs, from what the trunk saw. That is kept in `seen.pt` (14 kB a picture with Lite0), so that looking, which
-takes long, is not done twice; a run that was killed while it looked begins anew.
+The trunk is frozen, so it runs only once per picture: the map learns from its features as they are computed, the causes
+afterwards, for many epochs, from stored features. They are kept in `seen.pt` (14 kB per picture with Lite0), so that a
+second run does not repeat this slow part; a run that was killed before they were complete starts over.
 """
 
 from __future__ import annotations
@@ -17,78 +17,87 @@ import typer
 from dpiqa.runtime.files import atomic_write
 from dpiqa.runtime.program import run
 from dpiqa.train.data.options import AUTO, DIVISIONS
-from dpiqa.train.distortions.options import LEAST_MOS, FaultWeights, Folders, LeastMos
+from dpiqa.train.distortions.options import LEAST_MOS, Folders, LeastMos
 from dpiqa.train.loop.memory import memory_advice
-from dpiqa.train.loop.recipe import HeadRecipe
+from dpiqa.train.loop.recipe import DistortionWeights, HeadRecipe
 
 
 @memory_advice("use a smaller --batch or fewer --pictures")
 def main(
-    start: Annotated[Path, typer.Option(help="Student to teach: a checkpoint, or an FP32 model file.")],
-    data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; may be given several times.")],
+    start: Annotated[Path, typer.Option(help="Student to extend: a checkpoint or an FP32 model file.")],
+    data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; repeatable.")],
     out: Annotated[
-        Path, typer.Option(help="Folder for the checkpoint and its log; what a run there saw is not repeated.")
+        Path, typer.Option(help="Folder for the checkpoint and its log; features stored there are not computed again.")
     ],
     split: Annotated[str, typer.Option(help=DIVISIONS)] = AUTO,
-    arch: Annotated[str | None, typer.Option(help="The trunk of a model file, by default Lite0.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Trunk of a model file; by default Lite0.")] = None,
     pristine: Folders = None,
     pristine_mos: LeastMos = LEAST_MOS,
-    pictures: Annotated[int, typer.Option(min=3, help="How many made pictures to learn from.")] = HeadRecipe.pictures,
-    epochs: Annotated[int, typer.Option(min=1, help="Of the causes, on what was seen.")] = HeadRecipe.epochs,
+    pictures: Annotated[
+        int, typer.Option(min=3, help="Number of distorted pictures to learn from.")
+    ] = HeadRecipe.pictures,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Epochs of the causes, on the stored features.")
+    ] = HeadRecipe.epochs,
     batch: Annotated[int, typer.Option(min=4)] = HeadRecipe.batch,
     lr: Annotated[float, typer.Option(min=0)] = HeadRecipe.lr,
     seed: Annotated[int, typer.Option(min=0)] = HeadRecipe.seed,
 ) -> None:
-    """Learn causes and map from made faults, and leave every score as it is."""
+    """Learn causes and a map from distorted pictures, and leave every score unchanged."""
     import pandas as pd
     import torch
 
-    from dpiqa.runtime.spec import InputSpec
     from dpiqa.train.data.frames import RatedFrames
     from dpiqa.train.data.splits import load_parts
-    from dpiqa.train.distortions.plan import plan_faults
-    from dpiqa.train.loop.checkpoint import State, weights_sha256
+    from dpiqa.train.distortions.plan import plan_distortions
+    from dpiqa.train.loop.checkpoint import State, state_sha256
     from dpiqa.train.loop.fit import keep_freed_memory
     from dpiqa.train.loop.processes import accelerator
-    from dpiqa.train.loop.record import record_run
+    from dpiqa.train.loop.record import RunRecord, StudentConfig
+    from dpiqa.train.loop.run import record_run
     from dpiqa.train.students.files import load_start, with_heads
-    from dpiqa.train.students.heads import check_batch, look_once, name_causes
+    from dpiqa.train.students.heads import check_batch, extract_features, train_causes
 
     keep_freed_memory()
-    student, before = load_start(start, arch)
+    student, earlier = load_start(start, arch)
     recipe = HeadRecipe(pictures, batch=batch, epochs=epochs, lr=lr, seed=seed)
-    spec = InputSpec(**before["input"])
+    spec = earlier.input
     whole, trained_on = load_parts(data, split, seed)
-    plan = plan_faults(recipe.share, pristine, pristine_mos, FaultWeights(order=0), whole.train, seed)
+    plan = plan_distortions(recipe.share, pristine, pristine_mos, DistortionWeights(order=0), whole.train, seed)
     assert plan
-    digest = weights_sha256(student)
+    digest = state_sha256(student)
     torch.manual_seed(seed)
-    student = with_heads(with_heads(student, {}), plan.heads)  # new ones, also where --start has some
+    student = with_heads(with_heads(student, {}), plan.heads)  # new heads, even if --start has some
     student.freeze(student.trunk, student.head)
     student.train()
     trained_on += plan.photographs
-    trained_on = [entry for entry in before["trained_on"] if entry not in trained_on] + trained_on
-    about = {"student": student.config, "input": spec.model_dump(), "trained_on": trained_on, "begun": digest,
-             "frozen": ["score"]} | plan.about  # fmt: skip
+    record = RunRecord(
+        student=StudentConfig(**student.config),
+        input=spec,
+        trained_on=(*(entry for entry in earlier.trained_on if entry not in trained_on), *trained_on),
+        start_sha256=digest,
+        frozen=("score",),
+        distortions=plan.record,
+    )
 
-    lessons = plan.lessons(RatedFrames(whole.train, spec, min(spec.height, spec.width), seed))
-    check_batch(lessons, recipe)
-    shown = {"lessons_sha256": lessons.sha256()}
+    frames = plan.frames(RatedFrames(whole.train, spec, min(spec.height, spec.width), seed))
+    check_batch(frames, recipe)
+    frames_sha256 = {"lessons_sha256": frames.sha256()}
     out.mkdir(parents=True, exist_ok=True)
     student.to(accelerator("fp32").device)
-    seen = look_once(student, lessons, recipe, about | shown, out)
+    features = extract_features(student, frames, recipe, record.to_dict() | frames_sha256, out)
     began = time.monotonic()
-    loss = name_causes(student.cause_head, seen, recipe)
-    seconds = seen.seconds + time.monotonic() - began
+    loss = train_causes(student.cause_head, features, recipe)
+    seconds = features.seconds + time.monotonic() - began
     student.eval()
-    row = {"cause_loss": loss, "map_loss": seen.map_loss} | plan.check(student.outputs, spec)(student)
+    row = {"cause_loss": loss, "map_loss": features.map_loss} | plan.check(student.outputs, spec)(student)
     row |= {"train_seconds": round(seconds, 1)}
 
-    State({"ema": student}, recipe, about).save(out / "best.pt")
+    State({"ema": student}, recipe, record).save(out / "best.pt")
     with atomic_write(out / "log.csv") as file:
         pd.DataFrame([row]).to_csv(file, index=False)
     parameters = sum(weight.numel() for weight in student.parameters())
-    record_run(out, about | shown, command="train.heads", start=f"a student of weights {digest[:12]}",
+    record_run(out, record, **frames_sha256, command="train.heads", start=f"a student of weights {digest[:12]}",
                recipe=asdict(recipe), parameters=parameters)  # fmt: skip
     typer.echo("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
 

@@ -1,4 +1,4 @@
-"""Model files on disk: reading ONNX, hashing its weights, writing it with its contract inside."""
+"""Model files: reading ONNX, hashing its weights, writing it with its contract."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpiqa.runtime.spec import METADATA_KEY, ModelSpec, parse_spec
 
 
 def load_model(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file; InputError when it is absent or not one."""
+    """Read an ONNX file; InputError if it is missing or invalid."""
     try:
         model = onnx.load(path)
         onnx.checker.check_model(model)
@@ -26,7 +26,7 @@ def load_model(path: Path) -> onnx.ModelProto:
 
 
 def read_contract(model: onnx.ModelProto, path: Path) -> ModelSpec:
-    """The contract inside a model; ContractError when there is none or it is not valid."""
+    """The contract inside a model; ContractError if it is missing or invalid."""
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
             return parse_spec(entry.value, path)
@@ -34,7 +34,7 @@ def read_contract(model: onnx.ModelProto, path: Path) -> ModelSpec:
 
 
 def save_model(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
-    """Write `model` with `spec` as its only metadata, `weights_sha256` brought up to date, whole or not at all."""
+    """Write `model` with `spec`, its `weights_sha256` updated, as its only metadata; whole or not at all."""
     del model.metadata_props[:]
     spec = spec.model_copy(update={"weights_sha256": weights_sha256(model)})
     model.metadata_props.add(key=METADATA_KEY, value=spec.to_json())

@@ -1,4 +1,4 @@
-"""Whether a model's scores fall as a fault grows, and stay when nothing does: `python -m train.order --model FILE`."""
+"""Check that scores fall as a distortion grows, and stay when nothing changes: `python -m train.order --model FILE`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def main(
     model: Annotated[Path, typer.Option(help="A checkpoint (.pt) or a model file.")],
     pictures: Annotated[str, typer.Option(help="Folder of good photographs that the model was not trained on.")],
     out: Annotated[Path, typer.Option(help="The CSV file to write.")],
-    count: Annotated[int, typer.Option(min=1, help="How many photographs, in order of their names.")] = 20,
-    still: Annotated[int, typer.Option(min=1, help="How many of them for the stability.")] = 5,
-    engine: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or tensorrt.")] = "auto",
+    count: Annotated[int, typer.Option(min=1, help="Number of photographs, in order of their names.")] = 20,
+    still: Annotated[int, typer.Option(min=1, help="Number of these for the stability.")] = 5,
+    engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino or tensorrt.")] = "auto",
 ) -> None:
-    """Share of adjacent levels in which the stronger fault does not score higher by more than one point.
+    """Measure how often the stronger of two adjacent levels of a distortion scores at most one point higher.
 
-    Of a model that names causes also the share of faults whose strongest cause is the right one.
+    For a model that names causes, also how often the strongest cause is right.
     """
     import cv2
     import numpy as np
@@ -37,22 +37,22 @@ def main(
 
     if not model.is_file():
         raise InputError(f"{model}: no such file")
-    ask, runner = open_model(model, engine)
+    predict, engine_name = open_model(model, engine)
     files = list(islice((file for file in expand(pictures) if not is_video(file)), count))
     if not files:
         raise InputError(f"{pictures}: no picture in it")
     images = [at_reference_size(read_picture(file)) for file in files]
     with atomic_write(out) as file:
-        rows = table(ask, images, still, progress=True)
-        machine = f"{processor()}, {runner}, OpenCV {cv2.__version__}"
-        found = pd.DataFrame(rows).assign(
+        rows = table(predict, images, still, progress=True)
+        machine = f"{processor()}, {engine_name}, OpenCV {cv2.__version__}"
+        results = pd.DataFrame(rows).assign(
             photographs="/".join(Path(pictures).resolve().parts[-2:]), model=model.name, machine=machine
         )
-        found["pictures"] = np.where(found["measure"] == "stability", min(still, len(images)), len(images))
-        found.to_csv(file, index=False, float_format="%.4g")
+        results["pictures"] = np.where(results["measure"] == "stability", min(still, len(images)), len(images))
+        results.to_csv(file, index=False, float_format="%.4g")
     for row in rows:
-        named = f"  cause right {row['cause_right']:.3f}" if "cause_right" in row else ""
-        typer.echo(f"{row['measure']:10}{row['name']:24}{row['value']:8.3f}{named}")
+        causes = f"  cause right {row['cause_right']:.3f}" if "cause_right" in row else ""
+        typer.echo(f"{row['measure']:10}{row['name']:24}{row['value']:8.3f}{causes}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The field's protocol for small sets: `python -m train.protocol --start CHECKPOINT --data clive=PATH --out DIR`.
 
-Fine-tunes a student or a teacher on each of ten seeded 80/20 divisions, tests every one on its fifth, and tells the
-medians (DP-IQA, section 4.1). Options after `--` go to train.student or train.teacher: `-- --epochs 10 --lr 1e-4`.
-Without --start each begins anew, a teacher with `-- --prior sd15`, else a student: then no other ratings took part.
+Fine-tunes a student or a teacher on each of ten seeded 80/20 divisions, tests it on the remaining fifth, and reports
+the medians (DP-IQA, section 4.1). Options after `--` go to train.student or train.teacher: `-- --epochs 10 --lr 1e-4`.
+Without --start each run trains a new model, a teacher with `-- --prior sd15`, else a student, on this data set only.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ DIVISIONS = 10
 @memory_advice()
 def main(
     data: Annotated[str, typer.Option(help="NAME=PATH of a rated data set.")],
-    out: Annotated[Path, typer.Option(help="Folder for the runs and for protocol.csv; what is done there is kept.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the runs and protocol.csv; finished divisions in it are not repeated.")
+    ],
     start: Annotated[
-        Path | None, typer.Option(help="best.pt or an FP32 model file of a model that has not seen this data set.")
+        Path | None, typer.Option(help="best.pt or an FP32 model file, of a model not trained on this data set.")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Folder of a diffusion teacher's release, where it lies now.")
+        str | None, typer.Option(help="Folder of a diffusion teacher's release, if it has moved.")
     ] = None,
     options: Annotated[list[str] | None, typer.Argument(help="Options of the training command, after `--`.")] = None,
 ) -> None:
@@ -43,20 +45,20 @@ def main(
     from dpiqa.train.data.splits import split as divide
     from dpiqa.train.evaluation.scores import score_samples
     from dpiqa.train.loop.metrics import agreement
-    from dpiqa.train.loop.record import hardware
+    from dpiqa.train.loop.run import hardware
 
     options = options or []
     name, path = parse_source(data)
-    model, begin, digest = _beginning(start, options, name)
+    model, start_options, digest = _start(start, options, name)
     samples = load(name, path)
     verb = "teacher" if model.startswith("teacher") else "student"
-    command = [sys.executable, "-m", "dpiqa", "train", verb, *begin, "--data", data]
+    command = [sys.executable, "-m", "dpiqa", "train", verb, *start_options, "--data", data]
     command += [*(["--weights", weights] if weights else []), *options]
     run_of = {"model": model, "start": digest, "options": " ".join(options)}
     table = out / "protocol.csv"
     rows = pd.read_csv(table, keep_default_na=False, dtype={"start": str}).to_dict("records") if table.exists() else []
     if any(row[key] != value for row in rows for key, value in run_of.items()):
-        raise InputError(f"{table}: of another checkpoint or with other options; choose another --out")
+        raise InputError(f"{table}: from another checkpoint or with other options; choose another --out")
     for number in range(len(rows), DIVISIONS):
         division, folder = f"ratio:{number}", out / f"ratio-{number}"
         done = subprocess.run([*command, "--split", division, "--out", str(folder)], check=False)
@@ -64,19 +66,19 @@ def main(
             raise InputError(f"{division}: the training ended with status {done.returncode}, see above")
         tested = divide(samples, division).test
         score = score_samples(folder / "best.pt", tested, weights=weights, batch=4)
-        found = agreement(score, np.array([sample.mos for sample in tested]))
-        figures = {"division": number, "images": len(tested), "srcc": found.srcc, "plcc": found.plcc}
-        rows.append(figures | run_of | {"hardware": hardware()})
+        metrics = agreement(score, np.array([sample.mos for sample in tested]))
+        row = {"division": number, "images": len(tested), "srcc": metrics.srcc, "plcc": metrics.plcc}
+        rows.append(row | run_of | {"hardware": hardware()})
         with atomic_write(table) as file:
             pd.DataFrame(rows).round(4).to_csv(file, index=False)
-        (folder / "last.pt").unlink(missing_ok=True)  # of a diffusion teacher ten would take 118 GB
-        typer.echo(f"{division}: SRCC {found.srcc:.3f}, PLCC {found.plcc:.3f} on {len(tested)} pictures")
+        (folder / "last.pt").unlink(missing_ok=True)  # ten of a diffusion teacher would take 118 GB
+        typer.echo(f"{division}: SRCC {metrics.srcc:.3f}, PLCC {metrics.plcc:.3f} on {len(tested)} pictures")
     median = pd.DataFrame(rows)[["srcc", "plcc"]].median()
     typer.echo(f"median of {DIVISIONS} divisions of {name}: SRCC {median['srcc']:.3f}, PLCC {median['plcc']:.3f}")
 
 
-def _beginning(start: Path | None, options: list[str], data: str) -> tuple[str, list[str], str]:
-    """What is fine-tuned, in words; the options that begin with it; and the start of its file's hash."""
+def _start(start: Path | None, options: list[str], data: str) -> tuple[str, list[str], str]:
+    """A description of the model, the options to start from it, and the first digits of its file's digest."""
     from dpiqa.train.data.datasets import digests
     from dpiqa.train.loop.checkpoint import load_checkpoint
     from dpiqa.train.students.files import load_packed
@@ -84,10 +86,10 @@ def _beginning(start: Path | None, options: list[str], data: str) -> tuple[str, 
     if start is None:
         prior = dict(pairwise(options)).get("--prior")
         return (f"teacher, {prior}" if prior else "student"), [], ""
-    about = load_packed(start, None)[1] if start.suffix == ".onnx" else load_checkpoint(start)[0]
-    if data in {entry["name"] for entry in about["trained_on"]}:
-        raise InputError(f"{start}: has learned on {data} already, its test pictures are not new to it")
-    model = f"teacher, {about['teacher']['prior']}" if "teacher" in about else f"student, {about['student']['arch']}"
+    record = load_packed(start, None)[1] if start.suffix == ".onnx" else load_checkpoint(start).record
+    if data in {entry.name for entry in record.trained_on}:
+        raise InputError(f"{start}: was already trained on {data}, so its test pictures are not new")
+    model = f"teacher, {record.teacher.prior}" if record.teacher else f"student, {record.student.arch}"
     return model, ["--start", str(start)], digests([start])[0][:12]
 
 

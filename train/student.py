@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,81 +14,83 @@ from dpiqa.train.data.options import AUTO, DIVISIONS
 from dpiqa.train.distortions.options import (
     LEAST_MOS,
     CauseWeight,
-    FaultWeights,
     Folders,
+    Fraction,
     LeastMos,
     MapWeight,
     OrderWeight,
-    Share,
 )
-from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.loop.recipe import DistortionWeights, Recipe
 from dpiqa.train.students.presets import PRESETS
 
 
 def main(
-    data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; may be given several times.")],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and plots; a run found there goes on.")],
+    data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; repeatable.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and plots; a run in it is resumed.")],
     split: Annotated[str, typer.Option(help=DIVISIONS)] = AUTO,
     arch: Annotated[str | None, typer.Option(help="Any timm trunk with four feature levels; by default Lite0.")] = None,
     size: Annotated[int | None, typer.Option(help="Height and width of the model's input, by default 384.")] = None,
     start: Annotated[
         Path | None,
-        typer.Option(help="Student to start from, a checkpoint or an FP32 model file: its trunk, its input."),
+        typer.Option(help="Student to start from: a checkpoint or an FP32 model file; sets trunk and input."),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1)] = Recipe.epochs,
     batch: Annotated[int, typer.Option(min=4)] = Recipe.batch,
     crop: Annotated[int, typer.Option(min=64, help="Side of the training crops in pixels.")] = Recipe.crop,
     lr: Annotated[float, typer.Option(min=0)] = Recipe.lr,
-    trunk_lr: Annotated[float, typer.Option(min=0, help="Share of --lr at which the trunk learns.")] = Recipe.trunk_lr,
+    trunk_lr: Annotated[
+        float, typer.Option(min=0, help="Learning rate of the trunk as a fraction of --lr.")
+    ] = Recipe.trunk_lr,
     seed: Annotated[int, typer.Option(min=0)] = Recipe.seed,
-    bf16: Annotated[bool | None, typer.Option(help="Mixed precision; by default where the hardware has it.")] = None,
+    bf16: Annotated[bool | None, typer.Option(help="Mixed precision; by default if the hardware has bfloat16.")] = None,
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
     across_collections: Annotated[
         bool, typer.Option("--across-collections", help="Also rank pictures of different collections by MOS.")
     ] = False,
-    faults: Share = 0.0,
+    distortions: Fraction = 0.0,
     pristine: Folders = None,
     pristine_mos: LeastMos = LEAST_MOS,
-    order_weight: OrderWeight = FaultWeights.order,
-    cause_weight: CauseWeight = FaultWeights.causes,
-    map_weight: MapWeight = FaultWeights.map,
+    order_weight: OrderWeight = DistortionWeights.order,
+    cause_weight: CauseWeight = DistortionWeights.causes,
+    map_weight: MapWeight = DistortionWeights.map,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50,
 ) -> None:
     """Train a student on human opinion scores and keep its best epoch on the validation part.
 
-    With --faults it learns from degraded photographs beside them, and tells causes and a quality map; train.heads
-    teaches these afterwards, and leaves every score as it is.
+    With --distortions it also learns from distorted photographs, and predicts causes and a quality map; train.heads
+    adds these afterwards and leaves every score unchanged.
     """
     import torch
 
     from dpiqa.runtime.spec import InputSpec
     from dpiqa.train.data.frames import CollectedFrames, RatedFrames
     from dpiqa.train.data.splits import load_parts
-    from dpiqa.train.distortions.plan import plan_faults
-    from dpiqa.train.loop.checkpoint import weights_sha256
+    from dpiqa.train.distortions.plan import plan_distortions
+    from dpiqa.train.loop.checkpoint import state_sha256
     from dpiqa.train.loop.fit import fit, pick_precision
     from dpiqa.train.loop.losses import quality_loss
-    from dpiqa.train.loop.record import record_run
+    from dpiqa.train.loop.record import RunRecord, StudentConfig
+    from dpiqa.train.loop.run import record_run
     from dpiqa.train.students.files import load_start, with_heads
     from dpiqa.train.students.model import Student
 
     whole, trained_on = load_parts(data, split, seed)
-    weights = FaultWeights(order_weight, cause_weight, map_weight)
-    plan = plan_faults(faults, pristine, pristine_mos, weights, whole.train, seed)
+    weights = DistortionWeights(order_weight, cause_weight, map_weight)
+    plan = plan_distortions(distortions, pristine, pristine_mos, weights, whole.train, seed)
     trained_on += plan.photographs if plan else []
     typer.echo(whole)
     torch.manual_seed(seed)
     heads = plan.heads if plan else {}
-    begun: dict[str, Any] = {}
+    digest = None
     if start:
-        student, before = load_start(start, arch)
-        known = student.outputs
-        spec, begun["begun"] = InputSpec(**before["input"]), weights_sha256(student)
-        origin = f"a student of weights {begun['begun'][:12]}"
+        student, earlier = load_start(start, arch)
+        outputs = student.outputs
+        spec, digest = earlier.input, state_sha256(student)
+        origin = f"a student of weights {digest[:12]}"
         student = with_heads(student, heads)
-        if lost := [name for name in known if name not in student.outputs]:
-            typer.echo(f"leaving out {' and '.join(lost)}: only made faults teach them, see --faults")
-        trained_on = [entry for entry in before["trained_on"] if entry not in trained_on] + trained_on
+        if dropped := [name for name in outputs if name not in student.outputs]:
+            typer.echo(f"leaving out {' and '.join(dropped)}: only distorted pictures teach them, see --distortions")
+        trained_on = [entry for entry in earlier.trained_on if entry not in trained_on] + trained_on
     else:
         student, side = Student(arch or PRESETS["lite0"][0], **heads), PRESETS["lite0"][1]
         spec = InputSpec(height=side, width=side)
@@ -99,19 +101,25 @@ def main(
         raise InputError(f"--crop {crop} is larger than --size {side}")
     precision = pick_precision(bf16)
     recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, trunk_lr=trunk_lr, seed=seed, precision=precision)
-    about = {"student": student.config, "input": spec.model_dump(), "trained_on": trained_on} | begun
-    about |= (plan.about if plan else {}) | {"across_collections": across_collections}
+    record = RunRecord(
+        student=StudentConfig(**student.config),
+        input=spec,
+        trained_on=tuple(trained_on),
+        start_sha256=digest,
+        distortions=plan.record if plan else None,
+        across_collections=across_collections,
+    )
     out.mkdir(parents=True, exist_ok=True)
     crops = (RatedFrames if across_collections else CollectedFrames)(whole.train, spec, crop, seed)
-    frames = RatedFrames(whole.val, spec)
+    val = RatedFrames(whole.val, spec)
     if plan:
-        loss = plan.loss(student.outputs, lambda said, *told: quality_loss(said["score"], *told))
-        best = fit(student, plan.lessons(crops), frames, recipe, out, about, save_every, loss,
+        loss = plan.loss(student.outputs, lambda outputs, *targets: quality_loss(outputs["score"], *targets))
+        best = fit(student, plan.frames(crops), val, recipe, out, record, save_every, loss,
                    plan.check(student.outputs, spec))  # fmt: skip
     else:
-        best = fit(student, crops, frames, recipe, out, about, save_every)
+        best = fit(student, crops, val, recipe, out, record, save_every)
     parameters = sum(weight.numel() for weight in student.parameters())
-    record_run(out, about, start=origin, recipe=asdict(recipe), parameters=parameters)
+    record_run(out, record, start=origin, recipe=asdict(recipe), parameters=parameters)
     typer.echo(f"best epoch on validation: {best}")
 
 

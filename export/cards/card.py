@@ -13,8 +13,8 @@ import pandas as pd
 from dpiqa.errors import InputError
 from dpiqa.export.cards.tables import results_table, unseen_part
 from dpiqa.runtime.spec import EvaluatedOn, ModelSpec
-from dpiqa.train.data.datasets import TERMS
-from dpiqa.train.distortions.lessons import made_of
+from dpiqa.train.data.terms import TERMS
+from dpiqa.train.distortions.frames import distorted_count
 
 
 def load_results(files: list[Path]) -> list[dict[str, Any]]:
@@ -131,7 +131,7 @@ def _history(epochs: pd.DataFrame) -> str:
                "cause_loss": ("cause loss, last epoch", ".3f"), "map_loss": ("map loss, mean", ".3f"),
                "val_srcc": ("validation SRCC", ".4f"), "val_plcc": ("validation PLCC", ".4f"),
                "val_order": ("levels in order", ".4f"), "val_cause": ("causes right", ".4f"),
-               "val_map": ("map contrast, points", ".4f"), "minutes": ("minutes", ".1f")}  # fmt: skip
+               "val_map": ("map drop, points", ".4f"), "minutes": ("minutes", ".1f")}  # fmt: skip
     epochs = epochs.assign(minutes=epochs["train_seconds"] / 60)
     logged = {name: column for name, column in columns.items() if name in epochs}
     rows = [[title for title, _ in logged.values()], ["---"] * len(logged)]
@@ -158,7 +158,7 @@ def _distortions(recipe: dict[str, Any]) -> str:
     weights = ", ".join(f"{name} {weight:g}" for name, weight in distortions["weights"].items())
     photographs = ", ".join(f"{entry['name']} ({entry['images']})" for entry in distortions["pristine"])
     batch = recipe["recipe"]["batch"]
-    count = made_of(batch, distortions["share"])
+    count = distorted_count(batch, distortions["share"])
     frozen = ", ".join(recipe.get("frozen", []))
     return f"\nDistorted pictures: {count} of {batch} in every batch, from {photographs}; weights: {weights}." + (
         f" The trunk and the head of {frozen} stayed as they were." if frozen else ""

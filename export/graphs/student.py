@@ -6,7 +6,6 @@ import logging
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import onnx
@@ -18,7 +17,8 @@ from dpiqa.export.graphs.model import Model, read_model
 from dpiqa.export.graphs.probes import probe_frames
 from dpiqa.export.graphs.transform import input_of, resized
 from dpiqa.runtime.spec import InputSpec, ModelSpec, ScoreSpec, TrainedOn
-from dpiqa.train.data.datasets import licence_of, scale_of
+from dpiqa.train.data.terms import licence_of, scale_of
+from dpiqa.train.loop.record import RunRecord
 from dpiqa.train.model_files import load_model, save_model
 from dpiqa.train.students.files import load_student
 from dpiqa.train.students.model import Student
@@ -54,7 +54,7 @@ def parity_error(student: Student, file: Path, frames: np.ndarray) -> float:
     """Largest difference in points of 100, over all outputs, between PyTorch and ONNX Runtime on uint8 frames."""
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     with torch.inference_mode():
-        expected = student.answer(torch.from_numpy(frames))
+        expected = student.outputs_by_name(torch.from_numpy(frames))
     actual = dict(zip(expected, session.run(list(expected), {"frames": frames}), strict=True))
     errors = {name: np.abs(np.asarray(actual[name]) - values.numpy()).max() for name, values in expected.items()}
     errors["causes"] = 100 * errors.get("causes", 0.0)
@@ -72,9 +72,9 @@ def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def sources(about: dict[str, Any]) -> tuple[TrainedOn, ...]:
+def sources(record: RunRecord) -> tuple[TrainedOn, ...]:
     """The training data of a checkpoint, for its contract."""
-    return tuple(TrainedOn(**entry, licence=licence_of(entry)) for entry in about["trained_on"])
+    return tuple(TrainedOn(**entry.model_dump(), licence=licence_of(entry)) for entry in record.trained_on)
 
 
 def export_checkpoint(
@@ -84,15 +84,14 @@ def export_checkpoint(
 
     `size`, height and width, overrides the size it was trained at.
     """
-    student, about = load_student(checkpoint)
-    trained_at = InputSpec(**about["input"])
+    student, record = load_student(checkpoint)
     spec = ModelSpec(
         name=name,
         version=version,
-        input=input_of(trained_at, *size) if size else trained_at,
-        score=ScoreSpec(scale=scale_of(about["trained_on"])),
+        input=input_of(record.input, *size) if size else record.input,
+        score=ScoreSpec(scale=scale_of(record.trained_on)),
         causes=student.causes,
-        trained_on=sources(about),
+        trained_on=sources(record),
         weights_sha256="0" * 64,
         licence=licence,
     )

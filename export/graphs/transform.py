@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
-import warnings
 from itertools import count
 
 import onnx
@@ -13,6 +10,7 @@ from pydantic import ValidationError
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.spec import InputSpec, ModelSpec
+from dpiqa.train.students.quiet import modelopt_silenced
 
 
 def for_tensorrt(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -93,11 +91,9 @@ def resized(model: onnx.ModelProto, spec: ModelSpec, height: int, width: int) ->
 
 def half(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same network computing in FP16; `frames` stay uint8 and the outputs float32."""
-    from modelopt.onnx.autocast import convert_to_f16  # takes seconds and logs to the console
+    with modelopt_silenced():
+        from modelopt.onnx.autocast import convert_to_f16  # takes seconds
 
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # modelopt's and its dependencies' own
         level = logging.root.manager.disable
         logging.disable(logging.WARNING)
         try:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +27,7 @@ from dpiqa.export.quantization.ranges import clip_ranges
 from dpiqa.export.quantization.repair import Candidates, repair
 from dpiqa.export.quantization.sensitivity import sensitivity
 from dpiqa.train.model_files import load_model, weights_sha256
+from dpiqa.train.students.quiet import modelopt_silenced
 
 # Drift has a heavy tail: the gate too often refuses a repair chosen on as few pictures as the gate itself uses.
 _FOR_REPAIR = 2 * MIN_PICTURES
@@ -46,16 +43,13 @@ def insert_qdq(
 
     Nodes are named as `with_names` does.
     """
-    from modelopt.onnx.quantization import quantize  # takes seconds and logs to the console
-
-    output = io.StringIO()
-    logging.getLogger("modelopt").setLevel(logging.ERROR)
     original = with_names(graph)
     with TemporaryDirectory() as folder:
         fp32, int8 = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
         onnx.save(original, fp32)
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # modelopt's and its dependencies' own
+        with modelopt_silenced():
+            from modelopt.onnx.quantization import quantize  # takes seconds
+
             quantize(
                 str(fp32),
                 quantize_mode="int8",

@@ -25,7 +25,6 @@ from dpiqa.export.int8 import main as export_int8
 from dpiqa.runtime.engines.native import why_absent
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.prediction import Prediction, scores_of
-from dpiqa.runtime.spec import InputSpec
 from dpiqa.train import qat
 from dpiqa.train.data.datasets import load
 from dpiqa.train.evaluation.results import evaluate
@@ -86,8 +85,8 @@ def test_the_contract_names_causes_and_everything_that_was_learned_on(model: Pat
 
 
 def test_a_model_file_that_learned_from_faults_is_exported_again(model: Path, tmp_path: Path) -> None:
-    student, about = load_packed(model, "test_efficientnet")
-    torch.save({"about": about, "ema": student.state_dict()}, tmp_path / "best.pt")
+    student, record = load_packed(model, "test_efficientnet")
+    torch.save({"about": record.to_dict(), "ema": student.state_dict()}, tmp_path / "best.pt")
     export_checkpoint(tmp_path / "best.pt", tmp_path / "again.onnx", "multi", "1", "MIT")
     before, after = (read_contract(load_model(file), file) for file in (model, tmp_path / "again.onnx"))
     assert after.trained_on == before.trained_on
@@ -108,7 +107,7 @@ def test_every_engine_gives_what_torch_gives(checkpoint: Path, model: Path, name
     student, _ = load_student(checkpoint)
     frames = _frames(3)
     with torch.inference_mode():
-        expected = {key: value.numpy() for key, value in student.answer(torch.from_numpy(frames)).items()}
+        expected = {key: value.numpy() for key, value in student.outputs_by_name(torch.from_numpy(frames)).items()}
     scores, causes, maps = _arrays(open_engine(model, name).infer(frames))
     assert scores == pytest.approx(expected["score"], abs=0.05)
     assert causes == pytest.approx(expected["causes"], abs=0.002)
@@ -126,9 +125,9 @@ def test_readings_carry_the_causes(model: Path) -> None:
 
 
 def test_an_export_that_spoils_the_map_or_a_cause_is_noticed(checkpoint: Path, tmp_path: Path) -> None:
-    student, about = load_student(checkpoint)
+    student, record = load_student(checkpoint)
     file = tmp_path / "student.onnx"
-    export_student(student, InputSpec(**about["input"]), file)
+    export_student(student, record.input, file)
     assert parity_error(student, file, _frames(2)) < 0.05
     for head in ("cause_head.3", "map_head.1"):
         other, _ = load_student(checkpoint)
@@ -186,12 +185,12 @@ def test_int8_keeps_both_and_tells_how_they_drifted(model: Path, tmp_path: Path)
 def test_fine_tuning_for_int8_keeps_causes_and_map(checkpoint: Path, model: Path, tmp_path: Path) -> None:
     table = _rated(tmp_path)
     qat.main(checkpoint, [f"csv={table}"], tmp_path / "run", "grouped", allow_few=True, batch=4, epochs=1, bf16=False)
-    tuned, about = load_quantized(tmp_path / "run" / "best.pt")
+    tuned, record = load_quantized(tmp_path / "run" / "best.pt")
     spec = read_contract(load_model(model), model)
-    save_model(export_quantized(tuned, InputSpec(**about["input"])), spec, tmp_path / "int8.onnx")
+    save_model(export_quantized(tuned, record.input), spec, tmp_path / "int8.onnx")
     frames = _frames(4, seed=3)
     with torch.inference_mode():
-        expected = {name: value.numpy() for name, value in tuned.answer(torch.from_numpy(frames)).items()}
+        expected = {name: value.numpy() for name, value in tuned.outputs_by_name(torch.from_numpy(frames)).items()}
     _, causes, maps = _arrays(open_engine(tmp_path / "int8.onnx", "onnxruntime").infer(frames))
     assert np.abs(causes - expected["causes"]).max() < 0.02
     assert np.abs(maps - expected["map"]).mean() < 0.5

@@ -38,13 +38,15 @@ def test_onnx_scores_like_torch_for_any_batch(checkpoint: Path, exported: Path) 
 
 
 def test_a_model_file_is_a_student_again(checkpoint: Path, exported: Path) -> None:
-    (student, about), (again, record) = load_student(checkpoint), load_packed(exported, None)
+    (student, record), (again, packed) = load_student(checkpoint), load_packed(exported, None)
     frames = torch.randint(0, 256, (2, 96, 64, 3), dtype=torch.uint8)
     with torch.inference_mode():
         assert again(frames).numpy() == pytest.approx(student(frames).numpy(), abs=0.01)
-        learning = [level.numpy() for level in again.train().look(frames)]  # whose norms must not look at the batch
-        assert all((one == other.numpy()).all() for one, other in zip(learning, again.eval().look(frames), strict=True))
-    assert record == about | {"student": about["student"] | {"fixed_norms": True}}
+        # whose norms must not use the statistics of the batch
+        training = [level.numpy() for level in again.train().forward_features(frames)]
+        evaluation = again.eval().forward_features(frames)
+        assert all((one == other.numpy()).all() for one, other in zip(training, evaluation, strict=True))
+    assert packed.to_dict() == record.to_dict() | {"student": student.config | {"fixed_norms": True}}
     for file, arch in ((exported, "tf_efficientnet_lite2"), (shipped_model("dpiqa-lite0-int8"), None)):
         with pytest.raises(InputError, match=r"^[^\n]*not the FP32 graph of a student[^\n]*$"):
             load_packed(file, arch)

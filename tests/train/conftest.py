@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dpiqa.train.distortions.kinds import DEGRADATIONS
+from dpiqa.train.distortions.kinds import DISTORTIONS
 
 
 def blurred_texture(seed: int, sigma: float, side: int = 96) -> np.ndarray:
@@ -63,7 +63,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of a tiny teacher that knows nothing, but says something else of every picture."""
+    """A checkpoint of a tiny untrained teacher whose scores differ from picture to picture."""
     import torch  # slow to import, as all of training
     from torch import nn
 
@@ -90,10 +90,10 @@ def kept_prompts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def few_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three faults alone, of three causes."""
-    for name in set(DEGRADATIONS) - {"defocus", "colour_cast", "packet_loss"}:
-        monkeypatch.delitem(DEGRADATIONS, name)
+def few_distortions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only three distortions, of three causes."""
+    for name in set(DISTORTIONS) - {"defocus", "colour_cast", "packet_loss"}:
+        monkeypatch.delitem(DISTORTIONS, name)
 
 
 @pytest.fixture(scope="session")

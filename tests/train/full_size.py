@@ -1,6 +1,7 @@
 """The teacher at its full size, from the configurations that Stable Diffusion 1.5 was published with.
 
-Run as a program, it makes one pass in bfloat16 and prints what came out, the seconds and the peak memory as JSON.
+Run as a program, it makes one pass in the precision that the machine has, bfloat16 or FP32, and prints the outputs, the
+seconds and the peak memory as JSON.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
+from dpiqa.train.loop.fit import pick_precision
 from dpiqa.train.teachers.model import Teacher
 from dpiqa.train.teachers.stable_diffusion import StableDiffusionPrior
 
@@ -92,14 +94,15 @@ def fill(model: nn.Module) -> None:
 def main() -> None:
     began = time.perf_counter()
     torch.manual_seed(0)
-    teacher: Any = full_size().to(torch.bfloat16).to_empty(device="cpu").eval()
+    precision = torch.bfloat16 if pick_precision(None) == "bf16" else torch.float32  # never emulated
+    teacher: Any = full_size().to(precision).to_empty(device="cpu").eval()
     for part in (teacher, teacher.prior.vae.net):
         fill(part)
     teacher.prior.prompts.normal_()
     levels: list[Any] = []
     teacher.decoder.register_forward_pre_hook(lambda _, args: levels.extend(args[0]))
     scores, maps = teacher(torch.randint(0, 256, (1, SIDE, SIDE, 3), dtype=torch.uint8))
-    found = {
+    results = {
         "levels": [list(level.shape) for level in levels],
         "types": sorted({str(level.dtype) for level in levels}),
         "finite": bool(maps.isfinite().all()),
@@ -108,7 +111,7 @@ def main() -> None:
         "seconds": round(time.perf_counter() - began, 1),
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
     }
-    print(json.dumps(found))
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

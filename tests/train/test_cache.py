@@ -12,7 +12,7 @@ from torch import nn
 from dpiqa.errors import InputError
 from dpiqa.runtime.spec import InputSpec
 from dpiqa.train.data.datasets import load, load_unlabelled
-from dpiqa.train.loop.checkpoint import weights_sha256
+from dpiqa.train.loop.checkpoint import state_sha256
 from dpiqa.train.students.model import Student
 from dpiqa.train.students.presets import PRESETS
 from dpiqa.train.teachers.cache import Contents, Origin, TeacherCache, make_index
@@ -63,9 +63,9 @@ def test_a_broken_teacher_is_named_with_the_picture(cache: TeacherCache) -> None
     assert len(TeacherCache(cache.folder).missing()) == 5
 
 
-@pytest.mark.parametrize(("field", "told"), [("teacher", "another teacher"), ("data", "another data")])
-def test_another_teacher_or_data_is_refused_by_hash(cache: TeacherCache, field: str, told: str) -> None:
-    with pytest.raises(InputError, match=f"{told} .*cccc.*choose another --out"):
+@pytest.mark.parametrize(("field", "message"), [("teacher", "another teacher"), ("data", "another data")])
+def test_another_teacher_or_data_is_refused_by_hash(cache: TeacherCache, field: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"{message} .*cccc.*choose another --out"):
         cache.require(cache.contents.model_copy(update={field: "c" * 64}))
 
 
@@ -86,9 +86,9 @@ def test_maps_that_do_not_match_the_index_are_refused(cache: TeacherCache) -> No
 def test_the_digest_of_weights_is_that_of_their_values() -> None:
     torch.manual_seed(0)
     one, other = nn.Linear(3, 2), nn.Linear(3, 2)
-    assert weights_sha256(one) != weights_sha256(other)
+    assert state_sha256(one) != state_sha256(other)
     other.load_state_dict(one.state_dict())
-    assert weights_sha256(one) == weights_sha256(other)
+    assert state_sha256(one) == state_sha256(other)
 
 
 def test_an_unlabelled_folder_without_pictures_is_refused(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ Ended = tuple[int, str]
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """Run train.calibrate in this process: its exit status, and what it told on stderr."""
+    """Run train.calibrate in this process: its exit status, and its lines on stderr."""
 
     def call(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["calibrate", *map(str, arguments)])
@@ -92,8 +92,8 @@ def test_calibrated_scores_are_the_ratings_in_every_engine(
     model: Path, command: Callable[..., Ended], tmp_path: Path, engine: str
 ) -> None:
     table, out = _rate(tmp_path, _harsh), tmp_path / "mine.onnx"
-    status, told = command("--model", model, "--data", f"csv={table}", "--out", out)
-    assert status == 0, told
+    status, message = command("--model", model, "--data", f"csv={table}", "--out", out)
+    assert status == 0, message
     before, after = open_engine(model, engine), open_engine(out, engine)
     scores = []
     for number in (0, 15, 30, 45, 59):
@@ -119,13 +119,13 @@ def test_the_contract_says_on_whose_scale_it_scores_now(
     assert [(entry.name, entry.split, entry.images) for entry in spec.trained_on] == [("csv", "calibration", 60)]
     assert spec.weights_sha256 != old.weights_sha256
     again = tmp_path / "again.onnx"
-    status, told = command("--model", out, "--data", f"csv={table}", "--out", again)
+    status, message = command("--model", out, "--data", f"csv={table}", "--out", again)
     assert (status, again.exists()) == (2, False)
-    assert told.endswith("is calibrated already, take the model that it was made from")
+    assert message.endswith("already calibrated, use the model that it was made from")
 
 
 @pytest.mark.parametrize(
-    ("rating", "count", "status", "told"),
+    ("rating", "count", "status", "message"),
     [
         (_harsh, 49, 2, "49 rated pictures, at least 50 are needed"),
         (lambda bright: 100 - bright, 60, 2, "the ratings do not rise with the model's scores (SRCC -"),
@@ -141,12 +141,12 @@ def test_ratings_that_cannot_be_followed_are_refused(
     rating: Callable[[float], float],
     count: int,
     status: int,
-    told: str,
+    message: str,
 ) -> None:
     table, out = _rate(tmp_path, rating, count), tmp_path / "mine.onnx"
     ended, line = command("--model", model, "--data", f"csv={table}", "--out", out)
     assert (ended, out.exists()) == (status, False)
-    assert told in line
+    assert message in line
     assert len(line.splitlines()) == 1
 
 

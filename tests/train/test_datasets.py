@@ -12,7 +12,8 @@ import pytest
 from scipy.io import savemat
 
 from dpiqa.errors import InputError
-from dpiqa.train.data.datasets import LOADERS, TERMS, check_pictures, load, parse_source
+from dpiqa.train.data.datasets import LOADERS, check_pictures, load, parse_source
+from dpiqa.train.data.terms import TERMS
 
 
 def _picture(path: Path) -> None:
@@ -118,9 +119,9 @@ def test_pictures_know_which_collection_they_come_from(name: str, apart: int, tm
         place.mkdir()
         LAYOUTS[name](place)
     roots = [place / "scores.csv" if name == "csv" else place for place in places]
-    found = [{sample.collection for sample in load(name, root)} for root in roots]
-    assert [len(names) for names in found] == [apart, apart]
-    assert not found[0] & found[1]  # two data sets never share one
+    collections = [{sample.collection for sample in load(name, root)} for root in roots]
+    assert [len(names) for names in collections] == [apart, apart]
+    assert not collections[0] & collections[1]  # two data sets never share one
 
 
 def test_absent_pictures_are_counted_and_named(laid_out: tuple[str, Path]) -> None:
@@ -166,7 +167,7 @@ def test_distorted_versions_of_a_reference_share_a_group(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "message"),
     [
         ("image,mos\na.png,nan\n", "line 2: mos is nan"),
         ("image,mos\na.png,101\n", "line 2: mos is 101"),
@@ -179,11 +180,11 @@ def test_distorted_versions_of_a_reference_share_a_group(tmp_path: Path) -> None
         ("\ufeffimage,mos\na.png,101\n", "line 2: mos is 101"),
     ],
 )
-def test_bad_table(tmp_path: Path, rows: str, told: str) -> None:
+def test_bad_table(tmp_path: Path, rows: str, message: str) -> None:
     _picture(tmp_path / "a.png")
     table = tmp_path / "scores.csv"
     table.write_text(rows, encoding="utf-8")
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         load("csv", table)
 
 
@@ -198,11 +199,11 @@ def test_unknown_data_set_lists_the_known(tmp_path: Path) -> None:
         load("ava", tmp_path)
 
 
-@pytest.mark.parametrize(("row", "told"), [("ss01 (1).jpg,good", "cannot read the scores"), (",0.5", "are absent")])
-def test_bad_row_of_a_published_table(tmp_path: Path, row: str, told: str) -> None:
+@pytest.mark.parametrize(("row", "message"), [("ss01 (1).jpg,good", "cannot read the scores"), (",0.5", "are absent")])
+def test_bad_row_of_a_published_table(tmp_path: Path, row: str, message: str) -> None:
     _biq2021(tmp_path)
     (tmp_path / "Train (Images and MOS).csv").write_text(f"Image Name,MOS,,\n{row},,\n")
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         load("biq2021", tmp_path)
 
 

@@ -30,6 +30,7 @@ from dpiqa.train.loop.fit import fit
 from dpiqa.train.loop.losses import regression_loss
 from dpiqa.train.loop.metrics import srcc
 from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.loop.record import RunRecord
 from dpiqa.train.students.files import load_student
 from dpiqa.train.students.presets import PRESETS
 from dpiqa.train.teachers.cache import TeacherCache
@@ -137,7 +138,7 @@ def test_processes_that_find_other_checkpoints_do_not_start(
         check=False,
     )
     assert done.returncode
-    assert done.stderr.count("the processes find other checkpoints there; it must be one folder that all share") == 2
+    assert done.stderr.count("the processes see different checkpoints there; all must share one folder") == 2
     assert not (tmp_path / "1" / "last.pt").exists()
 
 
@@ -150,8 +151,9 @@ def test_a_batch_in_parts_is_learnt_as_a_whole(release: Path, table: Path, tmp_p
         whole, _ = load_parts([f"csv={table}"], SPLIT, 0)
         train, val = (RatedFrames(part, model.input) for part in (whole.train, whole.val))
         (tmp_path / str(parts)).mkdir()
+        record = RunRecord(input=model.input, trained_on=())
         recipe = Recipe(epochs=1, batch=8, lr=1e-3, trunk_lr=1, accumulate=parts)
-        fit(model, train, val, recipe, tmp_path / str(parts), {}, loss=of_scores(regression_loss))
+        fit(model, train, val, recipe, tmp_path / str(parts), record, loss=of_scores(regression_loss))
         losses[parts] = _log(tmp_path / str(parts))["loss"].tolist()
     assert losses[4] == pytest.approx(losses[1], rel=1e-3)
 
@@ -170,13 +172,15 @@ def test_the_three_commands_lead_to_a_student(
     checkpoint = shutil.copy(trained / "best.pt", tmp_path / "best.pt")
     moved, cache, out = shutil.copytree(release, tmp_path / "moved"), tmp_path / "cache", tmp_path / "student"
     data = ["--data", f"csv={table}"]
-    asked = ["--teacher", str(checkpoint), *data, "--split", SPLIT, "--out", str(cache), "--weights", str(moved)]
-    assert ended(teacher_cache.main, asked) == (0, [])
+    options = ["--teacher", str(checkpoint), *data, "--split", SPLIT, "--out", str(cache), "--weights", str(moved)]
+    assert ended(teacher_cache.main, options) == (0, [])
     held = TeacherCache(cache)
     whole, _ = load_parts([f"csv={table}"], SPLIT, 0)
-    said = score_samples(trained / "best.pt", whole.train + whole.val)
-    assert np.allclose(held.scores, said, atol=1e-3)
+    scores = score_samples(trained / "best.pt", whole.train + whole.val)
+    assert np.allclose(held.scores, scores, atol=1e-3)
     monkeypatch.setitem(PRESETS, "tiny", ("test_efficientnet", 64))
     small = ["--preset", "tiny", "--crop", "64", "--batch", "8", "--epochs", "1", "--no-pretrained", "--no-bf16"]
     assert ended(distill.main, ["--cache", str(cache), *data, "--out", str(out), *small]) == (0, [])
-    assert load_student(out / "best.pt")[1]["distilled_from"]["teacher"] == held.contents.teacher
+    distillation = load_student(out / "best.pt")[1].distillation
+    assert distillation
+    assert distillation.teacher == held.contents.teacher

@@ -23,16 +23,17 @@ from dpiqa.train import distill, teacher_cache
 from dpiqa.train.data.datasets import load
 from dpiqa.train.data.frames import RatedFrames, View
 from dpiqa.train.data.splits import split
-from dpiqa.train.distortions.kinds import DEGRADATIONS
+from dpiqa.train.data.terms import TrainingData
+from dpiqa.train.distortions.kinds import DISTORTIONS
 from dpiqa.train.loop.losses import quality_loss
+from dpiqa.train.loop.recipe import DistillationWeights
 from dpiqa.train.students.files import load_student
 from dpiqa.train.students.model import Student
 from dpiqa.train.students.presets import PRESETS
 from dpiqa.train.teachers.cache import TeacherCache
 from dpiqa.train.teachers.distillation import _score_loss, distillation_loss
-from dpiqa.train.teachers.lessons import Lessons, collect, region
+from dpiqa.train.teachers.frames import TaughtFrames, collect_samples, region
 from dpiqa.train.teachers.model import load_teacher
-from dpiqa.train.teachers.options import Weights
 
 SPLIT = "ratio:0"
 
@@ -106,7 +107,7 @@ def test_a_killed_cache_goes_on_with_nothing_lost_or_doubled(
     assert whole.index.equals(straight.index)
 
 
-def test_the_cache_holds_what_the_teacher_says(cache: Path, teacher_file: Path, rated_set: Path) -> None:
+def test_the_cache_holds_the_teachers_outputs(cache: Path, teacher_file: Path, rated_set: Path) -> None:
     cached, (model, _) = TeacherCache(cache), load_teacher(teacher_file)
     row = 5
     picture = rated_set.parent / cached.index["image"][row]
@@ -130,11 +131,11 @@ def test_another_teacher_and_other_data_do_not_go_on_with_a_cache(
         teacher_cache.main(tmp_path / "other.pt", data, cache, [unlabelled], SPLIT)
     with pytest.raises(InputError, match="a cache of another data"):
         teacher_cache.main(teacher_file, data, cache, None, SPLIT)
-    with pytest.raises(InputError, match="learned on csv with --split ratio:0, give the same here"):
+    with pytest.raises(InputError, match="trained on csv with --split ratio:0, use the same here"):
         teacher_cache.main(teacher_file, data, cache, None, "ratio:1")
 
 
-def test_sources_that_could_not_be_told_apart_or_add_nothing_are_refused(
+def test_sources_of_one_name_or_without_new_pictures_are_refused(
     teacher_file: Path, rated_set: Path, tmp_path: Path
 ) -> None:
     data = f"csv={rated_set}"
@@ -143,7 +144,7 @@ def test_sources_that_could_not_be_told_apart_or_add_nothing_are_refused(
     copies = tmp_path / "copies"
     copies.mkdir()
     shutil.copy(rated_set.parent / "3.png", copies)
-    with pytest.raises(InputError, match="every picture in it is one of the rated data sets'"):
+    with pytest.raises(InputError, match="every picture in it also belongs to a rated data set"):
         teacher_cache.main(teacher_file, [data], tmp_path / "cache", [copies], SPLIT)
     assert not (tmp_path / "cache").exists()
 
@@ -154,24 +155,26 @@ def test_a_student_learns_from_labels_and_teacher_and_is_a_plain_student(
     best = _distill(cache, rated_set, tmp_path / "run", unlabelled, epochs=3)
     losses = [float(line.split(",")[1]) for line in (best.parent / "log.csv").read_text().splitlines()[1:]]
     assert losses[-1] < 0.9 * losses[0]
-    found, about = load_student(best)
-    assert set(found.state_dict()) == set(Student("test_efficientnet").state_dict())
-    assert about["trained_on"] == [{"name": "csv", "split": SPLIT, "images": 57}]
-    assert about["distilled_from"]["unlabelled"] == 20
-    export_student(found, InputSpec(**about["input"]), tmp_path / "student.onnx")
+    trained, record = load_student(best)
+    assert set(trained.state_dict()) == set(Student("test_efficientnet").state_dict())
+    assert record.trained_on == (TrainingData(name="csv", split=SPLIT, images=57),)
+    assert record.distillation
+    assert record.distillation.unlabelled == 20
+    export_student(trained, record.input, tmp_path / "student.onnx")
     frames = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
-    assert parity_error(found, tmp_path / "student.onnx", frames) < 0.05
+    assert parity_error(trained, tmp_path / "student.onnx", frames) < 0.05
 
 
-def test_a_student_learns_faults_from_the_same_lessons(
+def test_a_student_learns_distortions_beside_the_teachers_outputs(
     cache: Path, rated_set: Path, unlabelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in set(DEGRADATIONS) - {"defocus", "colour_cast"}:
-        monkeypatch.delitem(DEGRADATIONS, name)
-    best = _distill(cache, rated_set, tmp_path / "run", unlabelled, faults=0.4, pristine_mos=50, batch=16, steps=2)
-    found, about = load_student(best)
-    assert found.outputs == ("score", "causes", "map")
-    assert about["faults"]["pristine"][0]["name"] == "best rated"
+    for name in set(DISTORTIONS) - {"defocus", "colour_cast"}:
+        monkeypatch.delitem(DISTORTIONS, name)
+    best = _distill(cache, rated_set, tmp_path / "run", unlabelled, distortions=0.4, pristine_mos=50, batch=16, steps=2)
+    trained, record = load_student(best)
+    assert trained.outputs == ("score", "causes", "map")
+    assert record.distortions
+    assert record.distortions.pristine[0].name == "best rated"
     header, row = (line.split(",") for line in (best.parent / "log.csv").read_text().splitlines())
     assert np.isfinite(float(row[header.index("loss")]))
     assert {"val_order", "val_cause", "val_map"} < set(header)
@@ -217,15 +220,15 @@ def test_a_cache_of_other_pictures_is_refused_by_name(cache: Path, rated_set: Pa
         _distill(cache, table, tmp_path / "run", None)
 
 
-def test_every_picture_is_drawn_as_often_as_the_others(cache: Path, rated_set: Path, unlabelled: Path) -> None:
+def test_every_picture_is_used_equally_often(cache: Path, rated_set: Path, unlabelled: Path) -> None:
     opened = TeacherCache(cache)
-    samples, rows, val = collect(opened, [("csv", rated_set)], [unlabelled])
+    samples, rows, val = collect_samples(opened, [("csv", rated_set)], [unlabelled])
     assert (len(samples), len(val)) == (77, 7)
     assert sum(np.isnan([sample.mos for sample in samples])) == 20
-    lessons = Lessons(samples, rows, opened, InputSpec(height=96, width=96), crop=64, length=100)
+    frames = TaughtFrames(samples, rows, opened, InputSpec(height=96, width=96), crop=64, length=100)
     taught = []
-    for lessons.epoch in range(3):
-        taught += [round(float(lessons[index][2]), 5) for index in range(100)]
+    for frames.epoch in range(3):
+        taught += [round(float(frames[index][2]), 5) for index in range(100)]
     each = {round(float(score), 5) for score in opened.scores[rows]}
     counts = [taught.count(score) for score in each]
     assert len(each) == 77
@@ -236,21 +239,21 @@ def test_every_picture_is_drawn_as_often_as_the_others(cache: Path, rated_set: P
 def test_a_crop_is_taught_the_map_where_it_lies(mirrored: bool) -> None:
     y, x = torch.meshgrid((torch.arange(64) + 0.5) / 64, (torch.arange(64) + 0.5) / 64, indexing="ij")
     spec = InputSpec(height=96, width=128)
-    shown = region(torch.stack([y, x]), View(24, 32, mirrored), 48, spec)
-    assert shown.shape == (2, 32, 24)
+    part = region(torch.stack([y, x]), View(24, 32, mirrored), 48, spec)
+    assert part.shape == (2, 32, 24)
     down = (24 + 48 * (torch.arange(32) + 0.5) / 32) / 96
     across = (32 + 48 * (torch.arange(24) + 0.5) / 24) / 128
-    assert torch.allclose(shown[0], down[:, None].expand(32, 24), atol=1e-5)
-    assert torch.allclose(shown[1], (across.flip(0) if mirrored else across).expand(32, 24), atol=1e-5)
+    assert torch.allclose(part[0], down[:, None].expand(32, 24), atol=1e-5)
+    assert torch.allclose(part[1], (across.flip(0) if mirrored else across).expand(32, 24), atol=1e-5)
 
 
 def test_with_labels_alone_the_loss_is_the_one_of_training_on_mos() -> None:
     torch.manual_seed(0)
     score, mos, taught = (100 * torch.rand(8) for _ in range(3))
     maps = torch.randn(8, 8, 5, 5)
-    drawn = torch.randn(8, 8, 10, 10)
-    found = distillation_loss((score, drawn), mos, taught, maps, Weights(teacher=0, map=0))
-    assert torch.isclose(found, quality_loss(score, mos))
+    predicted = torch.randn(8, 8, 10, 10)
+    loss = distillation_loss((score, predicted), mos, taught, maps, DistillationWeights(teacher=0, map=0))
+    assert torch.isclose(loss, quality_loss(score, mos))
 
 
 def test_pictures_without_mos_are_taught_by_the_teacher_alone() -> None:
@@ -258,15 +261,19 @@ def test_pictures_without_mos_are_taught_by_the_teacher_alone() -> None:
     mos, taught = 100 * torch.rand(6), 100 * torch.rand(6)
     mos[3:] = torch.nan
     score = (100 * torch.rand(6)).requires_grad_()
-    drawn, maps = torch.randn(6, 8, 4, 4, requires_grad=True), torch.randn(6, 8, 4, 4)
-    distillation_loss((score, drawn), mos, taught, maps, Weights(teacher=0, map=0, ranking=0)).backward()
+    predicted, maps = torch.randn(6, 8, 4, 4, requires_grad=True), torch.randn(6, 8, 4, 4)
+    distillation_loss(
+        (score, predicted), mos, taught, maps, DistillationWeights(teacher=0, map=0, ranking=0)
+    ).backward()
     assert score.grad is not None
     assert (score.grad[:3] != 0).all()
     assert (score.grad[3:] == 0).all()
-    found = distillation_loss((score, drawn), mos * torch.nan, taught, maps, Weights(ranking=0))
-    assert torch.isclose(found, _score_loss(score, taught) + functional.smooth_l1_loss(drawn, maps))
-    ranked = distillation_loss((taught, maps), mos * torch.nan, taught, maps, Weights())
-    assert ranked < 0.25 * distillation_loss((taught.flip(0), maps), mos * torch.nan, taught, maps, Weights())
+    loss = distillation_loss((score, predicted), mos * torch.nan, taught, maps, DistillationWeights(ranking=0))
+    assert torch.isclose(loss, _score_loss(score, taught) + functional.smooth_l1_loss(predicted, maps))
+    ranked = distillation_loss((taught, maps), mos * torch.nan, taught, maps, DistillationWeights())
+    assert ranked < 0.25 * distillation_loss(
+        (taught.flip(0), maps), mos * torch.nan, taught, maps, DistillationWeights()
+    )
 
 
 def test_imagenet_weights_that_only_a_hub_has_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

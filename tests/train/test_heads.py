@@ -18,12 +18,12 @@ from dpiqa.runtime.spec import InputSpec
 from dpiqa.train import heads, student
 from dpiqa.train.data.datasets import load
 from dpiqa.train.data.frames import RatedFrames
-from dpiqa.train.distortions.kinds import DEGRADATIONS
+from dpiqa.train.distortions.frames import DistortedFrames
+from dpiqa.train.distortions.kinds import DISTORTIONS
 from dpiqa.train.distortions.kinds.base import CAUSES
-from dpiqa.train.distortions.lessons import WithFaults
 from dpiqa.train.loop.recipe import HeadRecipe
 from dpiqa.train.students.files import load_student
-from dpiqa.train.students.heads import Seen, look_and_draw, name_causes, passes
+from dpiqa.train.students.heads import Features, draw_batches, train_causes, train_map
 from dpiqa.train.students.model import Student
 from dpiqa.train.students.presets import PRESETS
 
@@ -55,32 +55,32 @@ def _frames() -> torch.Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_faults")
+@pytest.mark.usefixtures("few_distortions")
 def test_causes_and_map_are_learned_while_scores_stay_to_the_bit(
     scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path
 ) -> None:
     taught = _teach(scorer, rated_set, photographs, tmp_path / "taught")
-    (before, _), (after, about) = load_student(scorer), load_student(taught)
+    (before, _), (after, record) = load_student(scorer), load_student(taught)
     assert after.outputs == ("score", "causes", "map")
     with torch.inference_mode():
         assert torch.equal(before(_frames()), after(_frames())[0])
-    assert about["frozen"] == ["score"]
-    assert [entry["name"] for entry in about["trained_on"]] == ["csv", photographs.name]
+    assert record.frozen == ("score",)
+    assert [entry.name for entry in record.trained_on] == ["csv", photographs.name]
     log = pd.read_csv(taught.parent / "log.csv").iloc[-1]
-    assert log["val_cause"] > 0.4  # chance is a third at best: three causes are shown, and ten are known
+    assert log["val_cause"] > 0.4  # chance is a third at best: three causes occur, of ten
     again = _teach(taught, rated_set, photographs, tmp_path / "again")
-    assert load_student(again)[1]["trained_on"] == about["trained_on"]
-    looked = (taught.parent / "seen.pt").stat().st_mtime_ns
-    from_seen = _teach(scorer, rated_set, photographs, taught.parent)
-    assert (from_seen.parent / "seen.pt").stat().st_mtime_ns == looked
-    for same in (again, from_seen):
+    assert load_student(again)[1].trained_on == record.trained_on
+    written = (taught.parent / "seen.pt").stat().st_mtime_ns
+    from_features = _teach(scorer, rated_set, photographs, taught.parent)
+    assert (from_features.parent / "seen.pt").stat().st_mtime_ns == written
+    for same in (again, from_features):
         for name, weight in load_student(same)[0].state_dict().items():
             assert torch.equal(weight, after.state_dict()[name]), name
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_faults")
-def test_what_another_run_saw_is_not_taken(
+@pytest.mark.usefixtures("few_distortions")
+def test_features_of_another_run_are_refused(
     scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = _teach(scorer, rated_set, photographs, tmp_path / "out", pictures=24, epochs=1).parent
@@ -99,14 +99,14 @@ def test_what_another_run_saw_is_not_taken(
     with refused():
         _teach(scorer, rated_set, other_photographs, out, **short)
     with refused():
-        defocus = DEGRADATIONS["defocus"]
-        monkeypatch.setitem(DEGRADATIONS, "defocus", replace(defocus, strengths=defocus.strengths[::-1]))
+        defocus = DISTORTIONS["defocus"]
+        monkeypatch.setitem(DISTORTIONS, "defocus", replace(defocus, strengths=defocus.strengths[::-1]))
         _teach(scorer, rated_set, photographs, out, **short)
     assert (out / "best.pt").read_bytes() == before
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_faults")
+@pytest.mark.usefixtures("few_distortions")
 def test_a_folder_holds_one_run(scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(scorer.parent, tmp_path / "scorer")
     with pytest.raises(InputError, match="holds the checkpoint of another run, choose another --out"):
@@ -117,7 +117,7 @@ def test_a_folder_holds_one_run(scorer: Path, rated_set: Path, photographs: Path
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_faults")
+@pytest.mark.usefixtures("few_distortions")
 def test_what_diverges_and_what_finds_no_room_is_one_line(
     scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path
 ) -> None:
@@ -140,16 +140,16 @@ def test_another_trunk_than_the_checkpoints_is_one_line(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_faults")
-def test_a_model_file_is_taught_and_few_rated_pictures_are_seen_several_times(
+@pytest.mark.usefixtures("few_distortions")
+def test_a_model_file_is_taught_and_few_rated_pictures_are_used_several_times(
     scorer: Path, rated_set: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PRESETS, "lite0", ("test_efficientnet", 96))
     file = tmp_path / "scorer.onnx"
     export_checkpoint(scorer, file, "scorer", "1.0.0", "MIT")
     taught = _teach(file, rated_set, photographs, tmp_path / "taught", pictures=300)  # 25 batches, 14 a pass
-    seen = torch.load(taught.with_name("seen.pt"), weights_only=True)["seen"]
-    assert len(seen[0]) == 300
+    features = torch.load(taught.with_name("seen.pt"), weights_only=True)["seen"]
+    assert len(features[0]) == 300
     with torch.inference_mode():
         expected = load_student(scorer)[0](_frames())
         assert torch.allclose(load_student(taught)[0](_frames())[0], expected, atol=0.01)
@@ -163,25 +163,27 @@ def test_what_fills_no_batch_is_one_line(scorer: Path, rated_set: Path, photogra
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("few_faults")
-def test_the_map_learns_what_it_is_shown(rated_set: Path, photographs: Path) -> None:
+@pytest.mark.usefixtures("few_distortions")
+def test_the_map_learns_from_its_batches(rated_set: Path, photographs: Path) -> None:
     torch.manual_seed(0)
     recipe = HeadRecipe(batch=16, lr=0.02)
     crops = RatedFrames(load("csv", rated_set), InputSpec(height=96, width=96), 64)
-    (batch,) = passes(WithFaults(crops, [sorted(photographs.iterdir())], recipe.share), recipe, 1)
+    (batch,) = draw_batches(DistortedFrames(crops, [sorted(photographs.iterdir())], recipe.share), recipe, 1)
     learner = Student("test_efficientnet", causes=CAUSES, map=True)
     learner.freeze(learner.trunk, learner.head)
     learner.train()
-    first = look_and_draw(learner, [batch], recipe, 1).map_loss
-    look_and_draw(learner, [batch] * 100, recipe, 100)
-    assert look_and_draw(learner, [batch], recipe, 1).map_loss < 0.7 * first
+    first = train_map(learner, [batch], recipe, 1).map_loss
+    train_map(learner, [batch] * 100, recipe, 100)
+    assert train_map(learner, [batch], recipe, 1).map_loss < 0.7 * first
 
 
-def test_naming_separates_what_was_seen() -> None:
+def test_the_cause_head_separates_features() -> None:
     torch.manual_seed(0)
     cause = torch.arange(60) % 3
-    seen = Seen(torch.nn.functional.one_hot(cause, 5) + 0.1 * torch.randn(60, 5), cause, torch.ones(60), 0.0, 0.0)
+    features = Features(
+        torch.nn.functional.one_hot(cause, 5) + 0.1 * torch.randn(60, 5), cause, torch.ones(60), 0.0, 0.0
+    )
     head = torch.nn.Linear(5, len(CAUSES))
-    loss = name_causes(head, seen, HeadRecipe(cause_batch=10, epochs=60, lr=0.05))
+    loss = train_causes(head, features, HeadRecipe(cause_batch=10, epochs=60, lr=0.05))
     assert loss < 0.5
-    assert (head(seen.summaries).argmax(1) == cause).all()
+    assert (head(features.values).argmax(1) == cause).all()

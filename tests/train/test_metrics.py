@@ -12,34 +12,34 @@ from dpiqa.train.loop.metrics import agreement, bootstrap, fit_logistic, plcc, s
 
 def test_perfect_agreement() -> None:
     mos = np.linspace(5, 95, 40)
-    found = agreement(mos, mos)
-    assert (found.srcc, found.plcc, found.krcc) == pytest.approx((1, 1, 1))
-    assert found.rmse == 0
-    assert found.rmse_fitted == pytest.approx(0, abs=1.0)
+    metrics = agreement(mos, mos)
+    assert (metrics.srcc, metrics.plcc, metrics.krcc) == pytest.approx((1, 1, 1))
+    assert metrics.rmse == 0
+    assert metrics.rmse_fitted == pytest.approx(0, abs=1.0)
 
 
 def test_logistic_straightens_a_monotone_bend() -> None:
     score = np.linspace(0, 100, 200)
     mos = 10 + 80 / (1 + np.exp(-(score - 60) / 5))
-    found = agreement(score, mos)
-    assert found.srcc == pytest.approx(1)
-    assert found.plcc < 0.95
-    assert found.plcc_fitted == pytest.approx(1, abs=1e-3)
+    metrics = agreement(score, mos)
+    assert metrics.srcc == pytest.approx(1)
+    assert metrics.plcc < 0.95
+    assert metrics.plcc_fitted == pytest.approx(1, abs=1e-3)
     assert np.all(np.diff(fit_logistic(score, mos)) >= 0)
 
 
 def test_constant_scores_agree_with_nothing() -> None:
     mos = np.linspace(0, 100, 10)
-    found = agreement(np.full(10, 50.0), mos)
-    assert (found.srcc, found.plcc, found.krcc) == (0, 0, 0)
+    metrics = agreement(np.full(10, 50.0), mos)
+    assert (metrics.srcc, metrics.plcc, metrics.krcc) == (0, 0, 0)
 
 
 def test_known_values() -> None:
     score, mos = np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4])
-    found = agreement(score, mos)
-    assert found.srcc == pytest.approx(0.8)
-    assert found.krcc == pytest.approx(2 / 3)
-    assert found.rmse == pytest.approx(np.sqrt(0.5))
+    metrics = agreement(score, mos)
+    assert metrics.srcc == pytest.approx(0.8)
+    assert metrics.krcc == pytest.approx(2 / 3)
+    assert metrics.rmse == pytest.approx(np.sqrt(0.5))
 
 
 def test_interval_holds_the_figure_and_narrows_with_more_pictures() -> None:

@@ -25,7 +25,7 @@ def _scene(seed: int) -> np.ndarray:
 
 def _search(folder: Path, training: str, test: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "train.near_duplicates", "--training", training, "--test", test]
-    command += ["--out", str(folder / "found.json")]
+    command += ["--out", str(folder / "pairs.json")]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -38,22 +38,22 @@ def test_copies_are_found_and_other_pictures_are_not(tmp_path: Path) -> None:
         cv2.imwrite(str(training / f"{seed}.png"), _scene(seed))
         rows.append(f"{seed}.png,50,{'test' if seed == 5 else 'train'}")
     (training / "scores.csv").write_text("\n".join(rows) + "\n")
-    made = {
+    copies = {
         "1_smaller.png": cv2.resize(_scene(1), (90, 90), interpolation=cv2.INTER_AREA),
         "2_darker.png": (0.5 * _scene(2)).astype(np.uint8),
         "3_mirrored.png": _scene(3)[:, ::-1],
         "5_not_trained_on.png": _scene(5),
     }
-    for name, image in made.items():
+    for name, image in copies.items():
         cv2.imwrite(str(test / name), image)
     cv2.imwrite(str(test / "4_compressed.jpg"), _scene(4), [cv2.IMWRITE_JPEG_QUALITY, 10])
     for seed in range(100, 130):
         cv2.imwrite(str(test / f"{seed}_new.png"), _scene(seed))
     done = _search(tmp_path, f"csv={training / 'scores.csv'}", f"new={test}")
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert (found["training"], found["test"]) == ({"csv": 29}, {"new": 35})
-    pairs = {(pair["training"], pair["test"]) for pair in found["pairs"]}
+    report = json.loads((tmp_path / "pairs.json").read_text())
+    assert (report["training"], report["test"]) == ({"csv": 29}, {"new": 35})
+    pairs = {(pair["training"], pair["test"]) for pair in report["pairs"]}
     assert pairs == {
         ("csv/1.png", "new/1_smaller.png"),
         ("csv/2.png", "new/2_darker.png"),
@@ -63,26 +63,26 @@ def test_copies_are_found_and_other_pictures_are_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("training", "told"),
+    ("training", "message"),
     [("nowhere", "expected NAME=PATH"), ("new=/nowhere", "no such folder"), ("clive=/nowhere", "does not exist")],
 )
-def test_a_bad_source_is_one_line(tmp_path: Path, training: str, told: str) -> None:
+def test_a_bad_source_is_one_line(tmp_path: Path, training: str, message: str) -> None:
     done = _search(tmp_path, training, f"new={tmp_path}")
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
 
 
 def test_no_test_picture_is_known_to_be_trained_on() -> None:
-    found = json.loads(COMMITTED.read_text())
-    assert found["rule"] == {"max_distance": MAX_DISTANCE, "min_correlation": MIN_CORRELATION}
-    assert found["training"]["biq2021"] == 10000
-    assert found["test"]["clive"] == 1162
+    report = json.loads(COMMITTED.read_text())
+    assert report["rule"] == {"max_distance": MAX_DISTANCE, "min_correlation": MIN_CORRELATION}
+    assert report["training"]["biq2021"] == 10000
+    assert report["test"]["clive"] == 1162
     learned = set()
     for model in sorted(MODELS.glob("*.onnx")):
         learned |= {entry.name for entry in read_contract(load_model(model), model).trained_on}
-    assert learned == set(found["training"])
-    for pair in found["pairs"]:
+    assert learned == set(report["training"])
+    for pair in report["pairs"]:
         assert set(pair) == {"training", "test", "distance", "correlation"}
-    assert not [pair for pair in found["pairs"] if pair["test"].startswith("clive/")]
+    assert not [pair for pair in report["pairs"] if pair["test"].startswith("clive/")]

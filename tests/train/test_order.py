@@ -1,4 +1,4 @@
-"""The order and stability of scores, on answers that can be worked out and on a student's checkpoint."""
+"""The order and stability of scores, on predictions that can be worked out and on a student's checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.prediction import Prediction
-from dpiqa.train.distortions.kinds import DEGRADATIONS
+from dpiqa.train.distortions.kinds import DISTORTIONS
 from dpiqa.train.distortions.kinds.base import LEVELS
 from dpiqa.train.evaluation.order import one_pixel_shift, still_scene, table
 from dpiqa.train.order import main
@@ -29,12 +29,12 @@ def _row(rows: list[dict], name: str) -> dict:
 
 
 @pytest.fixture
-def few_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in set(DEGRADATIONS) - {"defocus", "sensor_noise"}:
-        monkeypatch.delitem(DEGRADATIONS, name)
+def few_distortions(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in set(DISTORTIONS) - {"defocus", "sensor_noise"}:
+        monkeypatch.delitem(DISTORTIONS, name)
 
 
-@pytest.mark.usefixtures("few_faults")
+@pytest.mark.usefixtures("few_distortions")
 def test_pairs_out_of_order_and_causes_named_right_are_counted() -> None:
     pictures = [_picture(seed) for seed in range(2)]
 
@@ -61,8 +61,8 @@ def test_pairs_out_of_order_and_causes_named_right_are_counted() -> None:
     assert levels[1:] == sorted(levels[1:], reverse=True)
 
 
-@pytest.mark.usefixtures("few_faults")
-def test_a_model_without_causes_gets_no_figure_for_them() -> None:
+@pytest.mark.usefixtures("few_distortions")
+def test_a_model_without_causes_gets_no_metric_for_them() -> None:
     rows = table(lambda _: Prediction(50.0), [_picture(0)], still=1)
     assert _row(rows, "all")["value"] == 1.0
     assert not any("cause_right" in row for row in rows)
@@ -78,17 +78,17 @@ def test_stability_is_the_largest_deviation() -> None:
     assert one_pixel_shift(lambda picture: Prediction(float(picture[0, 0, 0])), image) == expected
 
 
-@pytest.mark.usefixtures("few_faults")
+@pytest.mark.usefixtures("few_distortions")
 @pytest.mark.parametrize("causes", [(), ("blur", "noise")], ids=["score", "causes"])
 def test_the_command_measures_a_checkpoint(rated_set: Path, tmp_path: Path, causes: tuple[str, ...]) -> None:
     checkpoint, out = tmp_path / "best.pt", tmp_path / "order.csv"
     student = Student("test_efficientnet", causes=causes)
-    about = {"student": student.config, "input": {"height": 64, "width": 64}}
+    about = {"student": student.config, "input": {"height": 64, "width": 64}, "trained_on": []}
     torch.save({"about": about, "ema": student.state_dict()}, checkpoint)
     main(checkpoint, str(rated_set.parent), out, count=2, still=1)
     written = pd.read_csv(out)
-    named = ["defocus", "sensor_noise", *causes, "all", "still_scene_with_noise", "one_pixel_shift"]
-    assert list(written["name"]) == named
+    names = ["defocus", "sensor_noise", *causes, "all", "still_scene_with_noise", "one_pixel_shift"]
+    assert list(written["name"]) == names
     assert written.query("measure == 'order'")["value"].between(0, 1).all()
     is_stability = written["measure"] == "stability"
     assert (written["pictures"] == np.where(is_stability, 1, 2)).all()

@@ -51,16 +51,16 @@ def frames() -> Tensor:
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many prompts were shown to a text encoder, call by call."""
-    found: list[int] = []
+    """The number of prompts in each call of a text encoder."""
+    counts: list[int] = []
     forward = CLIPTextModel.forward
 
     def counted(self: CLIPTextModel, tokens: Tensor, *rest: Any, **options: Any) -> Any:
-        found.append(len(tokens))
+        counts.append(len(tokens))
         return forward(self, tokens, *rest, **options)
 
     monkeypatch.setattr(CLIPTextModel, "forward", counted)
-    return found
+    return counts
 
 
 def _seen(module: nn.Module) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -92,9 +92,9 @@ def test_the_prompts_are_every_pairing_and_stay_as_they_are() -> None:
 def test_pictures_go_through_the_vae_from_minus_one_to_one_and_the_unet_sees_scaled_means(
     prior: Any, frames: Tensor
 ) -> None:
-    shown, passed = _seen(prior.vae.net.encoder), _seen(prior.trunk)
+    inputs, passed = _seen(prior.vae.net.encoder), _seen(prior.trunk)
     prior(frames)
-    pixels = shown[0][0][0]
+    pixels = inputs[0][0][0]
     assert (float(pixels.min()), float(pixels.max())) == (-1, 1)
     assert torch.equal(((pixels + 1) * 127.5).round().permute(0, 2, 3, 1).byte(), frames)
     (latents, timestep, tokens), options = passed[0]
@@ -122,13 +122,13 @@ def test_text_and_picture_reach_the_features(prior: Any, frames: Tensor) -> None
     before = prior(frames)
     with torch.no_grad():
         prior.text_adapter.gamma.fill_(1)
-    told = prior(frames)
+    conditioned = prior(frames)
     with torch.no_grad():
         for weight in prior.image_adapter.parameters():
             weight.zero_()
     blind = prior(frames)
-    assert not any(torch.equal(a, b) for a, b in zip(before, told, strict=True))
-    assert not any(torch.equal(a, b) for a, b in zip(told, blind, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(before, conditioned, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(conditioned, blind, strict=True))
 
 
 def test_latents_are_drawn_in_training_and_the_mean_in_evaluation(teacher: Teacher, frames: Tensor) -> None:
@@ -153,13 +153,13 @@ def test_gradient_reaches_what_should_learn_and_nothing_else(release: Path) -> N
     torch.manual_seed(0)
     side = 2 * SIDE  # at the smallest side the middle block is one cell, where attention has no choice
     teacher: Any = build_teacher("sd15", side, 64, str(release))
-    found = _gradients(teacher, torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8))
-    owners = {name.split(".")[0 if name.startswith("decoder") else 1] for name in found}
+    gradients = _gradients(teacher, torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8))
+    owners = {name.split(".")[0 if name.startswith("decoder") else 1] for name in gradients}
     assert owners == {"trunk", "text_adapter", "image_adapter", "decoder"}
-    assert found.keys() == _learning(teacher).keys()
-    idle = {name for name, _ in teacher.named_parameters()} - found.keys()
+    assert gradients.keys() == _learning(teacher).keys()
+    idle = {name for name, _ in teacher.named_parameters()} - gradients.keys()
     assert {name.rpartition(".")[0] for name in idle} == {"prior.trunk.conv_norm_out", "prior.trunk.conv_out"}
-    dead = {name for name, gradient in found.items() if not gradient.any()}
+    dead = {name for name, gradient in gradients.items() if not gradient.any()}
     assert {name.split(".")[-3] for name in dead} <= {"gate"}, "but a gate of so few units may be shut"
     assert not any(weight.requires_grad for weight in teacher.prior.vae.net.parameters())
     assert not teacher.prior.prompts.requires_grad

@@ -33,10 +33,10 @@ def student_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_training_starts_from_a_student_that_is_there(student_file: Path, rated_set: Path, tmp_path: Path) -> None:
     options = {"start": student_file, "crop": 64, "batch": 16, "epochs": 1, "lr": 0.0, "bf16": False}
     student.main([f"csv={rated_set}"], tmp_path / "run", SPLIT, **options)  # type: ignore[arg-type]
-    begun, _ = load_student(student_file)
-    ended, about = load_student(tmp_path / "run" / "best.pt")
-    assert [entry["name"] for entry in about["trained_on"]] == ["biq2021", "csv"]
-    assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), ended.parameters(), strict=True))
+    before, _ = load_student(student_file)
+    after, record = load_student(tmp_path / "run" / "best.pt")
+    assert [entry.name for entry in record.trained_on] == ["biq2021", "csv"]
+    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
     with pytest.raises(InputError, match="a student with test_efficientnet, not --arch resnet18"):
         student.main([f"csv={rated_set}"], tmp_path / "run", SPLIT, arch="resnet18", start=student_file)
 
@@ -44,8 +44,8 @@ def test_training_starts_from_a_student_that_is_there(student_file: Path, rated_
 def test_training_starts_from_a_teacher_that_is_there(teacher_file: Path, rated_set: Path, tmp_path: Path) -> None:
     options = {"start": teacher_file, "batch": 16, "epochs": 1, "lr": 0.0, "precision": "fp32"}
     teacher.main([f"csv={rated_set}"], tmp_path, split=SPLIT, **options)  # type: ignore[arg-type]
-    begun, ended = (load_teacher(file)[0] for file in (teacher_file, tmp_path / "best.pt"))
-    assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), ended.parameters(), strict=True))
+    before, after = (load_teacher(file)[0] for file in (teacher_file, tmp_path / "best.pt"))
+    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
     with pytest.raises(InputError, match="--prior or --start"):
         teacher.main([f"csv={rated_set}"], tmp_path)
     with pytest.raises(InputError, match="brings its own --prior"):
@@ -78,5 +78,5 @@ def test_the_protocol_fine_tunes_and_tests_every_division(
                                                     "--size", "64"])  # fmt: skip
     assert (tmp_path / "anew" / "protocol.csv").read_text().count("student,,--epochs") == 2
     assert not (tmp_path / "anew" / "ratio-0" / "last.pt").exists()
-    with pytest.raises(InputError, match="has learned on biq2021 already"):
+    with pytest.raises(InputError, match="was already trained on biq2021"):
         protocol.main("biq2021=/nowhere", tmp_path / "other", student_file, options=options)

@@ -48,14 +48,14 @@ def _refused(options: list[str], out: Path) -> str:
 
 @pytest.fixture
 def refused_release(release: Path, table: Path, tmp_path: Path) -> Callable[[Callable[[Path], object]], str]:
-    """What is said of a copy of the release that was spoilt."""
+    """The error message for a damaged copy of the release."""
 
-    def told(spoil: Callable[[Path], object]) -> str:
+    def message_of(spoil: Callable[[Path], object]) -> str:
         folder = shutil.copytree(release, tmp_path / "release")
         spoil(folder)
         return _refused(teach(folder, table, tmp_path / "run"), tmp_path / "run")
 
-    return told
+    return message_of
 
 
 def _change_weights(file: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
@@ -80,14 +80,14 @@ def test_without_weights_within_reach_the_layout_and_its_source_are_named(table:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_file_in_place_of_a_folder_is_told_the_layout(release: Path, table: Path, tmp_path: Path) -> None:
-    told = _refused(teach(release / UNET, table, tmp_path / "run"), tmp_path / "run")
-    assert told.startswith(f"{release / UNET}: neither a folder nor")
-    assert told.endswith(LAYOUT)
+def test_a_file_in_place_of_a_folder_names_the_layout(release: Path, table: Path, tmp_path: Path) -> None:
+    message = _refused(teach(release / UNET, table, tmp_path / "run"), tmp_path / "run")
+    assert message.startswith(f"{release / UNET}: neither a folder nor")
+    assert message.endswith(LAYOUT)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda folder: shutil.rmtree(folder / "unet"), f"/release: unet/config.json is missing; {LAYOUT}"),
         (lambda folder: (folder / UNET).unlink(), f"/release: {UNET} is missing; {LAYOUT}"),
@@ -105,16 +105,16 @@ def test_a_file_in_place_of_a_folder_is_told_the_layout(release: Path, table: Pa
     ],
 )
 def test_what_a_release_lacks_is_named(
-    refused_release: Callable[..., str], spoil: Callable[[Path], object], told: str
+    refused_release: Callable[..., str], spoil: Callable[[Path], object], message: str
 ) -> None:
-    assert told in refused_release(spoil)
+    assert message in refused_release(spoil)
 
 
 @pytest.mark.parametrize("file", [UNET, VAE, TEXT])
 def test_weights_that_were_cut_short_are_named(refused_release: Callable[..., str], file: str) -> None:
-    told = refused_release(lambda folder: os.truncate(folder / file, (folder / file).stat().st_size - 9))
-    assert f"/release/{file}: damaged or cut short (" in told
-    assert told.endswith("), get the file again")
+    message = refused_release(lambda folder: os.truncate(folder / file, (folder / file).stat().st_size - 9))
+    assert f"/release/{file}: damaged or cut short (" in message
+    assert message.endswith("), get the file again")
 
 
 @pytest.mark.parametrize("file", [UNET, VAE, TEXT])
@@ -125,12 +125,12 @@ def test_weights_that_lack_a_tensor_are_refused(refused_release: Callable[..., s
         lost.append(sorted(load_file(folder / file))[0])
         _change_weights(folder / file, lambda weights: weights.pop(lost[0]))
 
-    told = refused_release(spoil)
-    assert f"/release/{Path(file).parent}: its weights lack {lost[0]}, get the file again" in told
+    message = refused_release(spoil)
+    assert f"/release/{Path(file).parent}: its weights lack {lost[0]}, get the file again" in message
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (
             lambda folder: shutil.copy(folder / "vae" / "config.json", folder / "unet"),
@@ -151,9 +151,9 @@ def test_weights_that_lack_a_tensor_are_refused(refused_release: Callable[..., s
     ],
 )
 def test_parts_that_are_not_what_they_should_be_are_refused(
-    refused_release: Callable[..., str], spoil: Callable[[Path], object], told: str
+    refused_release: Callable[..., str], spoil: Callable[[Path], object], message: str
 ) -> None:
-    assert told in refused_release(spoil)
+    assert message in refused_release(spoil)
 
 
 def test_a_unet_that_also_takes_a_mask_is_refused(refused_release: Callable[..., str]) -> None:
@@ -180,7 +180,7 @@ def test_a_text_encoder_of_another_width_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "message"),
     [
         ("--size", "96", "--size 96: this prior needs a multiple of 64 pixels"),
         ("--crop", "48", "--crop 48: this prior needs a multiple of 64 pixels"),
@@ -188,17 +188,17 @@ def test_a_text_encoder_of_another_width_is_refused(
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(
-    release: Path, table: Path, tmp_path: Path, option: str, value: str, told: str
+    release: Path, table: Path, tmp_path: Path, option: str, value: str, message: str
 ) -> None:
     status, lines = ended(teacher.main, teach(release, table, tmp_path / "run", option, value, "--accumulate", "2"))
     assert (status, len(lines)) == (2, 1), lines
-    assert told in lines[0]
+    assert message in lines[0]
 
 
 def test_a_data_set_of_one_picture_is_refused_before_a_release_is_read(tmp_path: Path) -> None:
     table = write_rated_set(tmp_path / "one", 1)
-    told = _refused(teach("/no/such/release", table, tmp_path / "run", "--split", "grouped"), tmp_path / "run")
-    assert told == (
+    message = _refused(teach("/no/such/release", table, tmp_path / "run", "--split", "grouped"), tmp_path / "run")
+    assert message == (
         "too few pictures: training and validation need at least four each, here train 0  val 1  held out 0  "
         "dropped as near-duplicates 0"
     )

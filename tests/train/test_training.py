@@ -23,6 +23,7 @@ from dpiqa.train.data.frames import CollectedFrames, RatedFrames
 from dpiqa.train.loop.checkpoint import State
 from dpiqa.train.loop.fit import _schedule
 from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.loop.record import RunRecord, TeacherConfig
 from dpiqa.train.students.files import load_student
 from dpiqa.train.students.model import Student
 from dpiqa.train.teachers.schedules import diffusion_recipe
@@ -76,9 +77,9 @@ def test_killed_run_goes_on_to_the_same_weights(rated_set: Path, trained: Path, 
     command = [*_command(rated_set, tmp_path, "--epochs", "3"), "--save-every", "2"]
     for kills in range(2):
         victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        seen = (tmp_path / "last.pt").stat().st_mtime_ns if kills else 0
+        written = (tmp_path / "last.pt").stat().st_mtime_ns if kills else 0
         deadline = time.monotonic() + 120
-        while not (tmp_path / "last.pt").exists() or (tmp_path / "last.pt").stat().st_mtime_ns == seen:
+        while not (tmp_path / "last.pt").exists() or (tmp_path / "last.pt").stat().st_mtime_ns == written:
             assert victim.poll() is None, victim.communicate()[1]
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -109,7 +110,7 @@ def test_a_diverging_run_is_stopped(rated_set: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "best.pt").exists()
 
 
-def test_collections_are_ranked_by_themselves_unless_told(rated_set: Path, tmp_path: Path) -> None:
+def test_collections_are_ranked_by_themselves_by_default(rated_set: Path, tmp_path: Path) -> None:
     """Two collections of unlike pictures: what is compared changes what is learned, and is part of the recipe."""
     table = rated_set.with_name("collected.csv")
     header, *rows = rated_set.read_text().splitlines()
@@ -127,7 +128,7 @@ def test_collections_are_ranked_by_themselves_unless_told(rated_set: Path, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--split", "official"], "no official test part"),
         (["--crop", "128"], "--crop 128 is larger than --size 96"),
@@ -137,37 +138,42 @@ def test_collections_are_ranked_by_themselves_unless_told(rated_set: Path, tmp_p
     ],
 )
 def test_bad_command_is_one_line_and_writes_nothing(
-    rated_set: Path, tmp_path: Path, options: list[str], told: str
+    rated_set: Path, tmp_path: Path, options: list[str], message: str
 ) -> None:
     done = _train(rated_set, tmp_path / "run", *options)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "last.tmp").symlink_to("/dev/full")
-    state = State({"model": torch.nn.Linear(300, 300)}, Recipe(), {})
+    state = State({"model": torch.nn.Linear(300, 300)}, Recipe(), _teacher("sd15", "/here"))
     with pytest.raises(InputError, match=r"last\.pt: cannot be written, no space left on device"):
         state.save(tmp_path / "last.pt")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
-    state = State({"model": torch.nn.Linear(3, 3)}, Recipe(), {})
+    state = State({"model": torch.nn.Linear(3, 3)}, Recipe(), _teacher("sd15", "/here"))
     state.save(tmp_path / "last.pt")
     os.truncate(tmp_path / "last.pt", 99)
     with pytest.raises(InputError, match=r"last\.pt: damaged, remove it"):
         state.load(tmp_path / "last.pt")
 
 
-def test_a_run_goes_on_where_the_release_of_its_prior_was_moved(tmp_path: Path) -> None:
+def test_a_run_resumes_when_the_release_of_its_prior_was_moved(tmp_path: Path) -> None:
     model = {"model": torch.nn.Linear(3, 3)}
-    State(model, Recipe(), {"teacher": {"prior": "sd15", "weights": "/here"}}).save(tmp_path / "last.pt")
-    State(model, Recipe(), {"teacher": {"prior": "sd15", "weights": "/there"}}).load(tmp_path / "last.pt")
+    State(model, Recipe(), _teacher("sd15", "/here")).save(tmp_path / "last.pt")
+    State(model, Recipe(), _teacher("sd15", "/there")).load(tmp_path / "last.pt")
     with pytest.raises(InputError, match="another recipe, model or data"):
-        State(model, Recipe(), {"teacher": {"prior": "sd14", "weights": "/here"}}).load(tmp_path / "last.pt")
+        State(model, Recipe(), _teacher("sd14", "/here")).load(tmp_path / "last.pt")
+
+
+def _teacher(prior: str, weights: str) -> RunRecord:
+    config = TeacherConfig(prior=prior, weights=weights, size=512, width=512)
+    return RunRecord(teacher=config, input=InputSpec(height=512, width=512), trained_on=())
 
 
 @pytest.mark.parametrize("epochs", [1, 4, 60])

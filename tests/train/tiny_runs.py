@@ -20,16 +20,16 @@ SMALL = ["--size", "64", "--width", "8", "--batch", "8", "--epochs", "2", "--lr"
 
 def teach(release: Path | str | None, table: Path, out: Path, *more: str) -> list[str]:
     """Options of train.teacher for two epochs of a tiny teacher; `more` override them."""
-    asked = ["--prior", "sd15", "--data", f"csv={table}", "--split", SPLIT, "--out", str(out), *SMALL, *more]
-    return [*asked, "--weights", str(release)] if release else asked
+    options = ["--prior", "sd15", "--data", f"csv={table}", "--split", SPLIT, "--out", str(out), *SMALL, *more]
+    return [*options, "--weights", str(release)] if release else options
 
 
 def ended(main: Callable[..., Any], options: list[str]) -> tuple[int, list[str]]:
     """The exit status of a command and its lines on stderr."""
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as said:
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as stderr:
         patch.setattr(sys, "argv", ["train", *options])
         with pytest.raises(SystemExit) as leaving:
             run(main)
     signal.signal(signal.SIGTERM, before)
-    return int(leaving.value.code or 0), said.getvalue().splitlines()
+    return int(leaving.value.code or 0), stderr.getvalue().splitlines()

@@ -1,4 +1,4 @@
-"""Pictures as the model sees them: resized by the contract's rule, cropped and flipped for training."""
+"""Pictures as model input: resized by the contract's rule, cropped and flipped for training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dpiqa.train.data.datasets import Sample
 
 
 class View(NamedTuple):
-    """Which part of a frame is shown: the crop's corner in pixels, and whether it is mirrored."""
+    """A crop of a frame: its corner in pixels, and whether it is mirrored."""
 
     top: int
     left: int
@@ -25,12 +25,12 @@ class View(NamedTuple):
 
     @classmethod
     def draw(cls, size: tuple[int, int], crop: int, rng: np.random.Generator) -> View:
-        """A square crop of a frame of `size` (height, width), mirrored half of the time."""
+        """A random square crop of a frame of `size` (height, width), mirrored half of the time."""
         top, left = (int(rng.integers(0, side - crop + 1)) for side in size)
         return cls(top, left, bool(rng.random() < 0.5))
 
     def cut(self, frame: np.ndarray, crop: int) -> np.ndarray:
-        """What a frame `[H, W, 3]` shows there, `[crop, crop, 3]`."""
+        """This crop of a frame `[H, W, 3]`: `[crop, crop, 3]`."""
         part = frame[self.top : self.top + crop, self.left : self.left + crop]
         return np.ascontiguousarray(part[:, ::-1] if self.mirrored else part)
 
@@ -39,29 +39,29 @@ class RatedFrames(Dataset[tuple[Tensor, ...]]):
     """uint8 RGB frames `[H, W, 3]` with their MOS.
 
     With `crop`, a square crop of the resized picture at its native scale, flipped half of the time: resizing a crop
-    would change the blur and noise that the label speaks of. Each draw depends on (seed, epoch, index) alone, so it
-    is the same after a resume and with any number of workers.
+    would change the blur and noise that were rated. Each draw depends only on (seed, epoch, index), so it is the same
+    after a resume and with any number of workers.
     """
 
     def __init__(self, samples: list[Sample], spec: InputSpec, crop: int | None = None, seed: int = 0) -> None:
         """`crop` in pixels, at most the input's height and width; None gives whole frames."""
-        cv2.setNumThreads(1)  # here too: a forked worker would wait for ever for the threads of its parent
+        cv2.setNumThreads(1)  # here too: a forked worker would wait forever for its parent's threads
         self.samples, self.spec, self.crop, self.seed, self.epoch = samples, spec, crop, seed, 0
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def batches(self, batch: int, rng: np.random.Generator) -> np.ndarray:
-        """Indices `[steps, batch]` of an epoch: all items in random order, but for a rest that fills no batch."""
+        """Indices `[steps, batch]` of an epoch: all items in random order, without the last incomplete batch."""
         steps = len(self) // batch
         return rng.permutation(len(self))[: steps * batch].reshape(steps, batch)
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        frame, _ = self.show(index, index)
+        frame, _ = self.load(index, index)
         return frame, torch.tensor(self.samples[index].mos, dtype=torch.float32)
 
-    def show(self, picture: int, index: int) -> tuple[Tensor, View]:
-        """A picture's frame, or the crop of it that is drawn for `index` of this epoch, and what part that is."""
+    def load(self, picture: int, index: int) -> tuple[Tensor, View]:
+        """A picture's frame, or its crop for `index` of this epoch, and the view that was cropped."""
         cv2.setNumThreads(1)
         frame = to_input(read_picture(self.samples[picture].path), self.spec)
         view = View(0, 0, False)
@@ -73,7 +73,7 @@ class RatedFrames(Dataset[tuple[Tensor, ...]]):
 
 
 class CollectedFrames(RatedFrames):
-    """The same with a third item, the number of the collection that the picture comes from."""
+    """Rated frames with a third item, the number of the collection that the picture comes from."""
 
     def __init__(self, samples: list[Sample], spec: InputSpec, crop: int | None = None, seed: int = 0) -> None:
         super().__init__(samples, spec, crop, seed)

@@ -18,6 +18,7 @@ from dpiqa.train.data.datasets import LOADERS, load
 
 MAX_DISTANCE = 8
 MIN_CORRELATION = 0.9
+_THUMB, _WAVES = 32, 8
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Print:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures that look alike: bits in which their hashes differ, correlation of their thumbnails."""
+    """Two pictures that look alike: number of bits by which their hashes differ, correlation of their thumbnails."""
 
     training: str
     test: str
@@ -39,18 +40,18 @@ class Pair:
 
 
 def perceptual_hash(image: np.ndarray) -> Print:
-    """Which of the lowest 8x8 waves of a BGR picture, uint8 `[h, w, 3]`, are above their median (pHash)."""
+    """Which of the lowest 8x8 frequencies of a BGR picture, uint8 `[h, w, 3]`, are above their median (pHash)."""
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     thumb = cv2.resize(grey, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA).astype(np.float32)
     waves = cv2.dct(thumb)[:_WAVES, :_WAVES].ravel()
-    waves[0] = np.median(waves[1:])  # the mean brightness says nothing about the picture
+    waves[0] = np.median(waves[1:])  # ignore the mean brightness
     bits = np.packbits(waves > waves[0]).view(">u8")[0]
     thumb -= thumb.mean()
     return Print(np.uint64(bits), (thumb / max(float(np.linalg.norm(thumb)), 1e-6)).ravel())
 
 
 def find_pairs(training: dict[str, list[Print]], test: dict[str, Print]) -> Iterator[Pair]:
-    """Pairs of names whose pictures look alike; a training picture has a print for itself and its mirror image."""
+    """Pairs of names whose pictures look alike; a training picture has one print for itself and one for its mirror."""
     names = list(test)
     hashes = np.array([test[name].hash for name in names], np.uint64)
     for name, prints in training.items():
@@ -66,7 +67,7 @@ def _differing_bits(words: np.ndarray) -> np.ndarray:
 
 
 def pictures_of(source: str, training: bool) -> dict[str, str]:
-    """Names and files of `NAME=PATH`: a rated data set, without its official test part if `training`, or any folder."""
+    """Names and files of `NAME=PATH`: any folder, or a rated data set (if `training`, without its test part)."""
     name, separator, path = source.partition("=")
     if not separator or not path:
         raise InputError(f"{source}: expected NAME=PATH, of a rated data set or of any folder of pictures")
@@ -79,7 +80,7 @@ def pictures_of(source: str, training: bool) -> dict[str, str]:
 
 
 def fingerprints(files: dict[str, str], mirrored: bool) -> dict[str, list[Print]]:
-    """The prints of pictures by name; with `mirrored` each also of its mirror image."""
+    """The prints of pictures by name; with `mirrored` also of their mirror images."""
 
     def prints(file: str) -> list[Print]:
         image = read_picture(file)

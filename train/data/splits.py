@@ -1,17 +1,18 @@
-"""Which picture serves training, model selection and testing. Groups are never separated."""
+"""Division of data sets into training, validation and test parts. Groups are never divided."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from dpiqa.errors import InputError
 from dpiqa.train.data.datasets import Sample, check_pictures, load, parse_source
 from dpiqa.train.data.options import AUTO
+from dpiqa.train.data.terms import TrainingData
 
-VAL_SHARE = 0.1
+VAL_FRACTION = 0.1
 
 
 @dataclass
@@ -30,11 +31,11 @@ class Split:
         )
 
 
-def load_parts(data: list[str], how: str, seed: int) -> tuple[Split, list[dict[str, Any]]]:
-    """Read, divide and join the data sets `NAME=PATH`; also what a checkpoint tells of them (`trained_on`).
+def load_parts(data: list[str], how: str, seed: int) -> tuple[Split, list[TrainingData]]:
+    """Read, divide and join the data sets `NAME=PATH`; also the entries for the run record.
 
     Every picture of training and validation is decoded once. Raises InputError for broken pictures and for parts of
-    less than four.
+    fewer than four.
     """
     parts, trained_on = [], []
     for name, path in [parse_source(text) for text in data]:
@@ -43,7 +44,7 @@ def load_parts(data: list[str], how: str, seed: int) -> tuple[Split, list[dict[s
         part = split(samples, division, seed)
         check_pictures(name, part.train + part.val, progress=True)
         parts.append(part)
-        trained_on.append({"name": name, "split": division, "images": len(part.train)})
+        trained_on.append(TrainingData(name=name, split=division, images=len(part.train)))
     whole = merge(parts)
     if min(len(whole.train), len(whole.val)) < 4:
         raise InputError(f"too few pictures: training and validation need at least four each, here {whole}")
@@ -58,9 +59,9 @@ def resolve(how: str, samples: list[Sample]) -> str:
 
 
 def may_be_known(divisions: Iterable[str], tested: str) -> bool:
-    """Whether a model that learned with these divisions of a data set may know pictures of the `tested` part.
+    """Whether a model trained on these divisions of a data set may have seen pictures of the `tested` part.
 
-    That is `all`, or the test part of a division.
+    `tested` is `all`, or a division whose test part is meant.
     """
 
     def spares(trained: str) -> bool:
@@ -73,12 +74,12 @@ def may_be_known(divisions: Iterable[str], tested: str) -> bool:
 def split(samples: list[Sample], how: str, seed: int = 0) -> Split:
     """Divide a data set: `official`, `grouped`, `ratio:K` or `leave:SUBSET`.
 
-    - `official`: the authors' parts (or column `split`), training pictures of a test picture's group dropped;
-      without an authors' validation part a tenth of the groups left is drawn for it.
-    - `grouped`: the same where the authors divided nothing: no test part, a tenth of the groups for validation.
+    - `official`: the authors' parts (or column `split`), without training pictures in the group of a test picture;
+      if the authors have no validation part, a tenth of the remaining groups is drawn for it.
+    - `grouped`: the same without the authors' parts: no test part, a tenth of the groups for validation.
     - `ratio:K`: the K-th (0 to 9) of ten seeded 80/20 divisions by group, the field's protocol for small sets.
-    - `leave:SUBSET`: as official, but the validation part is one whole subset that is not trained on: how a recipe
-      does on pictures from elsewhere.
+    - `leave:SUBSET`: as official, but the validation part is one whole subset that is not trained on, to see how a
+      recipe does on pictures from elsewhere.
     """
     if how in ("grouped", "official"):
         if how == "official" and not any(sample.official in ("val", "test") for sample in samples):
@@ -107,13 +108,13 @@ def merge(splits: Iterable[Split]) -> Split:
 
 def _with_validation(rest: list[Sample], test: list[Sample], seed: int) -> Split:
     tested = {sample.group for sample in test}
-    kept = [sample for sample in rest if sample.group not in tested]
-    val = [sample for sample in kept if sample.official == "val"]
+    allowed = [sample for sample in rest if sample.group not in tested]
+    val = [sample for sample in allowed if sample.official == "val"]
     if val:
         chosen = {sample.group for sample in val}
-        train = [sample for sample in kept if sample.official != "val" and sample.group not in chosen]
+        train = [sample for sample in allowed if sample.official != "val" and sample.group not in chosen]
     else:
-        train, val = _draw(kept, VAL_SHARE, seed)
+        train, val = _draw(allowed, VAL_FRACTION, seed)
     return Split(train, val, test, dropped=len(rest) - len(train) - len(val))
 
 
@@ -123,25 +124,23 @@ def _leave(samples: list[Sample], subset: str) -> Split:
     rest = [sample for sample in samples if sample.official != "test" and sample.group not in tested]
     val = [sample for sample in rest if sample.subset == subset]
     if not val:
-        known = ", ".join(sorted({sample.subset for sample in samples if sample.subset})) or "none"
-        raise InputError(f"this data set has no subset '{subset}', its subsets: {known}")
+        names = ", ".join(sorted({sample.subset for sample in samples if sample.subset})) or "none"
+        raise InputError(f"this data set has no subset '{subset}', its subsets: {names}")
     left = {sample.group for sample in val}
     train = [sample for sample in rest if sample.group not in left]
     return Split(train, val, test, dropped=len(samples) - len(test) - len(val) - len(train))
 
 
-def _draw(samples: list[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Draw groups at random until they hold `share` of the pictures; return the others and the drawn."""
+def _draw(samples: list[Sample], fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Draw groups at random until they hold `fraction` of the pictures; return the other pictures, then these."""
     groups = sorted({sample.group for sample in samples})
     random.Random(seed).shuffle(groups)
-    sizes: dict[str, int] = {}
-    for sample in samples:
-        sizes[sample.group] = sizes.get(sample.group, 0) + 1
-    drawn: set[str] = set()
+    sizes = Counter(sample.group for sample in samples)
+    chosen: set[str] = set()
     count = 0
     for group in groups:
-        if count >= share * len(samples):
+        if count >= fraction * len(samples):
             break
-        drawn.add(group)
+        chosen.add(group)
         count += sizes[group]
-    return [s for s in samples if s.group not in drawn], [s for s in samples if s.group in drawn]
+    return [s for s in samples if s.group not in chosen], [s for s in samples if s.group in chosen]

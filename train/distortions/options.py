@@ -1,39 +1,33 @@
-"""The options of a training with distorted pictures."""
+"""Command options of training on distorted pictures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-@dataclass(frozen=True)
-class FaultWeights:
-    """What each lesson counts; a student learns no output of weight 0."""
-
-    order: float = 1.0
-    causes: float = 1.0
-    map: float = 1.0
-
-
 LEAST_MOS = 70.0
-Share = Annotated[
-    float, typer.Option("--faults", min=0, max=0.9, help="Share of every batch that is made faults; 0 leaves them out.")
-]
-
-
+Fraction = Annotated[
+    float,
+    typer.Option(
+        "--distortions", "--faults", min=0, max=0.9,
+        help="Fraction of each batch that is synthetically distorted; 0 for none.",
+    ),
+]  # fmt: skip
 Folders = Annotated[
-    list[Path] | None, typer.Option("--pristine", help="Folder of good photographs to degrade; several times.")
+    list[Path] | None, typer.Option("--pristine", help="Folder of good photographs to distort; repeatable.")
 ]
-
-
 LeastMos = Annotated[
-    float, typer.Option("--pristine-mos", min=0, help="Rated training pictures from this MOS on are degraded, too.")
+    float, typer.Option("--pristine-mos", min=0, help="Also distort rated training pictures of this MOS or more.")
 ]
-
-
-OrderWeight = Annotated[float, typer.Option(min=0, help="Of: a stronger fault scores lower.")]
-CauseWeight = Annotated[float, typer.Option(min=0, help="Of the causes of faults; 0 trains a student without.")]
-MapWeight = Annotated[float, typer.Option(min=0, help="Of the quality map; 0 trains a student without.")]
+OrderWeight = Annotated[float, typer.Option(min=0, help="Weight of the order: stronger distortions score lower.")]
+CauseWeight = Annotated[float, typer.Option(min=0, help="Weight of the causes; 0 trains a student without them.")]
+MapWeight = Annotated[float, typer.Option(min=0, help="Weight of the quality map; 0 trains a student without one.")]
+DistortionMapWeight = Annotated[
+    float,
+    typer.Option(
+        "--distortion-map-weight", "--fault-map-weight", min=0,
+        help="Weight of the student's own quality map; 0 trains a student without one.",
+    ),
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The size at which strengths of distortions are defined."""
+"""The size for which the strengths of distortions are defined."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dpiqa.train.distortions.kinds.base import REFERENCE_SIDE
 
 
 def at_reference_size(image: np.ndarray, side: int = REFERENCE_SIDE) -> np.ndarray:
-    """Bring a BGR picture's shorter side to `side` pixels: where the levels are calibrated."""
+    """Resize a BGR picture so that its shorter side is `side` pixels, for which the levels are calibrated."""
     height, width = image.shape[:2]
     scale = side / min(height, width)
     return resize_area(image, max(side, round(height * scale)), max(side, round(width * scale)))

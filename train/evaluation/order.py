@@ -1,4 +1,4 @@
-"""Whether a model's scores fall as a distortion grows, and stay when nothing does."""
+"""Whether a model's scores fall as a distortion grows, and stay when nothing changes."""
 
 from __future__ import annotations
 
@@ -13,43 +13,36 @@ from rich.progress import track
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.prediction import Prediction
 from dpiqa.runtime.preprocess import to_input
-from dpiqa.runtime.spec import InputSpec
-from dpiqa.train.distortions.kinds import DEGRADATIONS
-from dpiqa.train.distortions.kinds.base import LEVELS, Degradation
-from dpiqa.train.loop.record import runner
+from dpiqa.train.distortions.kinds import DISTORTIONS
+from dpiqa.train.distortions.kinds.base import LEVELS, Distortion
+from dpiqa.train.loop.run import runner
 from dpiqa.train.students.files import load_student
 
 TOLERANCE = 1.0
-
-
 SCENE_S, SCENE_FPS = 10, 5
-
-
 ALL = "all"
 _PYTORCH = f"PyTorch {torch.__version__.partition('+')[0]}"
-
-
 Predict = Callable[[np.ndarray], Prediction]
 
 
 def open_model(model: Path, engine: str = "auto") -> tuple[Predict, str]:
-    """A checkpoint (`.pt`) or a model file as a function of a BGR picture, and the name of what runs it."""
+    """A checkpoint (`.pt`) or a model file as a function of a BGR picture, and the name of its engine."""
     if model.suffix == ".pt":
-        student, about = load_student(model)
-        spec = InputSpec(**about["input"])
-        return lambda image: student.predict(to_input(image, spec)[None])[0], _PYTORCH
+        student, record = load_student(model)
+        return lambda image: student.predict(to_input(image, record.input)[None])[0], _PYTORCH
     running = open_engine(model, engine)
     return lambda image: running.score(np.ascontiguousarray(image)).prediction, runner(running.name)
 
 
-def order(predict: Predict, image: np.ndarray, fault: Degradation, seed: int) -> list[Prediction]:
-    """What a model says of a picture and of its five levels of a fault, all with the same draws: six answers."""
-    return [predict(image), *(predict(fault.apply(image, level, np.random.default_rng(seed))) for level in LEVELS)]
+def predict_levels(predict: Predict, image: np.ndarray, distortion: Distortion, seed: int) -> list[Prediction]:
+    """Six predictions: for a picture, and for the five levels of a distortion with the same random draws."""
+    images = (distortion.apply(image, level, np.random.default_rng(seed)) for level in LEVELS)
+    return [predict(image), *map(predict, images)]
 
 
 def still_scene(predict: Predict, image: np.ndarray, seed: int) -> float:
-    """Largest distance of a score from the mean, in points, over 10 s of a still scene with faint sensor noise."""
-    noise, rng = DEGRADATIONS["sensor_noise"], np.random.default_rng(seed)
+    """Largest deviation of a score from the mean, in points, over 10 s of a still scene with faint sensor noise."""
+    noise, rng = DISTORTIONS["sensor_noise"], np.random.default_rng(seed)
     scores = np.array([predict(noise.apply(image, LEVELS[0], rng)).score for _ in range(SCENE_S * SCENE_FPS)])
     return float(np.abs(scores - scores.mean()).max())
 
@@ -62,21 +55,23 @@ def one_pixel_shift(predict: Predict, image: np.ndarray) -> float:
 
 
 def table(predict: Predict, images: list[np.ndarray], still: int, progress: bool = False) -> list[dict[str, Any]]:
-    """One row a fault, one a cause, the mean of all faults, and two for the stability over the first `still` pictures.
+    """One row per distortion, one per cause, the mean of all distortions, and two for the stability.
 
-    `value` is the share of adjacent pairs in order (level 0 is the original), for a cause (only of a model that names
-    them) that of degraded pictures whose strongest cause is the fault's own, and for the stability the largest
-    deviation in points; `cause_right` is the share for causes of one fault, `cause_right_1` that at its level 1.
+    `value` is the fraction of adjacent levels in order (level 0 is the clean picture), for a cause (only of a model
+    that names causes) the fraction of distorted pictures whose strongest cause is right, and for the stability, over
+    the first `still` pictures, the largest deviation in points. `cause_right` is the same fraction for one distortion,
+    `cause_right_1` that at level 1.
     """
     rows = []
-    for name, fault in track(DEGRADATIONS.items(), "degrading", disable=not progress):
-        said = [order(predict, image, fault, seed) for seed, image in enumerate(images)]
-        scores = np.array([[one.score for one in picture] for picture in said])
-        named = np.array([[one.strongest_cause() == fault.cause for one in picture[1:]] for picture in said])
-        row = {"measure": "order", "name": name, "cause": fault.cause, "value": (np.diff(scores) <= TOLERANCE).mean()}
-        if said[0][0].causes is not None:
-            row |= {"cause_right": named.mean()}
-            row |= {f"cause_right_{level}": share for level, share in zip(LEVELS, named.mean(0), strict=True)}
+    for name, distortion in track(DISTORTIONS.items(), "distorting", disable=not progress):
+        predictions = [predict_levels(predict, image, distortion, seed) for seed, image in enumerate(images)]
+        scores = np.array([[one.score for one in levels] for levels in predictions])
+        right = np.array([[one.strongest_cause() == distortion.cause for one in levels[1:]] for levels in predictions])
+        in_order = (np.diff(scores) <= TOLERANCE).mean()
+        row = {"measure": "order", "name": name, "cause": distortion.cause, "value": in_order}
+        if predictions[0][0].causes is not None:
+            row |= {"cause_right": right.mean()}
+            row |= {f"cause_right_{level}": value for level, value in zip(LEVELS, right.mean(0), strict=True)}
         rows.append(row | {f"level_{level}": mean.round(2) for level, mean in enumerate(scores.mean(0))})
     means = {key: np.mean([row[key] for row in rows]) for key in rows[0] if key == "value" or "cause_right" in key}
     scenes = track(images[:still], "still scenes", disable=not progress)
@@ -90,9 +85,9 @@ def table(predict: Predict, images: list[np.ndarray], still: int, progress: bool
 
 
 def by_cause(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each cause: how many of its faults' pictures have it for the strongest, the mean over its faults."""
+    """One row per cause: the fraction of pictures whose strongest cause is right, averaged over its distortions."""
     right: dict[str, list[float]] = {}
     for row in rows:
         if "cause_right" in row:
             right.setdefault(row["cause"], []).append(row["cause_right"])
-    return [{"measure": "cause", "name": cause, "value": np.mean(shares)} for cause, shares in right.items()]
+    return [{"measure": "cause", "name": cause, "value": np.mean(values)} for cause, values in right.items()]

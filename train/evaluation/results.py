@@ -1,4 +1,4 @@
-"""Agreement of scores with human opinion, and how it is shown."""
+"""Agreement of scores with human opinion, as numbers and as tables."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from dpiqa.train.loop.metrics import agreement, bootstrap, plcc, srcc
 
 
 def tested_part(samples: list[Sample], split: str) -> list[Sample]:
-    """The pictures to score: everything for `all`, else the test part of a split."""
+    """The pictures to score: all of them for `all`, else the test part of a split."""
     return samples if split == "all" else divide(samples, split).test
 
 
 def subsets(tested: list[Sample], everything: list[Sample]) -> dict[str, list[int]]:
-    """Positions of the parts of a test set that deserve figures of their own.
+    """Positions of the parts of a test set that have their own metrics.
 
-    The data set's own subsets and, where the authors' training part holds near-duplicates of test pictures, the test
-    pictures without one (`no near-duplicate`): published figures were made with both kinds.
+    These are the data set's subsets and, if the authors' training part holds near-duplicates of test pictures, the test
+    pictures without one (`no near-duplicate`): published metrics include both kinds.
     """
-    named: dict[str, list[int]] = defaultdict(list)
+    parts: dict[str, list[int]] = defaultdict(list)
     in_training = {sample.group for sample in everything if sample.official == "train"}
     leak_free = [n for n, sample in enumerate(tested) if sample.official == "test" and sample.group not in in_training]
     for position, sample in enumerate(tested):
         if sample.subset:
-            named[sample.subset].append(position)
+            parts[sample.subset].append(position)
     if 0 < len(leak_free) < len(tested):
-        named["no near-duplicate"] = leak_free
-    return {name: positions for name, positions in sorted(named.items()) if 1 < len(positions) < len(tested)}
+        parts["no near-duplicate"] = leak_free
+    return {name: positions for name, positions in sorted(parts.items()) if 1 < len(positions) < len(tested)}
 
 
 def evaluate(predictions: list[Prediction], samples: list[Sample], everything: list[Sample]) -> dict[str, Any]:
     """Agreement with MOS over the tested samples, its 95 % intervals, and the agreement within each subset.
 
-    Of a model that gives more also `causes` (of how many pictures each is the strongest, and their mean MOS) and `map`
-    (agreement of its mean with MOS).
+    For models with these outputs also `causes` (the number of pictures of which each is the strongest, and their mean
+    MOS) and `map` (agreement of its mean with MOS).
     """
     score, mos = scores_of(predictions), np.array([sample.mos for sample in samples])
     result: dict[str, Any] = asdict(agreement(score, mos))
@@ -62,7 +62,7 @@ def evaluate(predictions: list[Prediction], samples: list[Sample], everything: l
 
 
 def drift(candidate: list[Prediction], reference: list[Prediction]) -> dict[str, float]:
-    """How far two models are apart: mean and largest distance of scores, share of pictures of the same cause."""
+    """Mean and largest distance of two models' scores, and the fraction of pictures with the same strongest cause."""
     distance = np.abs(scores_of(candidate) - scores_of(reference))
     metrics = {"mean": float(distance.mean()), "largest": float(distance.max())}
     if candidate[0].causes is not None and candidate[0].cause_names == reference[0].cause_names:
@@ -74,14 +74,14 @@ def drift(candidate: list[Prediction], reference: list[Prediction]) -> dict[str,
 
 
 def print_tables(results: dict[str, Any]) -> None:
-    """Print the results of `evaluate` for each data set as tables for people."""
+    """Print the results of `evaluate` as a table for each data set."""
     for name, whole in results["data"].items():
         table = Table(
             "", "images", "SRCC", "PLCC", "PLCC fitted", "KRCC", "RMSE", title=f"{results['model']} on {name}"
         )
         for label, row in [("all", whole), *whole["subsets"].items()]:
-            figures = (row["srcc"], row["plcc"], row["plcc_fitted"], row["krcc"])
-            table.add_row(label, str(row["images"]), *(f"{figure:.3f}" for figure in figures), f"{row['rmse']:.1f}")
+            metrics = (row["srcc"], row["plcc"], row["plcc_fitted"], row["krcc"])
+            table.add_row(label, str(row["images"]), *(f"{value:.3f}" for value in metrics), f"{row['rmse']:.1f}")
         interval = whole["interval_95"]
         table.caption = "95 %: " + ", ".join(
             f"{key.upper()} {low:.3f} to {high:.3f}" for key, (low, high) in interval.items()
@@ -91,8 +91,8 @@ def print_tables(results: dict[str, Any]) -> None:
             Console().print("points from {reference}: mean {mean:.2f}, largest {largest:.2f}".format(**whole["drift"]))
             if "same_cause" in whole["drift"]:
                 Console().print(f"the same strongest cause: {whole['drift']['same_cause']:.1%}")
-        for cause, found in whole.get("causes", {}).items():
-            if found["images"]:
-                Console().print(f"{cause}: strongest cause of {found['images']}, mean MOS {found['mean_mos']:.1f}")
+        for cause, row in whole.get("causes", {}).items():
+            if row["images"]:
+                Console().print(f"{cause}: strongest cause of {row['images']}, mean MOS {row['mean_mos']:.1f}")
         if "map" in whole:
             Console().print(f"mean of the map against MOS: SRCC {whole['map']['srcc']:.3f}")

@@ -1,4 +1,4 @@
-"""A monotone map from a model's scores to one's own ratings, as nodes of the graph."""
+"""A monotone map from a model's scores to the user's ratings, as nodes of the graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.optimize import lsq_linear
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.spec import ModelSpec, ScoreSpec, TrainedOn
-from dpiqa.train.data.datasets import TERMS
+from dpiqa.train.data.terms import TERMS
 from dpiqa.train.loop.metrics import srcc
 
 MIN_PICTURES = 50
@@ -26,7 +26,7 @@ _FOLDS = 5
 
 @dataclass(frozen=True)
 class ScoreMap:
-    """A map of scores, straight between knots: `x` from 0 to 100, `y` strictly increasing, clipped to 0-100."""
+    """A piecewise linear map of scores: knots `x` from 0 to 100, `y` strictly increasing, clipped to 0-100."""
 
     x: np.ndarray
     y: np.ndarray
@@ -39,8 +39,8 @@ class ScoreMap:
 def fit_map(score: np.ndarray, mos: np.ndarray) -> ScoreMap:
     """The monotone map of scores to MOS, float `[N]` each in 0 to 100, with the least squared error.
 
-    Knots lie at 0, 100 and four quantiles of the scores. A spring between neighbouring slopes keeps the map straight
-    where there are few pictures, and no slope is below 0.05, so that no two scores between 0 and 100 become one.
+    Knots are at 0, 100 and four quantiles of the scores. A penalty on changes of slope keeps the map straight where
+    there are few pictures, and no slope is below 0.05, so that no two scores between 0 and 100 become equal.
     """
     x = np.unique(np.concatenate([[0.0], np.quantile(score, _QUANTILES), [100.0]]))
     widths = np.diff(x)
@@ -58,7 +58,7 @@ def fit_map(score: np.ndarray, mos: np.ndarray) -> ScoreMap:
 
 
 def held_out_error(score: np.ndarray, mos: np.ndarray, groups: list[str]) -> float:
-    """RMSE in points of maps fitted to four fifths of the groups of pictures on the fifth, over all five."""
+    """RMSE in points by cross-validation: maps fitted to four fifths of the groups, tested on the other fifth."""
     names, group = np.unique(groups, return_inverse=True)
     fold = np.random.default_rng(0).permutation(len(names))[group] % _FOLDS
     errors = [fit_map(score[fold != k], mos[fold != k])(score[fold == k]) - mos[fold == k] for k in range(_FOLDS)]
@@ -66,7 +66,7 @@ def held_out_error(score: np.ndarray, mos: np.ndarray, groups: list[str]) -> flo
 
 
 def with_map(model: onnx.ModelProto, mapped: ScoreMap) -> onnx.ModelProto:
-    """A copy whose outputs `score` and, where there is one, `map` go through the map: a sum of ramps, then a clip."""
+    """A copy whose outputs `score` and, if present, `map` go through the map: a sum of ramps, then a clip."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     slopes = np.diff(mapped.y) / np.diff(mapped.x)
@@ -98,7 +98,7 @@ def with_map(model: onnx.ModelProto, mapped: ScoreMap) -> onnx.ModelProto:
 
 
 def check(score: np.ndarray, mos: np.ndarray) -> None:
-    """Refuse, as InputError, ratings that no monotone map can follow."""
+    """Raise InputError for ratings that no monotone map can follow."""
     for what, values in (("the model's scores", score), ("the ratings", mos)):
         if values.std() < MIN_SPREAD:
             raise InputError(f"{what} are almost the same for all pictures, rate good and bad ones")
@@ -106,12 +106,12 @@ def check(score: np.ndarray, mos: np.ndarray) -> None:
     if agreement < MIN_SRCC:
         raise InputError(
             f"the ratings do not rise with the model's scores (SRCC {agreement:.2f}, at least {MIN_SRCC} is needed): "
-            "no monotone map mends that; are low ratings bad pictures?"
+            "no monotone map corrects that; do low ratings mean bad pictures?"
         )
 
 
 def calibrated_spec(spec: ModelSpec, rated: dict[str, int]) -> ModelSpec:
-    """The contract of a calibrated model: on whose scale it scores now, without figures on the old scale.
+    """The contract of a calibrated model: its new scale, without metrics on the old one.
 
     `rated` are the numbers of pictures by data set.
     """

@@ -1,4 +1,4 @@
-"""What a checkpoint or a model file says of rated pictures."""
+"""Predictions of a checkpoint or a model file for rated pictures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.pictures import read_picture
 from dpiqa.runtime.prediction import Prediction, scores_of
 from dpiqa.runtime.preprocess import to_input
-from dpiqa.runtime.spec import InputSpec
 from dpiqa.train.data.datasets import Sample
 from dpiqa.train.data.frames import RatedFrames
 from dpiqa.train.evaluation.options import REFERENCE
 from dpiqa.train.loop.checkpoint import load_checkpoint
-from dpiqa.train.loop.fit import answers, predict
+from dpiqa.train.loop.inference import infer_batches, predict
 from dpiqa.train.students.files import load_student
 from dpiqa.train.students.model import Student, predictions
 from dpiqa.train.teachers.model import load_teacher
@@ -37,9 +36,9 @@ def predict_samples(
     batch: int = 16,
     engine: str = REFERENCE,
 ) -> list[Prediction]:
-    """What a checkpoint (`.pt`) or a model file says of pictures.
+    """Predictions of a checkpoint (`.pt`) or a model file.
 
-    A checkpoint takes `batch` of them at once; `weights` is where the release of a diffusion teacher lies now. A model
+    A checkpoint takes `batch` pictures at once; `weights` is the current path of a diffusion teacher's release. A model
     file runs on `engine`.
     """
     if model.suffix == ".pt":
@@ -50,11 +49,11 @@ def predict_samples(
 
 
 def _predict_with_checkpoint(model: Path, samples: list[Sample], weights: str | None, batch: int) -> list[Prediction]:
-    is_teacher = "teacher" in load_checkpoint(model)[0]
-    trained, about = load_teacher(model, weights) if is_teacher else load_student(model)
+    is_teacher = load_checkpoint(model)[0].teacher is not None
+    trained, record = load_teacher(model, weights) if is_teacher else load_student(model)
     trained.to("cuda" if torch.cuda.is_available() else "cpu")
-    frames = RatedFrames(samples, InputSpec(**about["input"]))
+    frames = RatedFrames(samples, record.input)
     if not isinstance(trained, Student):
         return [Prediction(float(score)) for score in predict(trained, frames, batch)[0]]
-    batches = (dict(zip(trained.outputs, outputs, strict=True)) for outputs, _ in answers(trained, frames, batch))
+    batches = (dict(zip(trained.outputs, outputs, strict=True)) for outputs, _ in infer_batches(trained, frames, batch))
     return [prediction for outputs in batches for prediction in predictions(outputs, trained.causes)]

@@ -1,10 +1,9 @@
-"""The training loop of student and teacher: one recipe, one function, any number of processes and devices."""
+"""The training loop of students and teachers, for any number of processes and devices."""
 
 from __future__ import annotations
 
 import ctypes
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -20,23 +19,25 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.files import atomic_write
 from dpiqa.train.loop import processes
 from dpiqa.train.loop.checkpoint import Part, State
+from dpiqa.train.loop.inference import load_batches, predict
 from dpiqa.train.loop.losses import quality_loss
 from dpiqa.train.loop.memory import memory_advice
 from dpiqa.train.loop.metrics import plcc, srcc
 from dpiqa.train.loop.plots import plot_history
 from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.loop.record import RunRecord
 
-_MOST_SKIPPED = 50  # FP16's scaler finds its scale in fewer, unless no gradient is ever finite
+_MAX_SKIPPED = 50  # FP16's scaler finds its scale in fewer, unless no gradient is ever finite
 
 
 class Frames(Protocol):
-    """A data set of `(frames, *targets)`: uint8 `[H, W, 3]` frames, MOS and more; `epoch` changes its draws.
+    """A data set of `(frames, *targets)`: uint8 `[H, W, 3]` frames, MOS and more; its random draws depend on `epoch`.
 
     `batches(batch, rng)` gives the indices `[steps, batch]` of an epoch.
     """
@@ -55,7 +56,7 @@ def fit(
     val: Frames,
     recipe: Recipe,
     out: Path,
-    about: dict[str, Any],
+    record: RunRecord,
     save_every: int = 50,
     loss: Callable[..., Tensor] = quality_loss,
     check: Callable[[nn.Module], dict[str, float]] = lambda _: {},
@@ -63,14 +64,13 @@ def fit(
     """Train `model`, keep the epoch with the best validation SRCC + PLCC, and return its checkpoint `out/best.pt`.
 
     `model(frames)` gives a tensor or a tuple of tensors for uint8 frames `[N, H, W, 3]`, and `loss(outputs, *targets)`
-    judges them; validation compares the first output with the first target, as scores `[N]` with MOS, and `check` may
-    add figures of its own to an epoch's row. `model.trunk` learns at its own rate. Over several processes each takes
-    its part of every batch, but the loss sees the outputs of all, since ranking and correlation look at the whole
-    batch: it is the same whatever their number. (With `recipe.accumulate` it looks at one part after the other.)
+    their loss. Validation compares the first output with the first target, as scores `[N]` with MOS; `check` may add
+    its own metrics to an epoch's row. `model.trunk` learns at its own rate. Several processes each take a part of every
+    batch, but the loss sees the outputs of all of them, since ranking and correlation need the whole batch: it does not
+    depend on the number of processes. (With `recipe.accumulate` it sees one part after the other.)
 
-    Goes on from the checkpoint that is in `out`, and raises InputError where it is another run's. `about` (the model's
-    configuration and what it is trained on) travels in every checkpoint. The main process writes `log.csv`,
-    `history.png` and both checkpoints, each atomically.
+    Resumes from the checkpoint in `out`, and raises InputError if that is another run's. Every checkpoint contains
+    `record`. The main process writes `log.csv`, `history.png` and both checkpoints, each atomically.
     """
     keep_freed_memory()
     if recipe.precision == "fp16" and not torch.cuda.is_available():
@@ -88,11 +88,11 @@ def fit(
     parts: dict[str, Part] = {"model": model, "ema": ema, "optimizer": optimizer}
     if accelerator.scaler:
         parts["scaler"] = accelerator.scaler
-    state = State(parts, recipe, about)
-    if kept := next((out / name for name in ("last.pt", "best.pt") if (out / name).exists()), None):
-        state.load(kept)
+    state = State(parts, recipe, record)
+    if latest := next((out / name for name in ("last.pt", "best.pt") if (out / name).exists()), None):
+        state.load(latest)
     if len(set(gather_object([(state.epoch, state.step)]))) > 1:
-        raise InputError(f"{out}: the processes find other checkpoints there; it must be one folder that all share")
+        raise InputError(f"{out}: the processes see different checkpoints there; all must share one folder")
     parallel, optimizer = accelerator.prepare(model, optimizer)
 
     with _progress(disable=not accelerator.is_main_process) as progress:
@@ -103,24 +103,24 @@ def fit(
             batches = train.batches(recipe.batch, np.random.default_rng((recipe.seed, state.epoch)))[state.step :]
             train.epoch = state.epoch
             model.train()
-            loader = iter(load_batches(train, batch_sampler=step.own_parts(batches), prefetch_factor=4))
+            loader = iter(load_batches(train, batch_sampler=step.parts_of(batches), prefetch_factor=4))
             for _ in batches:
                 began = time.perf_counter()
                 done = state.epoch * steps + state.step
                 torch.manual_seed(hash((recipe.seed, done)) + accelerator.process_index)
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.lr * _schedule(done, steps, recipe) * group["share"]
-                found = step(parallel, optimizer, loader)
-                _require_finite("loss", found, state.epoch, out)
+                batch_loss = step(parallel, optimizer, loader)
+                _require_finite("loss", batch_loss, state.epoch, out)
                 if recipe.ema:
                     _update(ema, model, min(recipe.ema, (1 + done) / (10 + done)))
                 state.step += 1
-                state.loss_sum += found
+                state.loss_sum += batch_loss
                 state.seconds += time.perf_counter() - began
-                progress.update(bar, advance=1, note=f"epoch {state.epoch + 1}/{recipe.epochs} loss {found:.3f}")
+                progress.update(bar, advance=1, note=f"epoch {state.epoch + 1}/{recipe.epochs} loss {batch_loss:.3f}")
                 if state.step % save_every == 0 and accelerator.is_main_process:
                     state.save(out / "last.pt")
-            score, mos = _validate(ema, val, step.share, accelerator)
+            score, mos = _validate(ema, val, step.part_size, accelerator)
             _require_finite("sum of validation scores", score.sum(), state.epoch, out)
             row = {"epoch": state.epoch + 1, "loss": state.loss_sum / steps, "val_srcc": srcc(score, mos),
                    "val_plcc": plcc(score, mos)} | check(ema) | {"train_seconds": round(state.seconds, 1)}  # fmt: skip
@@ -138,27 +138,6 @@ def fit(
     return out / "best.pt"
 
 
-def predict(model: nn.Module, frames: Frames | Dataset[Any], batch: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Score whole frames: float `[N]` scores and float `[N]` MOS, in the data set's order."""
-    scores, targets = [np.empty(0)], [np.empty(0)]
-    for (score, *_), (mos, *_) in answers(model, frames, batch):
-        scores.append(score.double().numpy())
-        targets.append(mos.double().numpy())
-    return np.concatenate(scores), np.concatenate(targets)
-
-
-@torch.inference_mode()
-def answers(
-    model: nn.Module, frames: Frames | Dataset[Any], batch: int = 16
-) -> Iterator[tuple[tuple[Tensor, ...], list[Tensor]]]:
-    """All outputs of a model for whole frames, on the CPU, and all targets, batch by batch in the data set's order."""
-    model.eval()
-    device = next(model.parameters()).device
-    for pictures, *targets in load_batches(frames, batch_size=batch):
-        outputs = model(pictures.to(device))
-        yield tuple(output.cpu() for output in (outputs if isinstance(outputs, tuple) else (outputs,))), targets
-
-
 @dataclass
 class _Step:
     """One step of the optimizer on one batch, in parts and over all processes."""
@@ -169,21 +148,21 @@ class _Step:
 
     def __post_init__(self) -> None:
         self.parts, self.processes = self.recipe.accumulate, self.accelerator.num_processes
-        self.skipped = 0  # steps one after the other that the gradient scaler left out
-        self.share, rest = divmod(self.recipe.batch, self.parts * self.processes)
-        if rest or self.share * self.processes < 2:
+        self.skipped = 0  # consecutive steps that the gradient scaler skipped
+        self.part_size, rest = divmod(self.recipe.batch, self.parts * self.processes)
+        if rest or self.part_size * self.processes < 2:
             raise InputError(
                 f"--batch {self.recipe.batch} does not divide into {self.parts} parts (--accumulate) of at least two "
                 f"pictures over {self.processes} processes"
             )
 
-    def own_parts(self, batches: np.ndarray) -> list[list[int]]:
+    def parts_of(self, batches: np.ndarray) -> list[list[int]]:
         """Which of the pictures `[steps, batch]` this process takes, part by part."""
-        shares = batches.reshape(-1, self.processes, self.share)
-        return shares[:, self.accelerator.process_index].tolist()
+        parts = batches.reshape(-1, self.processes, self.part_size)
+        return parts[:, self.accelerator.process_index].tolist()
 
     def __call__(self, model: nn.Module, optimizer: torch.optim.Optimizer, loader: Iterator[list[Tensor]]) -> float:
-        """Learn from the next batch and return its loss; where that or the gradient is not finite, learn nothing."""
+        """Learn from the next batch and return its loss; if that or the gradient is not finite, learn nothing."""
         device, total = self.accelerator.device, 0.0
         optimizer.zero_grad()
         for part in range(1, self.parts + 1):
@@ -191,25 +170,25 @@ class _Step:
             with nullcontext() if part == self.parts else self.accelerator.no_sync(model):
                 outputs = model(frames)
                 with self.accelerator.autocast():
-                    found = self.loss(self._whole(outputs), *map(self._whole, targets))
-                total += found.item() / self.parts
+                    loss = self.loss(self._gather(outputs), *map(self._gather, targets))
+                total += loss.item() / self.parts
                 if not math.isfinite(total):
                     return total
-                # Several processes average their gradients, each of which holds its own pictures' share of the loss.
-                self.accelerator.backward(found * (self.processes / self.parts))
+                # Processes average their gradients, and each gradient covers only its own pictures.
+                self.accelerator.backward(loss * (self.processes / self.parts))
         norm = self.accelerator.clip_grad_norm_(model.parameters(), self.recipe.clip)
         if not self.accelerator.scaler and not (norm is None or norm.isfinite()):
             return math.nan
         optimizer.step()
         self.skipped = self.skipped + 1 if self.accelerator.optimizer_step_was_skipped else 0
-        return total if self.skipped < _MOST_SKIPPED else math.nan
+        return total if self.skipped < _MAX_SKIPPED else math.nan
 
-    def _whole(self, own: Any) -> Any:
-        """The rows of all processes; gradient flows into the own ones."""
+    def _gather(self, own: Any) -> Any:
+        """The rows of all processes; gradients flow only into this process's own."""
         if self.processes == 1:
             return own
         if isinstance(own, tuple):
-            return tuple(map(self._whole, own))
+            return tuple(map(self._gather, own))
         rows = list(self.accelerator.gather(own.detach().contiguous()).split(len(own)))  # type: ignore[union-attr]
         rows[self.accelerator.process_index] = own
         return torch.cat(rows)
@@ -217,27 +196,28 @@ class _Step:
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     trunk = list(model.trunk.parameters())  # type: ignore[union-attr]
-    known = {id(weight) for weight in trunk}
-    others = [weight for weight in model.parameters() if id(weight) not in known]
+    in_trunk = {id(weight) for weight in trunk}
+    others = [weight for weight in model.parameters() if id(weight) not in in_trunk]
     groups = [{"params": trunk, "share": recipe.trunk_lr}, {"params": others, "share": 1.0}]
-    fused = next(model.parameters()).is_cuda  # spares a copy of all weights
+    fused = next(model.parameters()).is_cuda  # saves a copy of all weights
     return torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
 
 
 def _validate(model: nn.Module, val: Frames, batch: int, accelerator: Accelerator) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and MOS of all processes' parts of the validation pictures."""
+    """Scores and MOS of all validation pictures, each process having scored its part."""
     own = range(accelerator.process_index, len(val), accelerator.num_processes)
-    found = gather_object([predict(model, Subset(cast("Dataset[Any]", val), own), batch)])
-    score, mos = (np.concatenate(column) for column in zip(*found, strict=True))
+    parts = gather_object([predict(model, Subset(cast("Dataset[Any]", val), own), batch)])
+    score, mos = (np.concatenate(column) for column in zip(*parts, strict=True))
     return score, mos
 
 
 def _require_finite(what: str, value: float, epoch: int, out: Path) -> None:
     """Stop a run that diverged before it writes another checkpoint."""
     if not math.isfinite(value):
-        kept = next((f" ({out / name} is from before)" for name in ("best.pt", "last.pt") if (out / name).exists()), "")
+        files = (out / name for name in ("best.pt", "last.pt"))
+        earlier = next((f" ({file} is from before)" for file in files if file.exists()), "")
         raise InputError(
-            f"the {what} is {value:g} in epoch {epoch + 1}{kept}, train with a smaller --lr and another --out"
+            f"the {what} is {value:g} in epoch {epoch + 1}{earlier}, train with a smaller --lr and another --out"
         )
 
 
@@ -246,7 +226,7 @@ def _selection(row: dict[str, float]) -> float:
 
 
 def _schedule(step: int, steps: int, recipe: Recipe) -> float:
-    """The share of the learning rate at a step, counted from 0, of a run with so many steps an epoch."""
+    """The fraction of the learning rate at a step, counted from 0, of a run with `steps` steps per epoch."""
     done = step / (recipe.epochs * steps)
     if recipe.milestones:
         return recipe.decay ** sum(done >= milestone for milestone in recipe.milestones)
@@ -256,20 +236,15 @@ def _schedule(step: int, steps: int, recipe: Recipe) -> float:
 
 @torch.no_grad()
 def _update(ema: nn.Module, model: nn.Module, decay: float) -> None:
-    for kept, new in zip(ema.state_dict().values(), model.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(new, 1 - decay)
+    for average, value in zip(ema.state_dict().values(), model.state_dict().values(), strict=True):
+        if average.is_floating_point():
+            average.lerp_(value, 1 - decay)
         else:
-            kept.copy_(new)
-
-
-def load_batches(frames: Any, **options: Any) -> DataLoader[Any]:
-    """A loader with as many workers as the machine has room for."""
-    return DataLoader(frames, num_workers=min(4, max(1, (os.cpu_count() or 1) // 2)), **options)
+            average.copy_(value)
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed: without the page faults a step on a CPU is up to 1.6 times as fast."""
+    """Make glibc keep freed memory: without the page faults, a step on a CPU is up to 1.6 times as fast."""
     try:
         libc = ctypes.CDLL("libc.so.6")
     except OSError:
@@ -285,12 +260,12 @@ def _progress(disable: bool) -> Progress:
 
 
 def pick_precision(bf16: bool | None) -> str:
-    """Mixed precision as asked for or, with None, where the machine multiplies bfloat16 in hardware.
+    """bf16 or fp32 as requested or, with None, bf16 where the hardware multiplies bfloat16.
 
     Elsewhere PyTorch emulates it, slower than fp32.
     """
     if torch.cuda.is_available():
-        helps = torch.cuda.is_bf16_supported(including_emulation=False)
+        in_hardware = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        helps = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if (helps if bf16 is None else bf16) else "fp32"
+        in_hardware = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if (in_hardware if bf16 is None else bf16) else "fp32"

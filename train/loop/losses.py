@@ -1,4 +1,4 @@
-"""Losses on quality scores; every one takes float `[N]` predictions and targets in points (0 to 100)."""
+"""Losses on quality scores; each takes float `[N]` predictions and targets in points (0 to 100)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch.nn import functional
 
 # Errors are counted in units of ten points, about the spread of one rater around the mean.
 _UNIT = 10.0
-_FEWEST_COMPARED = 3  # two pictures correlate perfectly or not at all
+_MIN_COMPARED = 3  # two pictures always correlate perfectly
 
 
 def regression_loss(score: Tensor, mos: Tensor) -> Tensor:
-    """Smooth L1: quadratic within ten points, linear beyond, so that single doubtful labels do not dominate."""
+    """Smooth L1: quadratic within ten points, linear beyond, so that a few doubtful labels do not dominate."""
     return functional.smooth_l1_loss(score / _UNIT, mos / _UNIT)
 
 
@@ -31,22 +31,22 @@ def ranking_loss(score: Tensor, mos: Tensor) -> Tensor:
 
 
 def quality_loss(score: Tensor, mos: Tensor, collection: Tensor | None = None) -> Tensor:
-    """What the student minimises: regression + correlation + ranking, each of the order of one at the start.
+    """The loss of the student: regression + correlation + ranking, each about one at the start.
 
-    With `collection`, whole numbers `[N]`, correlation and ranking compare pictures of one collection alone: that a
-    picture looks like those of a good collection tells its MOS there, and nothing about pictures from elsewhere.
+    With `collection`, whole numbers `[N]`, correlation and ranking compare only pictures of one collection: otherwise
+    the student learns to recognise collections of high MOS, which says nothing about pictures from elsewhere.
     """
     if collection is None:
         return regression_loss(score, mos) + correlation_loss(score, mos) + ranking_loss(score, mos)
     compared = [(score[own], mos[own]) for own in collection[None] == collection.unique()[:, None]]
-    compared = [pair for pair in compared if len(pair[0]) >= _FEWEST_COMPARED]
+    compared = [pair for pair in compared if len(pair[0]) >= _MIN_COMPARED]
     total = regression_loss(score, mos)
     for own_score, own_mos in compared:
-        share = len(own_score) / sum(len(own) for own, _ in compared)
-        total = total + share * (correlation_loss(own_score, own_mos) + ranking_loss(own_score, own_mos))
+        fraction = len(own_score) / sum(len(own) for own, _ in compared)
+        total = total + fraction * (correlation_loss(own_score, own_mos) + ranking_loss(own_score, own_mos))
     return total
 
 
 def paper_loss(score: Tensor, mos: Tensor) -> Tensor:
-    """What the teacher with a diffusion prior minimises: regression and margin ranking (DP-IQA, section 3.4)."""
+    """The loss of a teacher with a diffusion prior: regression and margin ranking (DP-IQA, section 3.4)."""
     return regression_loss(score, mos) + ranking_loss(score, mos)

@@ -1,4 +1,4 @@
-"""Running out of memory, on a GPU or not, told in one line."""
+"""Out-of-memory errors, on a GPU or not, as one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SIGNS = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of PyTorc
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory did not suffice."""
+    """Whether an exception means that there was not enough memory."""
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
@@ -21,7 +21,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def memory_advice(
     advice: str = "use a smaller --batch or, for a teacher, --accumulate, --gradient-checkpointing or --ema 0",
 ) -> Iterator[None]:
-    """Turn running out of memory into an InputError that says what to do."""
+    """Turn an out-of-memory error into an InputError that says what to do."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""How well predicted scores agree with human opinion, in the measures of the field (VQEG, ITU-T P.1401)."""
+"""Agreement of predicted scores with human opinion, in the metrics of the field (VQEG, ITU-T P.1401)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rmse(score: np.ndarray, mos: np.ndarray) -> float:
 
 
 def agreement(score: np.ndarray, mos: np.ndarray) -> Agreement:
-    """All measures of float `[N]` scores against float `[N]` MOS, N at least 2."""
+    """All metrics of float `[N]` scores against float `[N]` MOS, N at least 2."""
     fitted = fit_logistic(score, mos)
     return Agreement(
         images=len(mos),

@@ -1,4 +1,4 @@
-"""The pictures that training and evaluation leave behind."""
+"""Plots of training and evaluation."""
 
 from __future__ import annotations
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All numbers that a training run depends on; a resumed run must use the same ones.
 
-    `batch` counts the pictures of one step over all processes and all `accumulate` parts of it. `trunk_lr` is the share
-    of `lr` at which the pretrained trunk learns. With `milestones` (shares of the run) the rate is multiplied by
-    `decay` at each; without, it warms up and falls along a cosine. `ema` 0 keeps no averaged weights. `precision` is
-    fp32, bf16 or fp16.
+    `batch` counts the pictures of one step over all processes and all its `accumulate` parts. `trunk_lr` is the
+    fraction of `lr` at which the pretrained trunk learns. With `milestones` (fractions of the run) the rate is
+    multiplied by `decay` at each; without, it warms up and then falls along a cosine. `ema` 0 keeps no averaged
+    weights. `precision` is fp32, bf16 or fp16.
     """
 
     epochs: int = 2
@@ -33,11 +34,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class HeadRecipe:
-    """All numbers that the training of heads depends on.
+    """All numbers that the training of the cause and map heads depends on.
 
-    `pictures` made ones are looked at, `share` of every batch; the rest of a batch is rated and tells the map its
-    level. The causes learn `epochs` from what was seen, in batches of `cause_batch`. Both rates fall to nothing along a
-    cosine.
+    The heads learn from `pictures` distorted pictures, a fraction `share` of each batch; the rest of the batch is rated
+    and teaches the level of the map. The causes learn for `epochs` from stored features, in batches of `cause_batch`.
+    Both rates fall to zero along a cosine.
     """
 
     pictures: int = 24_000
@@ -48,3 +49,26 @@ class HeadRecipe:
     lr: float = 2e-3
     weight_decay: float = 1e-2
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class DistortionWeights:
+    """Weights of the losses on distorted pictures; a student has no output whose weight is 0."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    order: float = 1.0
+    causes: float = 1.0
+    map: float = 1.0
+
+
+@dataclass(frozen=True)
+class DistillationWeights:
+    """Weights of the distillation losses; a loss of weight 0 is left out."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    score: float = 1.0
+    teacher: float = 1.0
+    map: float = 1.0
+    ranking: float = 1.0

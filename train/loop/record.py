@@ -1,47 +1,122 @@
-"""What a finished run leaves written about itself, beside its checkpoints."""
+"""The run record: what is known of a training run, stored in its checkpoints and in `run.json`."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import pandas as pd
-import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dpiqa.runtime.files import atomic_write
-from dpiqa.runtime.machine import processor
-from dpiqa.train.loop.processes import processes
+from dpiqa.errors import InputError
+from dpiqa.runtime.spec import InputSpec
+from dpiqa.train.data.terms import TrainingData
+from dpiqa.train.loop.recipe import DistillationWeights, DistortionWeights
 
-
-def record_run(out: Path, about: dict[str, Any], **facts: Any) -> None:
-    """Write `out/run.json` (from the main process alone): `about`, the facts given, the hardware, the metrics' hash."""
-    if processes().is_main_process:
-        told = about | facts | {"hardware": hardware(), "metrics_sha256": metrics_sha256(out / "log.csv")}
-        with atomic_write(out / "run.json") as file:
-            file.write(json.dumps(told, indent=2).encode() + b"\n")
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-def metrics_sha256(log: Path) -> str:
-    """The SHA-256 of a log without its times: the same for the same seed on the same machine with as many threads."""
-    table = pd.read_csv(log, dtype=str).drop(columns="train_seconds")
-    return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the keys that files use; what is None is left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def runner(engine: str) -> str:
-    """An engine of the runtime by name, with its version where a package of that name tells it."""
+class StudentConfig(_Section):
+    """The arguments of a Student."""
+
+    arch: str
+    hidden: int
+    dropout: float
+    causes: tuple[str, ...] | None = None
+    map: bool | None = None
+    fixed_norms: bool | None = None
+
+
+class TeacherConfig(_Section):
+    """The arguments of `build_teacher`; a diffusion prior also has the place and the digest of its frozen weights."""
+
+    prior: str
+    weights: str | None = None
+    frozen_sha256: Sha256 | None = None
+    size: int
+    width: int
+
+
+class PristineSource(_Section):
+    """A folder of pristine photographs, or the best-rated training pictures, and how many images it gave."""
+
+    name: str
+    images: int
+
+
+class Distortions(_Section):
+    """Training on distorted pictures: their fraction of each batch, the weights of the losses and the sources."""
+
+    fraction: float = Field(alias="share")
+    weights: DistortionWeights
+    pristine: tuple[PristineSource, ...]
+
+
+class Distillation(_Section):
+    """Training from a teacher's cache: digests of the teacher and the index, and how the cache was used."""
+
+    teacher: Sha256
+    data: Sha256
+    unlabelled: int
+    weights: DistillationWeights
+    images_per_epoch: int = Field(alias="pictures_an_epoch")
+
+
+class Quantization(_Section):
+    """Fine-tuning with fake quantizers; `file_names` are of all pictures that took part."""
+
+    calibration_images: int = Field(alias="calibrated_on")
+    percentile: float
+    images: int
+    feature_weight: float
+    seed: int
+    file_names: tuple[str, ...] = Field(alias="learned")
+
+
+class RunRecord(_Section):
+    """What is known of a run; a student's and a teacher's record each hold the configuration of that model.
+
+    `start_sha256` is the digest of the model that the run started from, `frozen` names outputs that it left unchanged.
+    """
+
+    student: StudentConfig | None = None
+    teacher: TeacherConfig | None = None
+    input: InputSpec
+    trained_on: tuple[TrainingData, ...]
+    split_seed: int | None = None
+    start_sha256: Sha256 | None = Field(default=None, alias="begun")
+    frozen: tuple[str, ...] | None = None
+    distillation: Distillation | None = Field(default=None, alias="distilled_from")
+    distortions: Distortions | None = Field(default=None, alias="faults")
+    across_collections: bool | None = None
+    quantization: Quantization | None = Field(default=None, alias="quantized")
+
+    def identity(self) -> dict[str, Any]:
+        """What distinguishes this run from others, wherever the weights of its prior are stored."""
+        fields = self.to_dict()
+        if self.teacher:
+            fields["teacher"].pop("weights", None)
+        return fields
+
+
+def parse_record(document: Any, file: Path) -> RunRecord:
+    """Read a record from the dictionary in a checkpoint; `file` names the checkpoint in errors.
+
+    Raises InputError that names the file, the field and what was expected.
+    """
+    if not isinstance(document, dict):
+        raise InputError(f"{file}: its run record must be a dictionary, found {type(document).__name__}")
     try:
-        return f"{engine} {version(engine)}"
-    except PackageNotFoundError:
-        return engine
-
-
-def hardware() -> str:
-    """What trains here: the GPU or the processor, how many threads and processes, and PyTorch's version."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
-    device += f", {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
-    words = f"{device} ({torch.backends.cpu.get_cpu_capability()}), PyTorch {torch.__version__.partition('+')[0]}"
-    count = processes().num_processes
-    return words if count == 1 else f"{count} x {words}"
+        return RunRecord.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "document"
+        value = "" if first["type"] == "missing" else f", found {first['input']!r}"[:120]
+        raise InputError(f"{file}: run record field '{field}': {first['msg']}{value}") from None

@@ -1,7 +1,8 @@
-"""Training of causes and map on a trunk that stays as it is.
+"""Training of the cause and map heads on a frozen trunk.
 
-The trunk looks at every picture once: the map learns as they pass, the causes afterwards, in many epochs, from what the
-trunk saw. That is kept in `seen.pt` (14 kB a picture with Lite0), so that looking, which takes long, is not done twice.
+The trunk runs only once per picture: the map head learns from its features as they are computed, the cause head
+afterwards, for many epochs, from stored features. They are kept in `seen.pt` (14 kB per picture with Lite0), so that a
+second run does not repeat the slow first part.
 """
 
 from __future__ import annotations
@@ -19,115 +20,120 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from dpiqa.errors import InputError
-from dpiqa.train.distortions.lessons import WithFaults, made_of
+from dpiqa.train.distortions.frames import DistortedFrames, distorted_count
 from dpiqa.train.distortions.losses import cause_loss, map_level_loss, map_place_loss, severity
 from dpiqa.train.loop.checkpoint import DAMAGE, save_whole
-from dpiqa.train.loop.fit import load_batches
+from dpiqa.train.loop.inference import load_batches
 from dpiqa.train.loop.recipe import HeadRecipe
 from dpiqa.train.students.model import Student, deviations, means
 
 
-class Seen(NamedTuple):
-    """What the trunk saw of made pictures, what they were, and how the map learned from them meanwhile.
+class Features(NamedTuple):
+    """The trunk's features of distorted pictures, their labels, and how the map head learned meanwhile.
 
-    Summaries float32 `[N, F]`, causes as indices `[N]`, how bad each is, 0 to 1, `[N]`; the map's mean loss; seconds.
+    Features float32 `[N, F]`, causes as indices `[N]`, severities `[N]` in 0 to 1; the map's mean loss; seconds.
     """
 
-    summaries: Tensor
+    values: Tensor
     cause: Tensor
-    worst: Tensor
+    severities: Tensor
     map_loss: float
     seconds: float
 
 
-def check_batch(lessons: WithFaults, recipe: HeadRecipe) -> None:
-    """Raise InputError where the rated pictures do not fill one batch."""
-    if not len(lessons.batches(recipe.batch, np.random.default_rng(0))):
-        raise InputError(f"{len(lessons)} rated pictures do not fill one batch, use a smaller --batch")
+def check_batch(frames: DistortedFrames, recipe: HeadRecipe) -> None:
+    """Raise InputError if the rated pictures do not fill one batch."""
+    if not len(frames.batches(recipe.batch, np.random.default_rng(0))):
+        raise InputError(f"{len(frames)} rated pictures do not fill one batch, use a smaller --batch")
 
 
-def passes(lessons: WithFaults, recipe: HeadRecipe, steps: int) -> Iterator[list[Tensor]]:
-    """So many batches; every pass over the rated pictures comes with faults of its own."""
+def draw_batches(frames: DistortedFrames, recipe: HeadRecipe, steps: int) -> Iterator[list[Tensor]]:
+    """`steps` batches; each pass over the rated pictures has its own distorted ones."""
     while steps:
-        order = lessons.batches(recipe.batch, np.random.default_rng((recipe.seed, lessons.epoch)))[:steps]
-        yield from load_batches(lessons, batch_sampler=order.tolist())
+        order = frames.batches(recipe.batch, np.random.default_rng((recipe.seed, frames.epoch)))[:steps]
+        yield from load_batches(frames, batch_sampler=order.tolist())
         steps -= len(order)
-        lessons.epoch += 1
+        frames.epoch += 1
 
 
-def look_and_draw(student: Student, batches: Iterable[list[Tensor]], recipe: HeadRecipe, steps: int) -> Seen:
-    """Train the map on `batches` of faults.WithFaults as they come; what was seen."""
+def train_map(student: Student, batches: Iterable[list[Tensor]], recipe: HeadRecipe, steps: int) -> Features:
+    """Train the map head on `batches` of DistortedFrames as they come; the features of the distorted pictures."""
     began = time.monotonic()
     weights = [*student.map_levels.parameters(), *student.map_head.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=recipe.lr, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    seen: list[tuple[Tensor, ...]] = []
+    rows: list[tuple[Tensor, ...]] = []
     losses = []
-    for shown in track(batches, "looking", steps):
-        frames, mos, group, level, cause, changed = (one.to(student.mean.device) for one in shown)
+    for batch in track(batches, "training the map", steps):
+        frames, mos, group, level, cause, changed = (one.to(student.mean.device) for one in batch)
         with torch.no_grad():
-            levels = student.look(frames)
-            made = group >= 0
-            faulty = [one[made] for one in levels]
-            summaries = torch.cat([means(faulty), deviations(faulty)], dim=1)
-            seen.append((summaries.cpu(), cause[made].cpu(), severity(level, changed)[made].cpu()))
-        drawn = student.draw(levels)
-        loss = map_level_loss(drawn[~made], mos[~made])
-        loss = loss + map_place_loss(drawn[made], group[made], level[made], changed[made])
-        losses.append(_learn(loss, optimizer, schedule))
-    summaries, cause, worst = (torch.cat(column) for column in zip(*seen, strict=True))
-    return Seen(summaries, cause, worst, float(np.mean(losses)), time.monotonic() - began)
+            levels = student.forward_features(frames)
+            is_distorted = group >= 0
+            own = [one[is_distorted] for one in levels]
+            values = torch.cat([means(own), deviations(own)], dim=1)
+            severities = severity(level, changed)[is_distorted]
+            rows.append((values.cpu(), cause[is_distorted].cpu(), severities.cpu()))
+        maps = student.forward_map(levels)
+        loss = map_level_loss(maps[~is_distorted], mos[~is_distorted])
+        loss = loss + map_place_loss(
+            maps[is_distorted], group[is_distorted], level[is_distorted], changed[is_distorted]
+        )
+        losses.append(_step(loss, optimizer, schedule))
+    values, cause, severities = (torch.cat(column) for column in zip(*rows, strict=True))
+    return Features(values, cause, severities, float(np.mean(losses)), time.monotonic() - began)
 
 
-def look_once(student: Student, lessons: WithFaults, recipe: HeadRecipe, about: dict[str, Any], out: Path) -> Seen:
-    """The same, or what an earlier run that would have seen the same left in the folder `out`, with its map.
+def extract_features(
+    student: Student, frames: DistortedFrames, recipe: HeadRecipe, record: dict[str, Any], out: Path
+) -> Features:
+    """Train the map and return the features, or take both from an earlier run of the same kind in the folder `out`.
 
-    Raises InputError where that run was another one, and where there is no room.
+    Raises InputError if another run wrote there, and where there is no room.
     """
-    kept = out / "seen.pt"
-    if not kept.exists() and (out / "best.pt").exists():
+    file = out / "seen.pt"
+    if not file.exists() and (out / "best.pt").exists():
         raise InputError(f"{out}: holds the checkpoint of another run, choose another --out")
-    key = {name: value for name, value in asdict(recipe).items() if name not in ("epochs", "cause_batch")} | about
-    maps = nn.ModuleDict({"levels": student.map_levels, "head": student.map_head})
-    if kept.exists():
+    key = {name: value for name, value in asdict(recipe).items() if name not in ("epochs", "cause_batch")} | record
+    map_head = nn.ModuleDict({"levels": student.map_levels, "head": student.map_head})
+    if file.exists():
         try:
-            stored = torch.load(kept, map_location="cpu", weights_only=True)
+            stored = torch.load(file, map_location="cpu", weights_only=True)
             if stored["key"] != key:
-                raise InputError(f"{kept}: of another start, recipe or data; choose another --out to start anew")
-            maps.load_state_dict(stored["map"])
-            return Seen(*stored["seen"])
+                raise InputError(f"{file}: of another start, recipe or data; choose another --out to start anew")
+            map_head.load_state_dict(stored["map"])
+            return Features(*stored["seen"])
         except DAMAGE:
-            raise InputError(f"{kept}: damaged, remove it to look again") from None
-    steps = -(-recipe.pictures // made_of(recipe.batch, recipe.share))
-    seen = look_and_draw(student, passes(lessons, recipe, steps), recipe, steps)
-    save_whole({"key": key, "map": maps.state_dict(), "seen": tuple(seen)}, kept)
-    return seen
+            raise InputError(f"{file}: damaged, remove it to compute the features again") from None
+    steps = -(-recipe.pictures // distorted_count(recipe.batch, recipe.share))
+    features = train_map(student, draw_batches(frames, recipe, steps), recipe, steps)
+    save_whole({"key": key, "map": map_head.state_dict(), "seen": tuple(features)}, file)
+    return features
 
 
-def name_causes(head: nn.Module, seen: Seen, recipe: HeadRecipe) -> float:
-    """Train the head that names causes on what was seen; the mean loss of the last epoch."""
+def train_causes(head: nn.Module, features: Features, recipe: HeadRecipe) -> float:
+    """Train the cause head on features; the mean loss of the last epoch."""
     rng = np.random.default_rng(recipe.seed)
-    torch.manual_seed(recipe.seed)  # of the dropout, whether or not anything was looked at before
+    torch.manual_seed(recipe.seed)  # of the dropout, whether or not the features were stored
     device = next(head.parameters()).device
     optimizer = torch.optim.AdamW(head.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-    steps = -(-len(seen.cause) // recipe.cause_batch)
+    steps = -(-len(features.cause) // recipe.cause_batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs * steps)
     losses = [0.0]
-    for _ in track(range(recipe.epochs), "naming causes"):
+    for _ in track(range(recipe.epochs), "training the causes"):
         losses = []
-        for rows in np.array_split(rng.permutation(len(seen.cause)), steps):
-            summaries, cause, worst = (one[rows].to(device) for one in (seen.summaries, seen.cause, seen.worst))
-            losses.append(_learn(cause_loss(torch.sigmoid(head(summaries)), cause, worst), optimizer, schedule))
+        for rows in np.array_split(rng.permutation(len(features.cause)), steps):
+            values, cause, severities = (one[rows].to(device) for one in features[:3])
+            losses.append(_step(cause_loss(torch.sigmoid(head(values)), cause, severities), optimizer, schedule))
     return float(np.mean(losses))
 
 
-def _learn(loss: Tensor, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> float:
-    """One step; the loss, or InputError where it is not finite."""
-    found = loss.item()
-    if not math.isfinite(found):
-        raise InputError(f"the loss is {found:g}, use a smaller --lr")
+def _step(loss: Tensor, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> float:
+    """One step; returns the loss, or raises InputError if it is not finite."""
+    value = loss.item()
+    if not math.isfinite(value):
+        raise InputError(f"the loss is {value:g}, use a smaller --lr")
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     schedule.step()
-    return found
+    return value

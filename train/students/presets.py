@@ -1,4 +1,4 @@
-"""The students that have a name."""
+"""Named students."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is put between a frozen part of a prior and a tuned one."""
+"""Layers between a frozen part of a prior and a tuned one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class TextAdapter(nn.Module):
-    """Shift text embeddings a little: a two-layer perceptron beside them, scaled per channel by gamma (section 3.2)."""
+    """Shift text embeddings slightly: a parallel two-layer perceptron, scaled per channel by gamma (section 3.2)."""
 
     def __init__(self, width: int = 768) -> None:
         super().__init__()
@@ -22,9 +22,9 @@ class TextAdapter(nn.Module):
 
 
 class Frozen(nn.Module):
-    """A network that stays as it was released: it moves with its owner, and nothing else reaches it.
+    """A network that stays as it was released: it moves with its owner, and nothing else changes it.
 
-    It has no parameters to optimise or average, is shared by copies of its owner, and takes no room in a checkpoint.
+    It has no parameters to optimise or average, is shared by copies of its owner, and is not stored in checkpoints.
     """
 
     net: Any

@@ -1,7 +1,7 @@
-"""What a teacher said of pictures, kept in a folder so that it need be asked only once.
+"""A teacher's scores and quality maps, stored in a folder so that they are computed only once.
 
-`index.csv` names every picture and the digest of its bytes, `scores.npy` float32 `[n]` holds the scores (NaN: not asked
-yet), `maps.npy` float16 `[n, 8, 64, 64]` the quality maps of the whole pictures, and `cache.json` whose they are.
+`index.csv` lists every picture with the digest of its bytes, `scores.npy` float32 `[n]` holds the scores (NaN: none
+yet), `maps.npy` float16 `[n, 8, 64, 64]` the quality maps of whole pictures, and `cache.json` describes the cache.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from dpiqa.errors import InputError
 from dpiqa.runtime.files import atomic_folder
 from dpiqa.runtime.spec import InputSpec
 from dpiqa.train.data.datasets import digests
+from dpiqa.train.data.terms import TrainingData
 from dpiqa.train.teachers.decoder import MAP_CHANNELS, MAP_SIDE
 
 MAP_SHAPE = (MAP_CHANNELS, MAP_SIDE, MAP_SIDE)
@@ -26,7 +27,7 @@ _COLUMNS = ["source", "image", "part", "sha256"]
 
 
 class Origin(BaseModel):
-    """Where the pictures of a source come from: a rated data set with its split, or (no split) an unlabelled folder."""
+    """A source of pictures: a rated data set with its split, or an unlabelled folder without one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +37,7 @@ class Origin(BaseModel):
 
 
 class Contents(BaseModel):
-    """Whose words a cache holds: digests of the teacher's weights and of the index, what either was made from."""
+    """The description of a cache: digests of the teacher's weights and of the index, and the sources of both."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,12 +46,12 @@ class Contents(BaseModel):
     data: str
     input: InputSpec
     bf16: bool
-    trained_on: list[dict[str, Any]]
-    origins: list[Origin]
+    trained_on: tuple[TrainingData, ...]
+    origins: tuple[Origin, ...]
 
 
 class TeacherCache:
-    """An opened cache; reading a map opens the file anew, so that a cache travels to any worker process."""
+    """An open cache; reading a map opens its file each time, so that worker processes can use the cache."""
 
     def __init__(self, folder: Path) -> None:
         """Open the cache in `folder`; InputError if there is none that can be read."""
@@ -59,17 +60,17 @@ class TeacherCache:
             self.contents = Contents.model_validate_json((folder / "cache.json").read_bytes())
             self.index = pd.read_csv(folder / "index.csv", dtype=str, keep_default_na=False)
             self.scores = np.load(folder / "scores.npy")
-            found = np.load(folder / "maps.npy", mmap_mode="r").shape
+            shape = np.load(folder / "maps.npy", mmap_mode="r").shape
         except FileNotFoundError as error:
             raise InputError(f"{folder}: not a teacher cache, {Path(error.filename).name} is missing") from None
         except (ValidationError, ValueError, EOFError) as error:
             raise InputError(f"{folder}: not a teacher cache of this release ({str(error).splitlines()[0]})") from None
-        if found != (len(self.index), *MAP_SHAPE) or self.scores.shape != (len(self.index),):
-            raise InputError(f"{folder}: a damaged teacher cache, its maps do not match its index; make it anew")
+        if shape != (len(self.index), *MAP_SHAPE) or self.scores.shape != (len(self.index),):
+            raise InputError(f"{folder}: a damaged teacher cache, its maps do not match its index; create it again")
 
     @staticmethod
     def create(folder: Path, contents: Contents, index: pd.DataFrame) -> TeacherCache:
-        """Make a cache that holds nothing yet; InputError if `folder` exists or the disk cannot hold the cache."""
+        """Create an empty cache; InputError if `folder` exists or the disk has no room for the cache."""
         needed = len(index) * 2 * int(np.prod(MAP_SHAPE))
         with atomic_folder(folder) as part:
             free = shutil.disk_usage(part).free
@@ -77,30 +78,30 @@ class TeacherCache:
                 raise InputError(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
             np.save(part / "scores.npy", np.full(len(index), np.nan, np.float32))
             np.lib.format.open_memmap(part / "maps.npy", "w+", np.float16, (len(index), *MAP_SHAPE)).flush()
-            with (part / "maps.npy").open("r+b") as file:  # a hole would be filled when the disk may be full
+            with (part / "maps.npy").open("r+b") as file:  # a sparse file would be filled when the disk may be full
                 os.posix_fallocate(file.fileno(), 0, (part / "maps.npy").stat().st_size)
             index.to_csv(part / "index.csv", index=False)
             (part / "cache.json").write_text(contents.model_dump_json(indent=2) + "\n")
         return TeacherCache(folder)
 
     def require(self, contents: Contents) -> None:
-        """Refuse, in one line, a cache that is another teacher's or of other data."""
-        for what in ("teacher", "data", "bf16"):
-            found, expected = getattr(self.contents, what), getattr(contents, what)
-            if found != expected:
+        """Raise InputError for a cache of another teacher, of other data or in another precision."""
+        for field in ("teacher", "data", "bf16"):
+            actual, expected = getattr(self.contents, field), getattr(contents, field)
+            if actual != expected:
                 raise InputError(
-                    f"{self.folder}: a cache of another {'precision' if what == 'bf16' else what} "
-                    f"({str(found)[:12]}, this is {str(expected)[:12]}); choose another --out"
+                    f"{self.folder}: a cache of another {'precision' if field == 'bf16' else field} "
+                    f"({str(actual)[:12]}, this is {str(expected)[:12]}); choose another --out"
                 )
 
     def missing(self) -> np.ndarray:
-        """Rows of the pictures that the teacher has not been asked about."""
+        """Rows of the pictures without a score."""
         return np.flatnonzero(np.isnan(self.scores))
 
     def write(self, rows: list[int], scores: np.ndarray, maps: np.ndarray) -> None:
-        """Store float32 scores `[N]` and maps `[N, 8, 64, 64]`; a score is written after its map, which makes it whole.
+        """Store float32 scores `[N]` and maps `[N, 8, 64, 64]`; a score is written after its map and completes the row.
 
-        InputError if the teacher's words are not finite numbers (float16's 65,504 is the most a map may hold).
+        InputError for values that are not finite (in float16, a map holds at most 65,504).
         """
         with np.errstate(over="ignore"):
             stored = maps.astype(np.float16)
@@ -119,9 +120,9 @@ class TeacherCache:
         return np.load(self.folder / "maps.npy", mmap_mode="r")[row].astype(np.float32)
 
     def map_scale(self, seed: int = 0, images: int = 1000) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each map channel, float32 `[8, 1, 1]`, over a draw of pictures.
+        """Mean and standard deviation of each map channel, float32 `[8, 1, 1]`, over a random choice of pictures.
 
-        A channel that hardly varies gets a hundredth of the liveliest one's deviation, lest its noise be taught.
+        No deviation is below a hundredth of the largest, so that the noise of an almost constant channel is not taught.
         """
         rows = np.sort(np.random.default_rng(seed).permutation(len(self.index))[:images])
         maps = np.load(self.folder / "maps.npy", mmap_mode="r")[rows].astype(np.float32)
@@ -131,7 +132,7 @@ class TeacherCache:
 
 
 def make_index(parts: list[tuple[str, Path, str, list[Path]]]) -> pd.DataFrame:
-    """The index of pictures given as (source, its root, part, pictures)."""
+    """The index of `parts`, each (source, its root, part, pictures)."""
     rows = [(source, relative(path, root), part, path) for source, root, part, paths in parts for path in paths]
     sums = digests([path for *_, path in rows])
     return pd.DataFrame([(*row[:3], digest) for row, digest in zip(rows, sums, strict=True)], columns=_COLUMNS)

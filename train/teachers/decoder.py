@@ -10,7 +10,7 @@ MAP_CHANNELS, MAP_SIDE = 8, 64
 
 
 class SqueezeExcite(nn.Module):
-    """Weigh every channel by what it holds over the whole picture."""
+    """Weigh every channel by its mean over the whole picture."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -25,8 +25,8 @@ class SqueezeExcite(nn.Module):
 class Decoder(nn.Module):
     """Bring each level to `width` channels and 64x64, fuse them, and reduce them to an 8x64x64 quality map.
 
-    With the paper's width of 512 and the levels of Stable Diffusion it holds 43M parameters; the map's regression takes
-    16.8M of them.
+    With the paper's width of 512 and the levels of Stable Diffusion it has 43M parameters, 16.8M of them in the map's
+    regression.
     """
 
     def __init__(self, channels: list[int], width: int = 512) -> None:

@@ -1,16 +1,16 @@
-"""The teacher: a prior and the quality decoder (DP-IQA, section 3), and its files."""
+"""The teacher: a prior and the quality decoder (DP-IQA, section 3), and its checkpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.spec import InputSpec
 from dpiqa.train.loop.checkpoint import load_checkpoint
+from dpiqa.train.loop.record import RunRecord
 from dpiqa.train.teachers.decoder import Decoder
 from dpiqa.train.teachers.priors import RELEASES, Prior, TimmPrior
 
@@ -39,16 +39,14 @@ class Teacher(nn.Module):
 def build_teacher(
     prior: str, size: int, width: int, weights: str | None = None, frozen_sha256: str | None = None
 ) -> Teacher:
-    """A teacher before its training: `prior` as in `--prior`; a diffusion prior as released, another one at random.
+    """An untrained teacher: `prior` as in `--prior`; a diffusion prior as released, any other with random weights.
 
-    `weights` is where the release lies. Raises InputError where its frozen parts are not those of `frozen_sha256`.
+    `weights` is the path of the release. Raises InputError if its frozen parts do not match `frozen_sha256`.
     """
     if prior not in RELEASES:
         return Teacher(TimmPrior(prior, size), size, width)
     try:
-        from dpiqa.train.teachers.stable_diffusion import (
-            StableDiffusionPrior,  # slow to import, and of an extra of its own
-        )
+        from dpiqa.train.teachers.stable_diffusion import StableDiffusionPrior  # slow to import, and an optional extra
     except ImportError as error:
         raise InputError(f"--prior {prior} needs the extra 'teacher' ({error.name} is not installed)") from None
     released = StableDiffusionPrior.from_release(prior, weights or RELEASES[prior], size)
@@ -59,22 +57,23 @@ def build_teacher(
     return Teacher(released, size, width)
 
 
-def load_teacher(checkpoint: Path, weights: str | None = None) -> tuple[Teacher, dict[str, Any]]:
-    """Read a checkpoint of train.teacher: the averaged teacher, ready to score, and what is written about it.
+def load_teacher(checkpoint: Path, weights: str | None = None) -> tuple[Teacher, RunRecord]:
+    """The averaged teacher in a checkpoint of train.teacher, ready to score, and its run record.
 
-    The frozen parts of a diffusion prior are not in it: they are read from `weights`, by default where the training
-    found them. Raises InputError where they are not the same.
+    The frozen parts of a diffusion prior are not in it: they are read from `weights`, by default from where training
+    found them. Raises InputError if they are not the same.
     """
-    about, state = load_checkpoint(checkpoint, "teacher")
-    teacher = build_teacher(**about["teacher"] | ({"weights": weights} if weights else {}))
+    record, state = load_checkpoint(checkpoint, "teacher")
+    assert record.teacher
+    teacher = build_teacher(**record.teacher.to_dict() | ({"weights": weights} if weights else {}))
     try:
         teacher.load_state_dict(state)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"{checkpoint}: its weights are of another network than its prior now is ({reason})") from None
-    return teacher.eval(), about
+        raise InputError(f"{checkpoint}: its weights do not fit the network that its prior is now ({reason})") from None
+    return teacher.eval(), record
 
 
 def of_scores(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[tuple[Tensor, Tensor], Tensor], Tensor]:
-    """A loss on scores, for a model that also gives maps."""
+    """A loss on scores, for a model that also predicts maps."""
     return lambda outputs, mos: loss(outputs[0], mos)

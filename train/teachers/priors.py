@@ -1,4 +1,4 @@
-"""Priors: networks that learnt what pictures look like elsewhere, and give a teacher four levels of features."""
+"""Priors: networks pretrained on other tasks that give a teacher four levels of features."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dpiqa.train.teachers.packaged import VIT_INSTALL, packaged_vit
 
 VIT_S = "vit_small_patch14_dinov2"
 _LEVELS = 4
-# Where the hub keeps what `--prior` calls so; a folder given by `--weights` comes first.
+# Names on the hub, by value of `--prior`; a folder in `--weights` comes first.
 RELEASES = {
     "sd14": "CompVis/stable-diffusion-v1-4",
     "sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5",
@@ -26,10 +26,10 @@ RELEASES = {
 
 
 class Prior(nn.Module, ABC):
-    """What a teacher asks of a prior.
+    """The interface of a prior to its teacher.
 
-    `channels` of its four levels; `multiple`, of how many pixels the sides of frames are; `trunk`, the part that is
-    fine-tuned; `config`, what `build_teacher` makes it from.
+    `channels` of its four levels; the sides of frames are multiples of `multiple` pixels; `trunk` is the part that is
+    fine-tuned; `config` holds the arguments of `build_teacher`.
     """
 
     channels: list[int]
@@ -46,13 +46,13 @@ class Prior(nn.Module, ABC):
         """Compute activations a second time in the backward pass instead of keeping them."""
 
     def require(self, option: str, side: int) -> None:
-        """Refuse, as InputError, frames of a size given by an option that this prior does not take."""
+        """Raise InputError if this prior does not take frames of `side` pixels, the value of `option`."""
         if side % self.multiple:
             raise InputError(f"{option} {side}: this prior needs a multiple of {self.multiple} pixels")
 
 
 def _create(arch: str, size: int) -> tuple[dict[str, Any], Any]:
-    """A backbone for frames of that size, and the options that made it: not every one has a size, or can leave it."""
+    """A backbone for frames of this size, and its options: not every one has a size, or takes any other."""
     for sized in ({"img_size": size, "dynamic_img_size": True}, {"img_size": size}):
         options: dict[str, Any] = {"num_classes": 0} | sized
         try:
@@ -67,14 +67,14 @@ def _create(arch: str, size: int) -> tuple[dict[str, Any], Any]:
 class TimmPrior(Prior):
     """Any timm backbone: the last four feature levels of a network that has several, or four evenly spaced blocks.
 
-    Neither adapter of a diffusion prior applies: there is no text to attend to, and no VAE that loses anything.
+    The adapters of a diffusion prior do not apply: there is no text to attend to, and no VAE that loses detail.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, arch: str, size: int) -> None:
-        """Untrained; frames are `size` x `size` pixels, or any multiple of the patch side where there are patches."""
+        """Untrained; frames are `size` x `size` pixels, or any multiple of the patch side if there are patches."""
         super().__init__()
         if not timm.is_model(arch):
             raise InputError(
@@ -98,9 +98,9 @@ class TimmPrior(Prior):
         self.require("--size", size)
 
     def require(self, option: str, side: int) -> None:
-        """See Prior; some backbones take but the size that they were made for, which only a try tells."""
+        """See Prior; some backbones take only the size that they were made for, so one frame is tried."""
         super().require(option, side)
-        learning = self.training
+        training = self.training
         try:
             with torch.inference_mode():
                 self.eval()(torch.zeros(1, side, side, 3, dtype=torch.uint8))
@@ -110,7 +110,7 @@ class TimmPrior(Prior):
             reason = str(error).partition("\n")[0]
             raise InputError(f"{option} {side}: {self.arch} does not take frames of this size ({reason})") from None
         finally:
-            self.train(learning)
+            self.train(training)
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """Four levels of features, float `[N, C, h, w]` each, of uint8 RGB frames `[N, H, W, 3]`."""
@@ -122,12 +122,12 @@ class TimmPrior(Prior):
     def load_pretrained(self, weights: str | None) -> str:
         """Start from `weights` (a `.safetensors` file in timm's names), from the installed package or from timm's hub.
 
-        Positional embeddings are resampled to the prior's size. Raises InputError where none can be reached.
+        Positional embeddings are resampled to the prior's size. Raises InputError if no weights can be reached.
         """
         packaged = packaged_vit() if weights is None and self.arch == VIT_S else None
         if packaged:
             state, source = packaged
-            self._take(checkpoint_filter_fn(state, self.trunk))
+            self._load(checkpoint_filter_fn(state, self.trunk))
             return source
         if weights is not None and not (weights.endswith(".safetensors") and Path(weights).is_file()):
             raise InputError(f"--weights {weights}: for {self.arch} it must be a .safetensors file in timm's names")
@@ -138,10 +138,10 @@ class TimmPrior(Prior):
             reason = str(error).partition("\n")[0]
             advice = f"install them with '{VIT_INSTALL}'" if self.arch == VIT_S else "give a file with --weights"
             raise InputError(f"no weights for {self.arch} ({reason}); {advice}") from None
-        self._take(loaded.state_dict())
+        self._load(loaded.state_dict())
         return weights or f"{self.arch} of timm {timm.__version__}"
 
-    def _take(self, state: dict[str, Tensor]) -> None:
+    def _load(self, state: dict[str, Tensor]) -> None:
         needed = self.trunk.state_dict()
         self.trunk.load_state_dict({name: value for name, value in state.items() if name in needed})
 

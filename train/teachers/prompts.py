@@ -1,4 +1,4 @@
-"""The words of quality: every pairing of scene, distortion and quality as a sentence (DP-IQA, section 3.2)."""
+"""The prompts: every combination of scene, distortion and quality as a sentence (DP-IQA, section 3.2)."""
 
 from __future__ import annotations
 

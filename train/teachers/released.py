@@ -1,4 +1,4 @@
-"""Stable Diffusion as it is released: a folder in the layout of diffusers, or its name on the hub."""
+"""Released Stable Diffusion weights: a folder in the layout of diffusers, or a name on the hub."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ Model = TypeVar("Model")
 
 
 def find_release(weights: str) -> Path:
-    """The folder that `weights` names, fetched from the hub where it is no folder; complete, and without pickles.
+    """The folder `weights`, fetched from the hub if it is not a folder; complete, and without pickles.
 
-    Raises InputError that says what is expected and what is missing.
+    Raises InputError that names what is expected and what is missing.
     """
     folder = Path(weights)
     if not folder.is_dir():
@@ -60,9 +60,9 @@ def find_release(weights: str) -> Path:
 
 
 def load_part(kind: type[Model], folder: Path, **options: Any) -> Model:
-    """A model of the release in FP32, every weight of it from its safetensors; InputError where they do not fit."""
+    """A model of the release in FP32, with all weights from its safetensors; InputError if they do not fit."""
     _check_part(kind.__name__, folder)
-    for library in (diffusers, transformers):  # what they would warn of is an error here, in one line
+    for library in (diffusers, transformers):  # their warnings are errors here, in one line
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
     try:
@@ -77,15 +77,15 @@ def load_part(kind: type[Model], folder: Path, **options: Any) -> Model:
 
 
 def _check_part(kind: str, folder: Path) -> None:
-    """Refuse what is another model or cut short, before the libraries puzzle over it."""
+    """Raise InputError for another model or a truncated file, before the libraries fail on it."""
     config, weights = folder / "config.json", folder / _WEIGHTS[folder.name]
     try:
-        about = json.loads(config.read_bytes())
-        found = about.get("_class_name") or (about.get("architectures") or [kind])[0]
+        document = json.loads(config.read_bytes())
+        actual = document.get("_class_name") or (document.get("architectures") or [kind])[0]
     except (ValueError, AttributeError, LookupError):
         raise InputError(f"{config}: not the configuration of {kind}, get the file again; {_expected()}") from None
-    if found != kind:
-        raise InputError(f"{config}: describes {found}, expected {kind}; {_expected()}")
+    if actual != kind:
+        raise InputError(f"{config}: describes {actual}, expected {kind}; {_expected()}")
     try:
         with safe_open(weights, "pt"):
             pass
@@ -94,33 +94,33 @@ def _check_part(kind: str, folder: Path) -> None:
 
 
 def identity(folder: Path) -> str:
-    """SHA-256 over all weights of the release that training leaves as they are."""
-    whole = hashlib.sha256()
+    """SHA-256 of all weights of the release that training does not change."""
+    digest = hashlib.sha256()
     for part in ("vae", "text_encoder"):
         with (folder / part / _WEIGHTS[part]).open("rb") as file:
             while block := file.read(1 << 20):
-                whole.update(block)
-    return whole.hexdigest()
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def embed_prompts(folder: Path, key: str) -> Tensor:
-    """One pooled embedding for each prompt by the release's own text encoder: float32 `[495, width]`.
+    """One pooled embedding per prompt by the release's own text encoder: float32 `[495, width]`.
 
-    Computed once and kept in the user's cache, by `key` (the identity of the weights), the tokenizer and the prompts.
+    Computed once and cached for the user, by `key` (the identity of the weights), the tokenizer and the prompts.
     """
-    whole = hashlib.sha256("\n".join([key, *PROMPTS]).encode())
+    digest = hashlib.sha256("\n".join([key, *PROMPTS]).encode())
     for file in ("text_encoder/config.json", "tokenizer/vocab.json", "tokenizer/merges.txt"):
-        whole.update((folder / file).read_bytes())
-    key = whole.hexdigest()
-    kept = _cache() / f"prompts-{key[:16]}.pt"
-    with suppress(Exception):  # whatever is wrong with a kept file, it is made anew
-        found = torch.load(kept, map_location="cpu", weights_only=True)
-        if found["key"] == key:
-            return found["embeddings"]
+        digest.update((folder / file).read_bytes())
+    key = digest.hexdigest()
+    cached = _cache() / f"prompts-{key[:16]}.pt"
+    with suppress(Exception):  # a cached file with any fault is computed again
+        contents = torch.load(cached, map_location="cpu", weights_only=True)
+        if contents["key"] == key:
+            return contents["embeddings"]
     embeddings = _embed(folder)
-    with suppress(OSError, InputError):  # where nothing can be kept, the next start only takes longer
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(kept) as file:
+    with suppress(OSError, InputError):  # without a cache, the next start only takes longer
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(cached) as file:
             torch.save({"key": key, "embeddings": embeddings}, file)
     return embeddings
 
@@ -155,7 +155,7 @@ def _reason(error: Exception) -> str:
 
 
 def _expected() -> str:
-    return (  # SD 1.5's place stands for all: they have one layout
+    return (  # SD 1.5 stands for all: they have one layout
         f"--weights expects a folder with unet/, vae/, text_encoder/ (config.json and .safetensors each) and "
         f"tokenizer/, as {RELEASES['sd15']} on huggingface.co has it"
     )

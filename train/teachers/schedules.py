@@ -1,4 +1,4 @@
-"""Training schedules of the teacher: Adam at 1e-5 with steps for a diffusion prior (DP-IQA, section 4.1), ours else."""
+"""Training schedules of the teacher: for a diffusion prior, Adam at 1e-5 with steps (DP-IQA, section 4.1)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Literal, cast
 from dpiqa.train.loop.recipe import Recipe
 
 Preset = Literal["clive", "koniq10k", "livefb", "spaq", "biq2021"]
-# Epochs of a diffusion prior and of another one. The paper's own numbers of epochs and steps are not known to us: these
-# give every data set a few ten thousand steps of a diffusion prior and some thousand of a smaller one.
+# Epochs of a diffusion prior and of any other. The paper does not state its numbers of epochs and steps: these give
+# every data set some ten thousand steps with a diffusion prior and some thousand with a smaller one.
 _EPOCHS: dict[Preset, tuple[int, int]] = {
     "clive": (50, 20),
     "koniq10k": (30, 10),
@@ -19,12 +19,12 @@ _EPOCHS: dict[Preset, tuple[int, int]] = {
 
 
 def preset_for(data: str) -> Preset:
-    """The data set's own preset; koniq10k's where it has none."""
+    """The preset of a data set; koniq10k's if it has none."""
     return cast("Preset", data) if data in _EPOCHS else "koniq10k"
 
 
 def diffusion_recipe(preset: Preset) -> Recipe:
-    """Batch 16, rate 1e-5 for everything, a fifth of it after half and again after three quarters of the epochs."""
+    """Batch 16, rate 1e-5 for all weights, divided by five after half and again after three quarters of the epochs."""
     epochs, _ = _EPOCHS[preset]
     return Recipe(
         epochs=epochs,

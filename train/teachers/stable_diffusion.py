@@ -1,4 +1,4 @@
-"""Stable Diffusion as a prior: one pass of its denoising U-Net over a picture without noise (DP-IQA, section 3)."""
+"""Stable Diffusion as a prior: one pass of its denoising U-Net over a noiseless picture (DP-IQA, section 3)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _LEVELS = 4
 
 
 class StableDiffusionPrior(Prior):
-    """Latents of the frozen VAE through the U-Net, told the prompts as text and the picture by an image adapter.
+    """Latents of the frozen VAE through the U-Net, conditioned on the prompts and, by an image adapter, on the picture.
 
-    The features are what the four up-sampling blocks give: 1280, 1280, 640 and 320 channels in SD 1.5.
+    The features are the outputs of the four up-sampling blocks: 1280, 1280, 640 and 320 channels in SD 1.5.
     """
 
     prompts: Tensor
@@ -41,7 +41,7 @@ class StableDiffusionPrior(Prior):
             raise InputError(f"the text encoder gives {prompts.shape[1]} numbers, the U-Net expects {width}")
         self.vae = Frozen(vae)
         self.trunk = unet
-        for unused in (unet.conv_norm_out, unet.conv_out):  # what follows the last up-sampling block
+        for unused in (unet.conv_norm_out, unet.conv_out):  # after the last up-sampling block
             unused.requires_grad_(False)
         channels = list(unet.config.block_out_channels)
         self.image_adapter = T2IAdapter(3, channels, downscale_factor=down, adapter_type="full_adapter")
@@ -53,7 +53,7 @@ class StableDiffusionPrior(Prior):
     def from_release(cls, name: str, weights: str, size: int) -> StableDiffusionPrior:
         """From a folder in the layout of diffusers, or a name on the hub; `name` as in `--prior`."""
         folder = find_release(weights)
-        place = str(folder.resolve()) if Path(weights).is_dir() else weights  # found again from any other folder
+        place = str(folder.resolve()) if Path(weights).is_dir() else weights  # valid from any working folder
         key = identity(folder)
         vae: Any = load_part(AutoencoderKL, folder / "vae", torch_dtype=torch.float32)
         unet: Any = load_part(UNet2DConditionModel, folder / "unet", torch_dtype=torch.float32)
@@ -89,7 +89,7 @@ class StableDiffusionPrior(Prior):
 
 
 def _require_text_to_image(config: Any, vae: Any, folder: Path) -> None:
-    """Refuse what also wants a mask, depth, a picture, a class or a size, or has no four levels."""
+    """Raise InputError for models that also need a mask, depth, a picture, a class or a size, or lack four levels."""
     latents = vae.config.latent_channels
     if config.in_channels != latents:
         raise InputError(f"{folder}: takes {config.in_channels} channels, not the VAE's {latents}: not text-to-image")
@@ -99,14 +99,14 @@ def _require_text_to_image(config: Any, vae: Any, folder: Path) -> None:
 
 @contextmanager
 def _outputs_of(blocks: nn.ModuleList) -> Iterator[list[Tensor]]:
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
 
     def keep(_block: nn.Module, _inputs: Any, output: Any) -> None:
-        found.append(output)
+        outputs.append(output)
 
     hooks = [block.register_forward_hook(keep) for block in blocks]
     try:
-        yield found
+        yield outputs
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,4 +1,4 @@
-"""What a degradation is, and the register that all of them are in."""
+"""Distortions, and the register of all of them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Change = Callable[[np.ndarray, Any, np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Degradation:
-    """A fault of a camera or a network: `strengths` are what `change` takes for the levels 1 (visible) to 5 (severe).
+class Distortion:
+    """A distortion by a camera or a network: `strengths` go to `change` for levels 1 (visible) to 5 (severe).
 
-    Lengths are in pixels of a picture whose shorter side is 512, and grow with the picture; what happens on the
-    sensor's or the codec's own grid (noise, blocks, macroblocks) does not.
+    Lengths are in pixels of a picture whose shorter side is 512 and scale with the picture, except on the sensor's or
+    the codec's own grid (noise, blocks, macroblocks).
     """
 
     name: str
@@ -42,10 +42,10 @@ class Degradation:
     change: Change
 
     def apply(self, image: np.ndarray, level: int, rng: np.random.Generator) -> np.ndarray:
-        """Degrade a BGR picture, uint8 `[h, w, 3]`, at `level` 1 to 5: a new array of the same shape.
+        """Distort a BGR picture, uint8 `[h, w, 3]`, at `level` 1 to 5: a new array of the same shape.
 
-        The random draws do not depend on the level, so that generators of the same seed give the same scratches, only
-        stronger. Raises InputError for another level or another kind of array.
+        The random draws do not depend on the level: generators of the same seed give the same scratches, only stronger.
+        Raises InputError for any other level or array.
         """
         if level not in LEVELS:
             raise InputError(f"{self.name}: level must be 1 to {LEVELS[-1]}, found {level}")
@@ -54,23 +54,23 @@ class Degradation:
         return self.change(np.ascontiguousarray(image), self.strengths[level - 1], rng)
 
 
-REGISTER: dict[str, Degradation] = {}
+REGISTER: dict[str, Distortion] = {}
 
 
-def degradation(cause: Cause, *strengths: Any) -> Callable[[Change], Change]:
-    """Enter a function in the register under its name; `strengths` are for the levels 1 to 5."""
+def distortion(cause: Cause, *strengths: Any) -> Callable[[Change], Change]:
+    """Register a function under its name, with its `strengths` for the levels 1 to 5."""
 
     def enter(change: Change) -> Change:
         if len(strengths) != len(LEVELS):
-            raise ValueError(f"{change.__name__}: one strength a level is needed")
-        REGISTER[change.__name__] = Degradation(change.__name__, cause, strengths, change)
+            raise ValueError(f"{change.__name__}: one strength per level is needed")
+        REGISTER[change.__name__] = Distortion(change.__name__, cause, strengths, change)
         return change
 
     return enter
 
 
 def unit(image: np.ndarray) -> float:
-    """How many pixels of this picture are one pixel of a picture whose shorter side is 512."""
+    """Pixels of this picture per pixel of a picture whose shorter side is 512."""
     return min(image.shape[:2]) / REFERENCE_SIDE
 
 
@@ -85,13 +85,13 @@ def to_linear(image: np.ndarray) -> np.ndarray:
 
 
 def from_linear(light: np.ndarray) -> np.ndarray:
-    """Light as uint8 values; what is brighter than 1 clips."""
+    """Light as uint8 values; anything brighter than 1 clips."""
     return _VALUE[(np.clip(light, 0, 1) * 65535 + 0.5).astype(np.uint16)]
 
 
-def blend(image: np.ndarray, other: np.ndarray | float, share: np.ndarray) -> np.ndarray:
-    """Mix `share` (0 to 1, `[h, w]`) of `other` into a picture, uint8 `[h, w, 3]`."""
-    pixels, weight = image.astype(np.float32), share[..., None].astype(np.float32)
+def blend(image: np.ndarray, other: np.ndarray | float, opacity: np.ndarray) -> np.ndarray:
+    """Blend `other` into a picture, uint8 `[h, w, 3]`, with `opacity` 0 to 1, `[h, w]`."""
+    pixels, weight = image.astype(np.float32), opacity[..., None].astype(np.float32)
     return to_uint8(pixels + weight * (other - pixels))
 
 

@@ -1,16 +1,16 @@
-"""Faults of the lens and of how the camera is held: focus, motion, aberration, flare."""
+"""Distortions by the lens and by camera motion: focus, motion, aberration, flare."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from dpiqa.train.distortions.kinds.base import degradation, from_linear, grid, to_linear, unit
+from dpiqa.train.distortions.kinds.base import distortion, from_linear, grid, to_linear, unit
 
 _FINE = 4
 
 
-@degradation("blur", 1.2, 2.2, 3.6, 6.0, 10.0)
+@distortion("blur", 1.2, 2.2, 3.6, 6.0, 10.0)
 def defocus(image: np.ndarray, radius: float, _: np.random.Generator) -> np.ndarray:
     """A disc of confusion, `radius` in pixels; light is averaged, so bright points become discs."""
     reach = radius * unit(image)
@@ -21,24 +21,24 @@ def defocus(image: np.ndarray, radius: float, _: np.random.Generator) -> np.ndar
     return _convolve(image, kernel)
 
 
-@degradation("motion", 4, 8, 14, 24, 40)
+@distortion("motion", 4, 8, 14, 24, 40)
 def motion_blur(image: np.ndarray, length: float, rng: np.random.Generator) -> np.ndarray:
-    """The camera or the scene moves straight on while the shutter is open, by `length` pixels."""
+    """The camera or the scene moves in a straight line while the shutter is open, by `length` pixels."""
     angle = rng.uniform(0, np.pi)
     along = np.linspace(-0.5, 0.5, 200)
     return _convolve(image, _trail(along * np.cos(angle), along * np.sin(angle), length * unit(image)))
 
 
-@degradation("motion", 6, 11, 18, 30, 48)
+@distortion("motion", 6, 11, 18, 30, 48)
 def camera_shake(image: np.ndarray, length: float, rng: np.random.Generator) -> np.ndarray:
-    """The camera trembles while the shutter is open, on a smooth random path at most `length` pixels across."""
+    """The camera shakes while the shutter is open, on a smooth random path at most `length` pixels across."""
     path = cv2.GaussianBlur(np.cumsum(rng.normal(size=(2, 200)), 1), (0, 0), 8, sigmaY=1e-3)
     path -= (path.max(1, keepdims=True) + path.min(1, keepdims=True)) / 2
     x, y = path / np.ptp(path, 1).max()
     return _convolve(image, _trail(x, y, length * unit(image)))
 
 
-@degradation("colour", 1.5, 3, 5, 8, 13)
+@distortion("colour", 1.5, 3, 5, 8, 13)
 def chromatic_aberration(image: np.ndarray, shift: float, rng: np.random.Generator) -> np.ndarray:
     """Red and blue are magnified apart, by `shift` pixels at the edge of the picture, around an axis off the centre."""
     height, width = image.shape[:2]
@@ -51,7 +51,7 @@ def chromatic_aberration(image: np.ndarray, shift: float, rng: np.random.Generat
     return cv2.merge(channels)
 
 
-@degradation("exposure_high", 0.35, 0.6, 1.0, 1.7, 3.0)
+@distortion("exposure_high", 0.35, 0.6, 1.0, 1.7, 3.0)
 def glare(image: np.ndarray, power: float, rng: np.random.Generator) -> np.ndarray:
     """A lamp or the sun shines into the lens: a clipped core, a wide veil around it."""
     x, y = grid(image)

@@ -1,4 +1,4 @@
-"""What a student learns from: pictures with the teacher's score and quality map beside the MOS, where there is one."""
+"""Frames for distillation: pictures with the teacher's score and quality map beside the MOS, if they have one."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from dpiqa.train.data.frames import RatedFrames, View
 from dpiqa.train.teachers.cache import TeacherCache, relative
 
 
-class Lessons(RatedFrames):
-    """uint8 RGB frames `[H, W, 3]`, MOS (NaN where nobody rated), the teacher's score and its map `[8, h, w]`.
+class TaughtFrames(RatedFrames):
+    """uint8 RGB frames `[H, W, 3]`, MOS (NaN if unrated), the teacher's score and its map `[8, h, w]`.
 
-    The teacher saw whole pictures. A crop is taught the region of the whole picture's map that lies where the crop does
-    in the frame, mirrored with it, and (as with MOS) the whole picture's score. Maps come standardised by channel.
+    The teacher scored whole pictures. The targets of a crop are the same region of the whole picture's map, mirrored
+    with the crop, and (as with MOS) the whole picture's score. Maps are standardised by channel.
     """
 
     def __init__(self, samples: list[Sample], rows: np.ndarray, cache: TeacherCache, spec: InputSpec,
                  crop: int, seed: int = 0, length: int | None = None) -> None:  # fmt: skip
-        """`rows`: where the cache holds the samples. `length`: pictures an epoch, drawn in turn; by default all."""
+        """`rows`: of the samples in the cache. `length`: pictures per epoch, drawn in turn; by default all."""
         super().__init__(samples, spec, crop, seed)
         self.rows, self.cache, self.length = rows, cache, length or len(samples)
         self.mean, self.std = cache.map_scale()
@@ -37,7 +37,7 @@ class Lessons(RatedFrames):
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         turn, place = divmod(self.epoch * self.length + index, len(self.samples))
         picture = int(_order(self.seed, turn, len(self.samples))[place])
-        frame, view = self.show(picture, index)
+        frame, view = self.load(picture, index)
         row = self.rows[picture]
         whole = torch.from_numpy((self.cache.map(row) - self.mean) / self.std)
         mos, taught = self.samples[picture].mos, float(self.cache.scores[row])
@@ -45,7 +45,7 @@ class Lessons(RatedFrames):
 
 
 def region(whole: Tensor, view: View, crop: int, spec: InputSpec) -> Tensor:
-    """What a whole frame's map `[C, h, w]` shows of a square crop of the frame, at the map's own scale."""
+    """The part of a whole frame's map `[C, h, w]` that belongs to a square crop, at the map's scale."""
     frame = (spec.height, spec.width)
     down, across = (crop / side for side in frame)
     y, x = ((2 * start + crop) / side - 1 for start, side in zip((view.top, view.left), frame, strict=True))
@@ -55,36 +55,36 @@ def region(whole: Tensor, view: View, crop: int, spec: InputSpec) -> Tensor:
     return functional.grid_sample(whole[None], grid, padding_mode="border", align_corners=False)[0]
 
 
-def collect(
+def collect_samples(
     cache: TeacherCache, data: list[tuple[str, Path]], unlabelled: list[Path]
 ) -> tuple[list[Sample], np.ndarray, list[Sample]]:
-    """The pictures of a cache that lie under these sources: to learn on, their rows in the cache, and to validate on.
+    """The pictures of a cache from these sources: for training, their rows in the cache, and for validation.
 
-    Raises InputError where the cache is not whole, does not know a source, or was made from other data.
+    Raises InputError if the cache is incomplete, lacks a source, or was made from other data.
     """
-    lacking = len(cache.missing())
-    if lacking:
+    missing = len(cache.missing())
+    if missing:
         raise InputError(
-            f"{cache.folder}: {lacking} of {len(cache.index)} pictures have no score yet, run train.teacher_cache again"
+            f"{cache.folder}: {missing} of {len(cache.index)} pictures have no score yet, run train.teacher_cache again"
         )
     sources = [(name, root, load(name, root)) for name, root in data]
     sources += [(folder.resolve().name, folder, load_unlabelled(folder)) for folder in unlabelled]
     samples: dict[int, Sample] = {}
-    for name, root, found in sources:
-        samples |= _known(cache, name, root, found)
+    for name, root, source in sources:
+        samples |= _cached(cache, name, root, source)
     rows = np.array(sorted(samples))
     parts = cache.index["part"].to_numpy(str)[rows]
-    learned = rows[parts != "val"]
-    return [samples[row] for row in learned], learned, [samples[row] for row in rows[parts == "val"]]
+    training = rows[parts != "val"]
+    return [samples[row] for row in training], training, [samples[row] for row in rows[parts == "val"]]
 
 
-def _known(cache: TeacherCache, name: str, root: Path, found: list[Sample]) -> dict[int, Sample]:
-    """By its row, every picture that the cache holds of a source."""
+def _cached(cache: TeacherCache, name: str, root: Path, samples: list[Sample]) -> dict[int, Sample]:
+    """Every picture of a source that is in the cache, by its row."""
     index = cache.index[cache.index["source"] == name]
     if index.empty:
-        known = ", ".join(dict.fromkeys(cache.index["source"]))
-        raise InputError(f"{cache.folder}: holds no pictures of '{name}', its sources: {known}")
-    by_name = {relative(sample.path, root): sample for sample in found}
+        names = ", ".join(dict.fromkeys(cache.index["source"]))
+        raise InputError(f"{cache.folder}: holds no pictures of '{name}', its sources: {names}")
+    by_name = {relative(sample.path, root): sample for sample in samples}
     absent = [image for image in index["image"] if image not in by_name]
     if absent:
         raise InputError(
@@ -93,9 +93,8 @@ def _known(cache: TeacherCache, name: str, root: Path, found: list[Sample]) -> d
         )
     pictures = [by_name[image] for image in index["image"]]
     sums = digests([sample.path for sample in pictures])
-    changed = [
-        image for image, digest, known in zip(index["image"], sums, index["sha256"], strict=True) if digest != known
-    ]
+    entries = zip(index["image"], sums, index["sha256"], strict=True)
+    changed = [image for image, digest, cached in entries if digest != cached]
     if changed:
         raise InputError(
             f"{cache.folder}: a cache of other data, {len(changed)} pictures of {name} changed since: "

@@ -14,7 +14,7 @@ from dpiqa.export.gate.options import Budget
 from dpiqa.export.gate.pictures import Pictures
 from dpiqa.export.gate.progress import Notify, ignore
 from dpiqa.export.gate.report import Report
-from dpiqa.export.graphs.model import Model, read_model
+from dpiqa.export.graphs.model import Model
 from dpiqa.export.graphs.probes import probe_frames
 from dpiqa.export.graphs.transform import for_tensorrt, half, resized, with_names
 from dpiqa.export.quantization.options import Quantization
@@ -22,6 +22,7 @@ from dpiqa.export.quantization.quantize import quantize
 from dpiqa.export.tensorrt.options import Precision
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import shipped_models
+from dpiqa.train.model_files import load_model
 
 # Test patterns are no pictures: the ranks of six of them mean nothing, and one limit on their drift is enough.
 _FP16_BUDGET = Budget(srcc_drop=2.0, drift=1.0, mean_drift=1.0, pictures=1)
@@ -54,8 +55,8 @@ def prepare_network(
     notify: Notify = ignore,
 ) -> Network:
     """Write the ONNX file that the engine is built from to `out`, verified wherever its numbers differ from `path`."""
-    model = read_model(path)
-    open_engine(path, "onnxruntime")  # refuses a graph that breaks its contract
+    graph = load_model(path)
+    model = Model(graph, open_engine(path, "onnxruntime").spec)  # refuses a graph that breaks its contract
     before = model.spec.precision
     if before != "fp32" and (before != precision or quantization):
         raise InputError(f"{path}: is {before} already, name the fp32 model that it was made from")

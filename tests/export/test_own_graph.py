@@ -92,7 +92,7 @@ def _other_name(network: onnx.ModelProto) -> None:
     ("spoil", "message"),
     [
         (_as_float, "input 'frames' must be uint8 [N, 48, 64, 3] with any N"),
-        (_open_height, "must take 'frames', uint8 [N, H, W, 3] with any N, and H and W fixed"),
+        (_open_height, "must take 'frames', uint8 [N, H, W, 3] with any N and fixed H and W"),
         (_one_frame, "input 'frames' must be uint8 [N, 48, 64, 3] with any N"),
         (_other_name, "must take 'frames'"),
         (_too_bright, "scores must be from 0 to 100, found 0 to 255"),
@@ -118,7 +118,7 @@ def test_a_graph_that_would_break_its_contract_gets_none(
         (["--graph", "a.onnx", "--checkpoint", "b.pt"], "name one model"),
         (["--graph", "a.onnx", "--scale", "MOS"], "a.onnx: needs --scale and --licence"),
         (["--checkpoint", "b.pt", "--scale", "MOS"], "are for --graph"),
-        (["--model", "c.onnx"], "--model: needs the --size"),
+        (["--model", "c.onnx"], "--model: needs --size"),
         (["--model", "c.onnx", "--size", "big"], "--size big: expected height x width"),
         (["--graph", "absent.onnx", *TOLD], "absent.onnx: no such file"),
     ],

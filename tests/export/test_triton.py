@@ -72,11 +72,11 @@ class _Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
         response = answers.ModelInferResponse(model_name=request.model_name)
         for output in self.config.output:
             (values,) = self.session.run([output.name], {tensor.name: frames})
-            output = np.asarray(values)
+            result = np.asarray(values)
             inner = output.reshape.shape if output.HasField("reshape") else output.dims
-            assert output.shape == (count, *inner)
+            assert result.shape == (count, *inner)
             response.outputs.add(name=output.name, datatype="FP32", shape=[count, *output.dims])
-            response.raw_output_contents.append(output.astype(np.float32).tobytes())
+            response.raw_output_contents.append(result.astype(np.float32).tobytes())
         return response
 
 
@@ -237,7 +237,7 @@ def _there_already(exported: Path, folder: Path) -> list[object]:
         (_text_as_onnx, "text.onnx: not a usable ONNX file"),
         (_there_already, "is there already, remove it or choose another name"),
         (lambda exported, folder: ["--model", exported, "--name", "a/b"], "'a/b' cannot name a served model"),
-        (lambda exported, folder: ["--model", _engine(exported, folder), "--kind", "cpu"], "an engine runs on GPUs"),
+        (lambda exported, folder: ["--model", _engine(exported, folder), "--kind", "cpu"], "an engine needs a GPU"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

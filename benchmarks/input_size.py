@@ -4,8 +4,8 @@
 
 The same weights at other sizes without new training, so a size near that of training has an advantage. The pictures are
 the validation part of BIQ2021 in `dpiqa train student`: whole, which is square, and their middle 16:9 band, with the
-MOS of the whole picture; a band is squashed to a square input, as video would be, or scored at an input of about its own
-shape (for the map, sides are multiples of 32). Time is the median of the engine on one thread, with preprocessing.
+MOS of the whole picture; a band is squashed to a square input, as video would be, or scored at an input of about its
+own shape (for the map, sides are multiples of 32). Time is the median of the engine on one thread, with preprocessing.
 """
 
 from __future__ import annotations

@@ -84,8 +84,8 @@ def search(
         log.warning("%.0f s: channels_last=%s benchmark=%s", time.monotonic() - began, how.channels_last,
                     how.benchmark)  # fmt: skip
     results = Results(out, commit_name or commit())
-    found = Search(store, how, results, weights, side_by_side or (6 if cuda else 1), steps, states)
-    carry_out(found, plans, seeds, began, began + 60 * minutes, out.parent)
+    jobs = Search(store, how, results, weights, side_by_side or (6 if cuda else 1), steps, states)
+    carry_out(jobs, plans, seeds, began, began + 60 * minutes, out.parent)
 
 
 @app.command()
@@ -100,15 +100,15 @@ def table(
 
     if not results.exists():
         raise InputError(f"{results}: no such file")
-    told = summarize(pd.read_csv(results, dtype={"seed": str, "changes": str}))
-    told = told[(told["seeds"] >= least_seeds) & (told["kind"].eq(kind) | (kind is None))]
+    rows = summarize(pd.read_csv(results, dtype={"seed": str, "changes": str}))
+    rows = rows[(rows["seeds"] >= least_seeds) & (rows["kind"].eq(kind) | (kind is None))]
     if not markdown:
-        typer.echo(told.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+        typer.echo(rows.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         return
-    typer.echo("| " + " | ".join(told.columns) + " |\n|" + " --- |" * len(told.columns))
-    for row in told.itertuples(index=False):
-        shown = ["" if value != value else f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
-        typer.echo("| " + " | ".join(shown) + " |")
+    typer.echo("| " + " | ".join(rows.columns) + " |\n|" + " --- |" * len(rows.columns))
+    for row in rows.itertuples(index=False):
+        cells = ["" if value != value else f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
+        typer.echo("| " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

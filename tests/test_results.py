@@ -1,4 +1,4 @@
-"""The page of results says what the CSV files say."""
+"""The page of results repeats the CSV files, and the Python example runs."""
 
 from __future__ import annotations
 
@@ -63,17 +63,30 @@ def test_means_gains_and_medians(tmp_path: Path) -> None:
     assert "| labels | 2 | 0.750 / 0.760 |  | 0.550 / 0.560 |  |" in text
     assert "| labels+teacher | 2 | 0.790 / 0.800 | +0.040 (+0.020 to +0.060) | 0.550 / 0.560 | +0.000 (-0.010" in text
     assert "| teacher itself |  | 0.900 / 0.910 |  | 0.700 / 0.710 |  |" in text
-    assert "6.0 minutes a run on a CPU" in text
+    assert "6.0 minutes per run on a CPU" in text
     assert "| a student | 3 | 0.300 | 0.100 to 0.500 | 0.350 | 0.150 to 0.550 |" in text
     assert "Not run yet: there is no protocol_teacher.csv." in text
 
 
-def test_a_table_of_no_known_kind_is_one_line(tmp_path: Path) -> None:
+def test_an_unknown_table_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "distillation.csv").write_text("a,b\n1,2\n")
     page = Path(shutil.copy(PAGE, tmp_path))
     done = _fill(page, tmp_path)
     assert done.returncode == 2
     assert done.stderr.strip().endswith(
-        "of no known kind, expected one of: condition, division, lessons, compared, height"
+        "unknown table, expected one of the columns condition, division, lessons, compared, height"
     )
     assert page.read_text() == PAGE.read_text()
+
+
+def test_the_python_example_scores_pictures_and_video() -> None:
+    command = [sys.executable, "examples/score.py", "docs/explain.jpg", "examples/clip.mp4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *frames = done.stdout.splitlines()
+    assert first.startswith("docs/explain.jpg: ")
+    assert len(frames) == 20
+    assert all("strongest cause: " in line for line in (first, *frames))
+    missing = subprocess.run([*command[:2], "absent.jpg"], capture_output=True, text=True, check=False)
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert missing.stderr.startswith("absent.jpg: ")

@@ -27,14 +27,14 @@ def first_line(*command: str) -> str | None:
     if not shutil.which(command[0]):
         return None
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return next(iter(told.stdout.strip().splitlines()), None) if told.returncode == 0 else None
+    return next(iter(ended.stdout.strip().splitlines()), None) if ended.returncode == 0 else None
 
 
 def machine() -> dict[str, Any]:
-    """The hardware and the versions that figures depend on."""
+    """The hardware and the versions that the metrics depend on."""
     processor = next(
         (line.partition(":")[2].strip() for line in read(Path("/proc/cpuinfo")).splitlines() if "model name" in line),
         platform.machine(),
@@ -61,39 +61,39 @@ def read(path: Path) -> str:
 
 def json_lines(text: str) -> list[dict[str, Any]]:
     """The objects in a program's output; other lines, and one that is cut off, are passed over."""
-    found = []
+    documents = []
     for line in text.splitlines():
         if line.startswith("{"):
             try:
-                found.append(json.loads(line))
+                documents.append(json.loads(line))
             except ValueError:
                 continue
-    return found
+    return documents
 
 
 def part_of(work: Path, name: str, code: int, seconds: int, limit: int) -> dict[str, Any]:
     """How a part ended and what it found."""
     ended = "passed" if code == 0 else "ended by its time limit" if code in (124, 137) else f"failed with {code}"
     errors = read(work / f"{name}.err")
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "ended": "left out: no GPU" if code == NO_GPU else ended,
         "seconds": seconds,
         "limit_s": limit,
     }
     if code not in (0, NO_GPU):
-        found["last_words"] = (errors or read(work / f"{name}.out")).strip()[-1500:]
+        result["last_words"] = (errors or read(work / f"{name}.out")).strip()[-1500:]
     if name in SANITIZERS:
         whole = read(work / f"{name}.out") + errors
         summary = re.findall(r"(?:ERROR|RACECHECK) SUMMARY:.*", whole)
-        return found | {"summary": summary[-1] if summary else None, "lines": len(json_lines(whole))}
-    told = work / f"{name}.json"
-    if told.is_file():
-        found |= {"found": json.loads(told.read_text())}
-        if code == 0 and found["found"].get("passed") is False:
-            found["ended"] = "failed: a check does not hold"
+        return result | {"summary": summary[-1] if summary else None, "lines": len(json_lines(whole))}
+    file = work / f"{name}.json"
+    if file.is_file():
+        result |= {"found": json.loads(file.read_text())}
+        if code == 0 and result["found"].get("passed") is False:
+            result["ended"] = "failed: a check does not hold"
     elif lines := json_lines(read(work / f"{name}.out")):
-        found |= {"found": lines}
-    return found
+        result |= {"found": lines}
+    return result
 
 
 def gather(work: Path) -> dict[str, Any]:
@@ -144,44 +144,52 @@ def preprocess_row(line: dict[str, Any]) -> Row | None:
     return None
 
 
-def model_rows(found: dict[str, Any]) -> list[Row]:
+def model_rows(results: dict[str, Any]) -> list[Row]:
     """Parity and speed of the student."""
     rows = [(f"model {row['precision']} against ONNX Runtime", f"{row['pictures']} pictures",
              f"score mean {row['score_mean_points']:.4f}, largest {row['score_largest_points']:.4f} points, "
-             f"SRCC {row['score_srcc']:.5f}") for row in found.get("parity", [])]  # fmt: skip
-    for row in found.get("speed", []):
+             f"SRCC {row['score_srcc']:.5f}") for row in results.get("parity", [])]  # fmt: skip
+    for row in results.get("speed", []):
         rows.append((f"model {row['precision']}, batch {row['batch']}", "CUDA graph" if row["cuda_graph"] else "plain",
                      f"p50 {row['p50_ms']:.3f} ms, p99 {row['p99_ms']:.3f} ms, {row['pictures_per_s']:.0f} pictures/s, "
                      f"{row['cameras_at_25_fps']} cameras at 25 frames/s"))  # fmt: skip
     return rows
 
 
-def teacher_rows(found: dict[str, Any]) -> list[Row]:
+def teacher_rows(results: dict[str, Any]) -> list[Row]:
     """Training steps, memory, kill and resume."""
-    about, rows = found.get("about") or {}, []
+    about, rows = results.get("about") or {}, []
     for name in ("run", "first_run", "second_run"):
-        if name in found:
-            rows.append((f"teacher's {name.replace('_', ' ')}", "", found[name]))
-    if "median_s_per_step" in found:
+        if name in results:
+            rows.append((f"teacher's {name.replace('_', ' ')}", "", results[name]))
+    if "median_s_per_step" in results:
         millions = about.get("parameters", 0) / 1e6
         setting = f"{millions:.0f} M parameters, {about.get('side_pixels')} pixels, batch {about.get('batch')}"
         rows.append(
-            ("teacher's step", setting, f"{found['median_s_per_step']:.3f} s, {found['pictures_per_s']:.1f} pictures/s")
+            (
+                "teacher's step",
+                setting,
+                f"{results['median_s_per_step']:.3f} s, {results['pictures_per_s']:.1f} pictures/s",
+            )
         )
-    if "peak_allocated_gb" in found:
+    if "peak_allocated_gb" in results:
         rows.append(
             (
                 "teacher's memory",
                 "peak",
-                f"{found['peak_allocated_gb']:.1f} GB allocated, {found['peak_reserved_gb']:.1f} GB reserved",
+                f"{results['peak_allocated_gb']:.1f} GB allocated, {results['peak_reserved_gb']:.1f} GB reserved",
             )
         )
-    if "checkpoint_gb" in found:
+    if "checkpoint_gb" in results:
         rows.append(
-            ("teacher's checkpoint", "to disk or memory", f"{found['checkpoint_gb']:.2f} GB in {found['save_s']:.1f} s")
+            (
+                "teacher's checkpoint",
+                "to disk or memory",
+                f"{results['checkpoint_gb']:.2f} GB in {results['save_s']:.1f} s",
+            )
         )
-    if "resume" in found:
-        resume = found["resume"]
+    if "resume" in results:
+        resume = results["resume"]
         rows.append(("teacher killed and resumed", f"went on at step {resume['resumed_at_step']}",
                      f"losses of steps made twice at most {resume.get('largest_loss_difference')} apart"))  # fmt: skip
     return rows
@@ -190,15 +198,15 @@ def teacher_rows(found: dict[str, Any]) -> list[Row]:
 def rows_of(name: str, part: dict[str, Any]) -> list[Row]:
     """A part's lines of the table."""
     rows: list[Row] = [(f"part {name}", f"{part['seconds']} s", part["ended"])]
-    found = part.get("found")
+    results = part.get("found")
     if name in SANITIZERS:
         rows.append((name, "small frames", part["summary"] or "no summary"))
-    elif name == "model" and found:
-        rows += model_rows(found)
-    elif name == "teacher" and found:
-        rows += teacher_rows(found)
-    elif isinstance(found, list):
-        rows += [row for row in map(preprocess_row, found) if row]
+    elif name == "model" and results:
+        rows += model_rows(results)
+    elif name == "teacher" and results:
+        rows += teacher_rows(results)
+    elif isinstance(results, list):
+        rows += [row for row in map(preprocess_row, results) if row]
     if "last_words" in part:
         rows.append((name, "last words", (part["last_words"].splitlines() or [""])[-1][:200]))
     return rows

@@ -24,7 +24,7 @@ from dpiqa.runtime.engines.onnxruntime import open_session
 from dpiqa.runtime.pictures import read_picture
 from dpiqa.runtime.preprocess import to_input
 from dpiqa.runtime.spec import InputSpec
-from dpiqa.train.students.files import load_packed
+from dpiqa.train.students.files import build_student, load_packed
 from dpiqa.train.students.model import Student
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "dpiqa-lite0.onnx"
@@ -68,7 +68,7 @@ class Deployed(nn.Module):
         pixels = (frames.permute(0, 3, 1, 2).float() - student.mean) / student.std
         pixels = pixels.to(dtype=self.precision.dtype, memory_format=torch.channels_last)
         top, levels = student.trunk.forward_intermediates(pixels, indices=4)
-        judged = student.judge([level.float() for level in (*levels, top)])
+        judged = student.forward_heads([level.float() for level in (*levels, top)])
         return dict(zip(student.outputs, judged, strict=True))
 
 
@@ -105,18 +105,18 @@ def reference_of(frames: np.ndarray) -> dict[str, np.ndarray]:
 @torch.inference_mode()
 def answers(model: Deployed, frames: np.ndarray, device: str) -> dict[str, np.ndarray]:
     """All outputs for the frames, eight at a time."""
-    found = [model(torch.from_numpy(frames[i : i + 8]).to(device)) for i in range(0, len(frames), 8)]
-    return {name: np.concatenate([row[name].cpu().numpy() for row in found]) for name in found[0]}
+    rows = [model(torch.from_numpy(frames[i : i + 8]).to(device)) for i in range(0, len(frames), 8)]
+    return {name: np.concatenate([row[name].cpu().numpy() for row in rows]) for name in rows[0]}
 
 
-def compare(name: str, found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, Any]:
+def compare(name: str, actual: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, Any]:
     """How far apart the outputs are: scores and maps in points of 100, causes from 0 to 1."""
     row: dict[str, Any] = {"precision": name, "pictures": len(expected["score"])}
     for output, unit in (("score", "points"), ("causes", "share"), ("map", "points")):
         if output in expected:
-            apart = np.abs(found[output].astype(np.float64) - expected[output])
+            apart = np.abs(actual[output].astype(np.float64) - expected[output])
             row |= {f"{output}_mean_{unit}": float(apart.mean()), f"{output}_largest_{unit}": float(apart.max())}
-    ranks = [scores.argsort().argsort() for scores in (found["score"], expected["score"])]
+    ranks = [scores.argsort().argsort() for scores in (actual["score"], expected["score"])]
     return row | {"score_srcc": float(np.corrcoef(ranks[0], ranks[1])[0, 1])}
 
 
@@ -190,8 +190,8 @@ def main() -> None:
     if device == "cpu":
         part.leave_out("model on a GPU: PyTorch finds none; 8 pictures on the CPU, without CUDA graphs")
         count, batches, repeats = 8, [1, 2], 3
-    student, about = load_packed(MODEL, None)
-    spec = InputSpec(**about["input"])
+    student, record = load_packed(MODEL, None)
+    spec = record.input
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     part.set(model=MODEL.name, device=name, torch=torch.__version__, heads="fp32",
              input_pixels=f"{spec.width}x{spec.height}")  # fmt: skip
@@ -203,7 +203,7 @@ def main() -> None:
         if device == "cpu" and precision.name in ("fp16", "tf32"):
             part.leave_out(f"model in {precision.name}: on a GPU only")
             continue
-        fresh = Student(**about["student"])
+        fresh = build_student(record)
         fresh.load_state_dict(student.state_dict())
         models[precision.name] = Deployed(fresh.eval(), precision).to(device)
         precision.use()

@@ -9,30 +9,30 @@ from typing import Any
 
 
 class Part:
-    """The figures of one part. Every change is on disk at once, since a part may be ended by its time limit."""
+    """The metrics of one part. Every change is on disk at once, since a part may be ended by its time limit."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.found: dict[str, Any] = {"left_out": []}
+        self.results: dict[str, Any] = {"left_out": []}
         self.save()
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
         temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self.found))
+        temporary.write_text(json.dumps(self.results))
         os.replace(temporary, self._path)
 
     def set(self, **values: Any) -> None:
-        """Keep these figures."""
-        self.found |= values
+        """Keep these metrics."""
+        self.results |= values
         self.save()
 
     def add(self, table: str, **row: Any) -> None:
         """Append a row to a table."""
-        self.found.setdefault(table, []).append(row)
+        self.results.setdefault(table, []).append(row)
         self.save()
 
     def leave_out(self, what: str) -> None:
         """Say what was not done, and why."""
-        self.found["left_out"].append(what)
+        self.results["left_out"].append(what)
         self.save()

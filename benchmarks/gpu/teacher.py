@@ -72,29 +72,29 @@ class Run:
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
         """What it wrote down of a kind; the last line may be cut off."""
-        found = []
+        rows = []
         for line in self.log.read_text().splitlines() if self.log.exists() else []:
             try:
                 row = json.loads(line)
             except ValueError:
                 continue
             if row["kind"] == kind:
-                found.append(row)
-        return found
+                rows.append(row)
+        return rows
 
 
-def step_figures(run: Run, plan: Plan) -> dict[str, Any]:
+def step_metrics(run: Run, plan: Plan) -> dict[str, Any]:
     """Seconds a step, the first left out, and memory."""
     steps = run.rows("step")
     usual = [row["seconds"] for row in steps[1:] if row["step"] != plan.saved_at - 1]
-    found: dict[str, Any] = {"steps": len(steps), "losses": [round(row["loss"], 5) for row in steps]}
+    metrics: dict[str, Any] = {"steps": len(steps), "losses": [round(row["loss"], 5) for row in steps]}
     if usual:
         median = statistics.median(usual)
         pictures = steps[0]["pictures"]
-        found |= {"median_s_per_step": median, "slowest_s_per_step": max(usual), "pictures_per_s": pictures / median}
+        metrics |= {"median_s_per_step": median, "slowest_s_per_step": max(usual), "pictures_per_s": pictures / median}
     for row in run.rows("memory"):
-        found |= {name: value for name, value in row.items() if name != "kind"}
-    return found
+        metrics |= {name: value for name, value in row.items() if name != "kind"}
+    return metrics
 
 
 def compare(before: Run, after: Run) -> dict[str, Any]:
@@ -102,11 +102,11 @@ def compare(before: Run, after: Run) -> dict[str, Any]:
     killed = {row["step"]: row["loss"] for row in before.rows("step")}
     resumed = {row["step"]: row["loss"] for row in after.rows("step")}
     both = sorted(killed.keys() & resumed.keys())
-    found: dict[str, Any] = {"resumed_at_step": min(resumed, default=None), "steps_made_twice": both}
+    metrics: dict[str, Any] = {"resumed_at_step": min(resumed, default=None), "steps_made_twice": both}
     if both:
-        found["largest_loss_difference"] = max(abs(killed[step] - resumed[step]) for step in both)
-        found["loss_there"] = killed[both[0]]
-    return found
+        metrics["largest_loss_difference"] = max(abs(killed[step] - resumed[step]) for step in both)
+        metrics["loss_there"] = killed[both[0]]
+    return metrics
 
 
 def main() -> None:
@@ -131,8 +131,8 @@ def main() -> None:
         if folder is None:
             part.leave_out(f"kill and resume: no folder with room for a checkpoint of {CHECKPOINT_GB} GB")
             only = Run(out, "only", *size, "--until", str(plan.steps))
-            part.set(run=only.wait(end - time.monotonic()), **step_figures(only, plan))
-            part.set(passed=part.found["run"] == "done")
+            part.set(run=only.wait(end - time.monotonic()), **step_metrics(only, plan))
+            part.set(passed=part.results["run"] == "done")
             return
         first = Run(
             out,
@@ -146,22 +146,24 @@ def main() -> None:
             str(plan.killed_at),
         )
         ended = first.wait((end - time.monotonic()) * 0.65)
-        part.set(first_run=ended, **step_figures(first, plan), about=next(iter(first.rows("about")), {}))
+        part.set(first_run=ended, **step_metrics(first, plan), about=next(iter(first.rows("about")), {}))
         kept = out / "last.pt"
         if not kept.exists():
             part.leave_out(f"resume: the first run left no checkpoint, it {ended}")
             part.set(passed=False)
             return
         steps = {row["step"]: row["seconds"] for row in first.rows("step")}
-        save_s = steps.get(plan.saved_at - 1, 0) - part.found.get("median_s_per_step", 0)
+        save_s = steps.get(plan.saved_at - 1, 0) - part.results.get("median_s_per_step", 0)
         part.set(checkpoint_gb=kept.stat().st_size / 1e9, save_s=save_s, checkpoint_in=str(folder))
         second = Run(out, "second", *size, "--until", str(plan.steps))
         ended = second.wait(end - time.monotonic())
-        part.set(second_run=ended, resumed=step_figures(second, plan), resume=compare(first, second))
-        last = part.found["resume"]
+        part.set(second_run=ended, resumed=step_metrics(second, plan), resume=compare(first, second))
+        last = part.results["resume"]
         close = last.get("largest_loss_difference", 1.0) <= 0.02 * max(abs(last.get("loss_there", 0)), 0.05)
-        as_told = part.found["first_run"] == "killed" and ended == "done" and last["resumed_at_step"] == plan.saved_at
-        part.set(passed=as_told and close)
+        as_planned = (
+            part.results["first_run"] == "killed" and ended == "done" and last["resumed_at_step"] == plan.saved_at
+        )
+        part.set(passed=as_planned and close)
 
 
 if __name__ == "__main__":

@@ -75,9 +75,9 @@ class Watch:
         """See train.losses.paper_loss."""
         if len(self._losses) in (0, self._parts):
             self._begin_step(self._numbers[torch.initial_seed() % 2**64])
-        found = paper_loss(outputs[0], mos)
-        self._losses.append(found.item())
-        return found
+        loss = paper_loss(outputs[0], mos)
+        self._losses.append(loss.item())
+        return loss
 
     def _begin_step(self, step: int) -> None:
         now = time.perf_counter()

@@ -50,12 +50,12 @@ class Average:
 def weights(search: Search, trainer: Trainer, average: Average, condition: str) -> list[Tensor]:
     """Its weights, before batch normalisation is estimated anew."""
     states = [search.states[key] for key in average.keys(condition)]
-    found = []
+    weights = []
     for place, name in enumerate(names_of(trainer)):
         mean = torch.stack([state[place] for state in states]).mean(0)
         begun = trainer.start[place]
-        found.append(begun + average.alpha * (mean - begun) if name.startswith("trunk.") else mean)
-    return found
+        weights.append(begun + average.alpha * (mean - begun) if name.startswith("trunk.") else mean)
+    return weights
 
 
 def measure(search: Search, averages: list[Average], deadline: float) -> Work:
@@ -79,11 +79,11 @@ def measure(search: Search, averages: list[Average], deadline: float) -> Work:
             try:
                 trainer = trainer or Trainer(average.recipe, search.store, search.how, search.weights, stream)
                 yield from rebuild(search, trainer, average, condition)
-                said: list[np.ndarray] = []
-                yield from trainer.score(trainer.ema, search.measured(condition), said)
-                figures = search.figures(said[0], condition)
+                predictions: list[np.ndarray] = []
+                yield from trainer.score(trainer.ema, search.measured(condition), predictions)
+                agreement = search.agreement(predictions[0], condition)
                 search.results.add(average.recipe, average.name, average.kind, average.seed, average.alpha, condition,
-                                   seconds=round(time.monotonic() - began, 2), **figures)  # fmt: skip
+                                   seconds=round(time.monotonic() - began, 2), **agreement)  # fmt: skip
             except Exception as error:  # the others go on
                 _LOG.warning("%s alpha %s %s: %s", average.name, average.alpha, condition, str(error)[:300])
                 if search.how.is_cuda:
@@ -109,28 +109,28 @@ def soups(search: Search, recipes: list[Recipe]) -> list[list[Average]]:
     """Averages over the seeds of each recipe, and over the best few recipes of one shape; best first."""
 
     def seeds(recipe: Recipe) -> list[str]:
-        found = [seed for name, seed, condition in search.states if name == recipe.name and condition == "full"]
-        return sorted(set(found))
+        seeds = [seed for name, seed, condition in search.states if name == recipe.name and condition == "full"]
+        return sorted(set(seeds))
 
-    found: list[list[Average]] = []
+    groups: list[list[Average]] = []
     alike = [recipe for recipe in recipes if _shape(recipe) == _shape(recipes[0])] if recipes else []
     for count in (2, 3, 5):
         if len(alike) >= count:
             members = tuple((recipe.name, seed) for recipe in alike[:count] for seed in seeds(recipe)[:2])
             name = f"soup of {count}: " + " | ".join(sorted(recipe.name for recipe in alike[:count]))
-            found.append([Average(alike[0], name, members, alpha) for alpha in (1.0, 0.7)])
+            groups.append([Average(alike[0], name, members, alpha) for alpha in (1.0, 0.7)])
     for recipe in recipes:
         if len(own := seeds(recipe)) > 1:
             members = tuple((recipe.name, seed) for seed in own)
-            found.append([Average(recipe, recipe.name, members, alpha) for alpha in (1.0, 0.7, 0.85)])
-    return found
+            groups.append([Average(recipe, recipe.name, members, alpha) for alpha in (1.0, 0.7, 0.85)])
+    return groups
 
 
 def ensembles(search: Search, recipes: list[Recipe]) -> None:
     """Rows for the mean score of all seeds of each recipe, and of the best few recipes, with seed 0."""
     sets: list[tuple[str, Recipe, list[tuple[str, str]]]] = []
     for recipe in recipes:
-        seeds = sorted({seed for name, seed, _ in search.said if name == recipe.name})
+        seeds = sorted({seed for name, seed, _ in search.predictions if name == recipe.name})
         sets.append((recipe.name, recipe, [(recipe.name, seed) for seed in seeds]))
     for count in (2, 3, 5):
         if len(recipes) >= count:
@@ -140,11 +140,11 @@ def ensembles(search: Search, recipes: list[Recipe]) -> None:
         seed = "+".join(dict.fromkeys(seed for _, seed in members))
         for condition in search.conditions:
             keys = [(*member, condition) for member in members]
-            if len(keys) < 2 or not all(key in search.said for key in keys):
+            if len(keys) < 2 or not all(key in search.predictions for key in keys):
                 continue
             if not search.results.has(name, ENSEMBLE, seed, 1.0, condition):
-                mean = np.mean([search.said[key] for key in keys], axis=0)
-                search.results.add(recipe, name, ENSEMBLE, seed, 1.0, condition, **search.figures(mean, condition))
+                mean = np.mean([search.predictions[key] for key in keys], axis=0)
+                search.results.add(recipe, name, ENSEMBLE, seed, 1.0, condition, **search.agreement(mean, condition))
 
 
 def write_best(search: Search, averages: list[Average], folder: Path, most: int = 4) -> list[Path]:
@@ -154,10 +154,10 @@ def write_best(search: Search, averages: list[Average], folder: Path, most: int 
     """
     for old in folder.glob("best*.pt"):
         old.unlink()
-    told = search.results.summary()
-    told = told[told["loco"].notna()]
-    merit = (told["loco"].rank() + told["flive"].rank()).to_numpy()
-    order = told.iloc[np.argsort(-merit, kind="stable")]
+    summary = search.results.summary()
+    summary = summary[summary["loco"].notna()]
+    merit = (summary["loco"].rank() + summary["flive"].rank()).to_numpy()
+    order = summary.iloc[np.argsort(-merit, kind="stable")]
     known = {(a.name, a.kind, round(a.alpha, 4)): a for a in averages}
     written: list[Path] = []
     for name, kind, alpha in zip(order["recipe"], order["kind"], order["alpha"], strict=True):

@@ -52,8 +52,8 @@ def comparison(recipe: Recipe, score: Tensor, mos: Tensor, own: Tensor) -> Tenso
     difference = score[:, None] - score[None, :]
     if recipe.ranking == "fidelity":
         scale = 1 / (2 * _SPREAD)  # the difference of two judgements, and erf's own root of two
-        said, told = (0.5 * (1 + torch.erf(scale * d)) for d in (difference, mos[:, None] - mos[None, :]))
-        pair = 1 - (said * told + 1e-6).sqrt() - ((1 - said) * (1 - told) + 1e-6).sqrt()
+        predicted, rated = (0.5 * (1 + torch.erf(scale * d)) for d in (difference, mos[:, None] - mos[None, :]))
+        pair = 1 - (predicted * rated + 1e-6).sqrt() - ((1 - predicted) * (1 - rated) + 1e-6).sqrt()
         weight, unit = torch.ones_like(pair), 0.25  # of the order of the hinge at the start
     elif recipe.ranking == "hinge":
         margin = 0.25 * (b.square().sum(1) / count.clamp_min(1)).sqrt()

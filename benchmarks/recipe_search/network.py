@@ -50,17 +50,17 @@ class Network(Student):
             for stage in (self.trunk.bn1, *self.trunk.blocks[:_MIXED_STAGES]):
                 stage.register_forward_hook(self._restyle)
 
-    def look(self, frames: Tensor) -> list[Tensor]:
-        """See Student.look; frames may be float too."""
+    def forward_features(self, frames: Tensor) -> list[Tensor]:
+        """See Student.forward_features; frames may be float too."""
         pixels = (frames.float().permute(0, 3, 1, 2) - self.mean) / self.std
         if not self.channels_last:
             pixels = pixels.contiguous()
         top, levels = self.trunk.forward_intermediates(pixels, indices=4)
         return [*levels, top]
 
-    def judge(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
+    def forward_heads(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
         """The score alone."""
-        return _judge(self, levels)
+        return _score(self, levels)
 
     def _restyle(self, _: nn.Module, __: Any, features: Tensor) -> Tensor | None:
         """Give each picture's channels a mean and deviation between its own and its partner's."""
@@ -100,18 +100,18 @@ class VitNetwork(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Scores float32 `[N]` of frames `[N, H, W, 3]`."""
-        return _judge(self, self.look(frames))[0]
+        return _score(self, self.forward_features(frames))[0]
 
-    def look(self, frames: Tensor) -> list[Tensor]:
+    def forward_features(self, frames: Tensor) -> list[Tensor]:
         """Four blocks' features `[N, C, h, w]`."""
         pixels = (frames.float().permute(0, 3, 1, 2) - self.mean) / self.std
         return self.trunk.forward_intermediates(
             pixels, indices=[2, 5, 8, 11], norm=True, intermediates_only=True, output_fmt="NCHW"
         )
 
-    def judge(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
+    def forward_heads(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
         """The score alone."""
-        return _judge(self, levels)
+        return _score(self, levels)
 
 
 def build(recipe: Recipe, weights: dict[str, dict[str, Tensor]]) -> Network | VitNetwork:
@@ -121,8 +121,8 @@ def build(recipe: Recipe, weights: dict[str, dict[str, Tensor]]) -> Network | Vi
     """
     torch.manual_seed(0)
     network = VitNetwork(recipe) if recipe.arch == VIT else Network(recipe)
-    if found := weights.get(recipe.arch):
-        state = {name: value.float() if value.is_floating_point() else value for name, value in found.items()}
+    if pretrained := weights.get(recipe.arch):
+        state = {name: value.float() if value.is_floating_point() else value for name, value in pretrained.items()}
         if recipe.arch == VIT:
             from timm.models.vision_transformer import checkpoint_filter_fn
 
@@ -153,7 +153,7 @@ def _rebuild_head(network: Any, recipe: Recipe) -> None:
     network.head_kind = recipe.head
 
 
-def _judge(network: Any, levels: list[Tensor]) -> tuple[Tensor, ...]:
+def _score(network: Any, levels: list[Tensor]) -> tuple[Tensor, ...]:
     pooled = means(levels)
     if network.head_kind == "deviations":
         pooled = torch.cat([pooled, deviations(levels).to(pooled.dtype)], dim=1)

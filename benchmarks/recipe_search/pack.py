@@ -52,7 +52,7 @@ def pack(biq2021: Path, flive_voc: Path, out: Path, limit: int | None = None) ->
         trunks[arch] = student.trunk.state_dict()
     torch.save(trunks, out / WEIGHTS)
     written.append(out / WEIGHTS)
-    if found := packaged_vit():
-        torch.save({VIT: {name: value.half() for name, value in found[0].items()}}, out / VIT_WEIGHTS)
+    if packaged := packaged_vit():
+        torch.save({VIT: {name: value.half() for name, value in packaged[0].items()}}, out / VIT_WEIGHTS)
         written.append(out / VIT_WEIGHTS)
     return written

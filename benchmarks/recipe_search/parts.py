@@ -157,8 +157,8 @@ def made_store(sizes: set[int], device: torch.device, count: int = 240) -> Store
 
 def load_weights(folder: Path | None) -> dict[str, dict[str, Tensor]]:
     """The trunks' weights in a folder, by their name in timm; none of what is not there."""
-    found: dict[str, dict[str, Tensor]] = {}
+    weights: dict[str, dict[str, Tensor]] = {}
     for name in (WEIGHTS, VIT_WEIGHTS):
         if folder and (folder / name).exists():
-            found |= torch.load(folder / name, map_location="cpu", weights_only=True)
-    return found
+            weights |= torch.load(folder / name, map_location="cpu", weights_only=True)
+    return weights

@@ -19,20 +19,20 @@ PLANS = ("smoke", "stage1", "stage2")
 
 def recipes_of(plans: list[str]) -> list[Recipe]:
     """Every recipe that is known beforehand to belong to the plans; a JSON file lists recipes by their fields."""
-    found: list[Recipe] = []
+    recipes: list[Recipe] = []
     for plan in plans:
         if plan == "smoke":
-            found += smoke()
+            recipes += smoke()
         elif plan == "stage1":
-            found += stage1()
+            recipes += stage1()
         elif plan.endswith(".json"):
-            found += [from_dict(entry) for entry in json.loads(Path(plan).read_text())]
+            recipes += [from_dict(entry) for entry in json.loads(Path(plan).read_text())]
         elif plan != "stage2":
             raise ValueError(f"unknown plan '{plan}', expected one of {', '.join(PLANS)} or a .json file")
     if "stage2" in plans:
-        found += [recipe for recipe in stage1() if recipe not in found]
-        found += larger(Recipe())
-    return found
+        recipes += [recipe for recipe in stage1() if recipe not in recipes]
+        recipes += larger(Recipe())
+    return recipes
 
 
 def carry_out(search: Search, plans: list[str], seeds: int, began: float, deadline: float, out: Path) -> None:

@@ -122,7 +122,7 @@ def combine(recipes: list[Recipe], most: int = 5) -> list[Recipe]:
     """Of recipes, best first: the first with the second, with the third too and so on; what clashes is passed over."""
     joined: dict[str, Any] = {}
     names: list[str] = []
-    found = []
+    combinations = []
     for recipe in recipes:
         changed = recipe.changes()
         if any(key in joined and joined[key] != value for key, value in changed.items()):
@@ -132,10 +132,10 @@ def combine(recipes: list[Recipe], most: int = 5) -> list[Recipe]:
         joined |= changed
         names.append(recipe.name)
         if len(names) > 1:
-            found.append(Recipe(name="+".join(names), **joined))
+            combinations.append(Recipe(name="+".join(names), **joined))
         if len(names) == most:
             break
-    return found
+    return combinations
 
 
 def larger(recipe: Recipe) -> list[Recipe]:
@@ -145,9 +145,9 @@ def larger(recipe: Recipe) -> list[Recipe]:
     return [replace(recipe, name=f"lite2:{recipe.name}", arch="tf_efficientnet_lite2"), vit]
 
 
-def from_dict(found: dict[str, Any]) -> Recipe:
+def from_dict(document: dict[str, Any]) -> Recipe:
     """A recipe out of a plan file (JSON); unknown fields raise ValueError."""
     known = {field.name for field in fields(Recipe)}
-    if unknown := found.keys() - known:
+    if unknown := document.keys() - known:
         raise ValueError(f"a recipe has no field {', '.join(sorted(unknown))}")
-    return Recipe(**{key: tuple(value) if isinstance(value, list) else value for key, value in found.items()})
+    return Recipe(**{key: tuple(value) if isinstance(value, list) else value for key, value in document.items()})

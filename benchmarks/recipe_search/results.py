@@ -37,11 +37,11 @@ def here() -> tuple[str, str]:
 def commit() -> str:
     """The commit of the code, where it lies in a repository."""
     try:
-        told = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, check=True,
+        ended = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, check=True,
                               capture_output=True, text=True)  # fmt: skip
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return told.stdout.strip()
+    return ended.stdout.strip()
 
 
 @dataclass
@@ -61,10 +61,10 @@ class Results:
             with self.path.open("w", newline="") as file:
                 csv.writer(file).writerow(COLUMNS)
 
-    def add(self, recipe: Recipe, name: str, kind: str, seed: str, alpha: float, condition: str, **told: Any) -> None:
+    def add(self, recipe: Recipe, name: str, kind: str, seed: str, alpha: float, condition: str, **values: Any) -> None:
         """Append a row and write it out."""
         row = {"recipe": name, "kind": kind, "seed": seed, "alpha": alpha, "condition": condition, "status": OK,
-               "changes": json.dumps(recipe.changes())} | told | self._place  # fmt: skip
+               "changes": json.dumps(recipe.changes())} | values | self._place  # fmt: skip
         row = {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
         self.rows.append(row)
         with self.path.open("a", newline="") as file:
@@ -85,20 +85,20 @@ class Results:
 
     def ranked(self, kind: str = TRAINED) -> list[Recipe]:
         """The recipes that were measured under every condition, best mean of the left-out collections first."""
-        told = self.summary()
-        told = told[(told["kind"] == kind) & told["loco"].notna()].sort_values("loco", ascending=False)
+        summary = self.summary()
+        summary = summary[(summary["kind"] == kind) & summary["loco"].notna()].sort_values("loco", ascending=False)
         changes = {row["recipe"]: row["changes"] for row in self.rows if row["kind"] == kind}
-        return [from_dict({"name": name} | json.loads(changes[name])) for name in told["recipe"]]
+        return [from_dict({"name": name} | json.loads(changes[name])) for name in summary["recipe"]]
 
     def better(self) -> list[Recipe]:
         """The recipes that beat the base by more than its spread and are no worse on FLIVE-VOC, best first."""
-        told = self.summary()
-        told = told[told["kind"] == TRAINED].set_index("recipe")
-        if BASE not in told.index or not np.isfinite(told.loc[BASE, "loco"]):
+        summary = self.summary()
+        summary = summary[summary["kind"] == TRAINED].set_index("recipe")
+        if BASE not in summary.index or not np.isfinite(summary.loc[BASE, "loco"]):
             return []
-        base = told.loc[BASE]
+        base = summary.loc[BASE]
         spread = max(_LEAST_SPREAD, float(np.nan_to_num(base["loco_spread"])))
-        wins = told[(told["loco"] > base["loco"] + spread) & ~(told["flive"] < base["flive"] - 0.01)]
+        wins = summary[(summary["loco"] > base["loco"] + spread) & ~(summary["flive"] < base["flive"] - 0.01)]
         return [recipe for recipe in self.ranked() if recipe.name in wins.index]
 
 
@@ -107,13 +107,13 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     table = table[table["status"] == OK].copy()
     table[["srcc", "flive_srcc"]] = table[["srcc", "flive_srcc"]].astype(float)
     table["seed"], table["alpha"] = table["seed"].astype(str), table["alpha"].astype(float)
-    found = []
+    rows = []
     for (name, kind, alpha), rows in table.groupby(["recipe", "kind", "alpha"], sort=False):
         by_seed = rows.pivot_table(index="seed", columns="condition", values="srcc", aggfunc="last")
         by_seed = by_seed.reindex(columns=list(CONDITIONS))
         left = by_seed[[name for name in CONDITIONS if name != "full"]].mean(axis=1, skipna=False)
         whole = rows[rows["condition"] == "full"]
-        found.append(
+        rows.append(
             {"recipe": name, "kind": kind, "alpha": alpha, "seeds": int(left.notna().sum()), "loco": left.mean(),
              "loco_spread": left.std(), "flive": whole["flive_srcc"].mean(), "flive_spread": whole["flive_srcc"].std(),
              "val": by_seed["full"].mean()}
@@ -121,4 +121,4 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
         )  # fmt: skip
     names = ["recipe", "kind", "alpha", "seeds", "loco", "loco_spread", "flive", "flive_spread", "val", "ss01", "ss02",
              "ss03"]  # fmt: skip
-    return pd.DataFrame(found, columns=names).sort_values("loco", ascending=False, na_position="last")
+    return pd.DataFrame(rows, columns=names).sort_values("loco", ascending=False, na_position="last")

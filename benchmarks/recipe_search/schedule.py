@@ -98,12 +98,12 @@ def _sample(
         cells = [part for cell in cells for part in np.array_split(cell[np.argsort(store.mos_here[cell])], 3)]
     cells = [cell for cell in cells if len(cell)]
     places = np.arange(steps * batch) % len(cells)
-    found = np.empty(steps * batch, np.int64)
+    chosen = np.empty(steps * batch, np.int64)
     for number, cell in enumerate(cells):
         wanted = int((places == number).sum())
         passes = [rng.permutation(cell) for _ in range(-(-wanted // len(cell)))]
-        found[places == number] = np.concatenate(passes)[:wanted]
-    return found.reshape(steps, batch)
+        chosen[places == number] = np.concatenate(passes)[:wanted]
+    return chosen.reshape(steps, batch)
 
 
 def _partners(collections: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

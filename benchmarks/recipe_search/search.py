@@ -43,7 +43,7 @@ class Search:
     most_steps: int | None = None
     folder: Path | None = None
     states: dict[Key, list[Tensor]] = field(default_factory=dict)
-    said: dict[Key, np.ndarray] = field(default_factory=dict)
+    predictions: dict[Key, np.ndarray] = field(default_factory=dict)
     images: int = 0
     ends: float = math.inf  # when even a job under way is given up
 
@@ -125,43 +125,45 @@ class Search:
                 raise TimeoutError("no time was left to finish")
             yield waiting
         seconds = time.monotonic() - began
-        said: list[np.ndarray] = []
-        yield from trainer.score(trainer.ema, self.measured(condition), said)
+        scores: list[np.ndarray] = []
+        yield from trainer.score(trainer.ema, self.measured(condition), scores)
         key = (recipe.name, str(seed), condition)
         with self.how.on(trainer.stream):
             state = [value.clone() for value in trainer.kept]
             loss = float(trainer.loss)
-        if not np.isfinite(said[0]).all():
+        if not np.isfinite(scores[0]).all():
             raise ArithmeticError("scores are not finite")
         images = len(schedule) * schedule.arrays["index"].shape[1]
         self.images += images
-        self.states[key], self.said[key] = state, said[0]
+        self.states[key], self.predictions[key] = state, scores[0]
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
-            torch.save({"state": [value.cpu() for value in state], "said": torch.from_numpy(said[0])}, self._file(key))
+            document = {"state": [value.cpu() for value in state], "said": torch.from_numpy(scores[0])}
+            torch.save(document, self._file(key))
         if not self.results.has(recipe.name, TRAINED, str(seed), 1.0, condition):
-            figures = self.figures(said[0], condition)
-            told = {"loss": loss, "steps": len(schedule), "images": images, "seconds": round(seconds, 2)}
-            told |= {"captured": len(trainer.graphs)} | figures
-            self.results.add(recipe, recipe.name, TRAINED, str(seed), 1.0, condition, **told)
-            _LOG.warning("%s %d %s %.3f %s %.0fs", recipe.name, seed, condition, figures["srcc"],
-                         f"flive {figures['flive_srcc']:.3f}" if "flive_srcc" in figures else "", seconds)  # fmt: skip
+            agreement = self.agreement(scores[0], condition)
+            metrics = {"loss": loss, "steps": len(schedule), "images": images, "seconds": round(seconds, 2)}
+            metrics |= {"captured": len(trainer.graphs)} | agreement
+            self.results.add(recipe, recipe.name, TRAINED, str(seed), 1.0, condition, **metrics)
+            _LOG.warning("%s %d %s %.3f %s %.0fs", recipe.name, seed, condition, agreement["srcc"],
+                         f"flive {agreement['flive_srcc']:.3f}" if "flive_srcc" in agreement else "",
+                         seconds)  # fmt: skip
 
-    def figures(self, said: np.ndarray, condition: str) -> dict[str, float]:
+    def agreement(self, scores: np.ndarray, condition: str) -> dict[str, float]:
         """SRCC and PLCC of scores of what `measured` names."""
         own = self.places[condition][1]
         mos = self.store.mos_here
-        found = {"srcc": srcc(said[: len(own)], mos[own]), "plcc": plcc(said[: len(own)], mos[own])}
+        metrics = {"srcc": srcc(scores[: len(own)], mos[own]), "plcc": plcc(scores[: len(own)], mos[own])}
         if condition != "full":
-            return found
+            return metrics
         for number, name in enumerate(self.store.names):
             here = np.flatnonzero(self.store.collections_here[own] == number)
             if len(here) > 2:
-                found[f"srcc_{name}"] = srcc(said[here], mos[own[here]])
-        abroad, there = self.store.abroad(), said[len(own) :]
+                metrics[f"srcc_{name}"] = srcc(scores[here], mos[own[here]])
+        abroad, there = self.store.abroad(), scores[len(own) :]
         if len(abroad) > 2:
-            found |= {"flive_srcc": srcc(there, mos[abroad]), "flive_plcc": plcc(there, mos[abroad])}
-        return found
+            metrics |= {"flive_srcc": srcc(there, mos[abroad]), "flive_plcc": plcc(there, mos[abroad])}
+        return metrics
 
     def restore(self, key: Key) -> bool:
         """Whether what a job learned is at hand, from this run or from an earlier one's folder."""
@@ -170,7 +172,7 @@ class Search:
         if not self._file(key).exists():
             return False
         kept = torch.load(self._file(key), map_location=self.how.device, weights_only=True)
-        self.states[key], self.said[key] = kept["state"], kept["said"].cpu().numpy()
+        self.states[key], self.predictions[key] = kept["state"], kept["said"].cpu().numpy()
         return True
 
     def _file(self, key: Key) -> Path:
@@ -187,7 +189,7 @@ class Search:
 
 def fastest(store: Store, weights: dict[str, dict[str, Tensor]], how: Device, steps: int = 40) -> Device:
     """The faster of channels first and last, with and without cuDNN's own measuring, on the base recipe."""
-    found: dict[tuple[bool, bool], float] = {}
+    times_s: dict[tuple[bool, bool], float] = {}
     schedule = draw(Recipe(), store, store.divide("full")[0], 0, steps)
     for channels_last, benchmark in ((True, False), (True, True), (False, False), (False, True)):
         try:
@@ -203,16 +205,16 @@ def fastest(store: Store, weights: dict[str, dict[str, Tensor]], how: Device, st
             for _ in tried.run(schedule, 0):
                 pass
             torch.cuda.synchronize()
-            found[channels_last, benchmark] = time.perf_counter() - began
+            times_s[channels_last, benchmark] = time.perf_counter() - began
         except Exception as error:  # the others may do
             _LOG.warning("channels_last=%s benchmark=%s: %s", channels_last, benchmark, str(error)[:300])
             continue
-        speed = schedule.arrays["index"].size / found[channels_last, benchmark]
+        speed = schedule.arrays["index"].size / times_s[channels_last, benchmark]
         _LOG.warning("channels_last=%s benchmark=%s captured=%d: %.0f images/s alone", channels_last, benchmark,
                      len(tried.graphs), speed)  # fmt: skip
-    if not found:
+    if not times_s:
         return how
-    channels_last, benchmark = min(found, key=lambda key: found[key])
+    channels_last, benchmark = min(times_s, key=lambda key: times_s[key])
     return replace(how, channels_last=channels_last, benchmark=benchmark)
 
 

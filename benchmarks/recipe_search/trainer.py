@@ -206,13 +206,13 @@ class Trainer:
         with self.how.half():
             if variant.frozen:
                 with torch.no_grad():
-                    levels = network.look(frames)
+                    levels = network.forward_features(frames)
             else:
-                levels = network.look(frames)
-            (score,) = network.judge(levels)
+                levels = network.forward_features(frames)
+            (score,) = network.forward_heads(levels)
         mos, collection = (held.index_select(0, index) for held in (self.store.mos, self.store.collections))
-        found = recipe_loss(recipe, score, mos, collection, len(self.store.names), self.offset)
-        found.backward()
+        loss = recipe_loss(recipe, score, mos, collection, len(self.store.names), self.offset)
+        loss.backward()
         learning = [*([] if variant.frozen else self.pulled), *self.heads, self.offset]
         if recipe.clip:
             nn.utils.clip_grad_norm_(learning, recipe.clip)
@@ -224,7 +224,7 @@ class Trainer:
                 group["lr"] = float(self.lr_here[step]) * group["share"]
         self.optimizer.step()
         with torch.no_grad():
-            self.loss.copy_(found.detach())
+            self.loss.copy_(loss.detach())
             if recipe.pull and not variant.frozen:
                 self._move(self.pulled, self.origin, rate * recipe.trunk_lr * recipe.pull)
             self._move(self.kept, self.values, self._row("ema"))
@@ -254,7 +254,7 @@ class Trainer:
 
     def score(self, network: nn.Module, places: np.ndarray, into: list[np.ndarray]) -> Waiting:
         """Scores float64 `[N]` of whole frames, put into a list in the end; gives way between batches."""
-        found: list[Tensor] = []
+        scores: list[Tensor] = []
         with self.how.on(self.stream):
             filled = np.resize(places, -(-len(places) // _SCORED) * _SCORED) if self.how.is_cuda else places
             chosen = torch.from_numpy(filled).to(self.how.device)  # batches of one shape
@@ -263,13 +263,13 @@ class Trainer:
             # CUDA's half precision keeps three bits more than bfloat16, and these networks stay within its range.
             with self.how.on(self.stream), torch.no_grad(), self.how.half(self._scoring()):
                 part = chosen[begin : begin + _SCORED]
-                found.append(network(self.store.frames[self.recipe.frame].index_select(0, part)))
+                scores.append(network(self.store.frames[self.recipe.frame].index_select(0, part)))
                 event = self._event()
             yield pending
             pending = event
         yield pending
         with self.how.on(self.stream):
-            into.append(torch.cat(found)[: len(places)].double().cpu().numpy())
+            into.append(torch.cat(scores)[: len(places)].double().cpu().numpy())
 
     def _scoring(self) -> torch.dtype:
         return torch.float16 if self.how.is_cuda and self.recipe.arch != VIT else torch.bfloat16

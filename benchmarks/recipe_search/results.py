@@ -107,13 +107,13 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     table = table[table["status"] == OK].copy()
     table[["srcc", "flive_srcc"]] = table[["srcc", "flive_srcc"]].astype(float)
     table["seed"], table["alpha"] = table["seed"].astype(str), table["alpha"].astype(float)
-    rows = []
+    summary = []
     for (name, kind, alpha), rows in table.groupby(["recipe", "kind", "alpha"], sort=False):
         by_seed = rows.pivot_table(index="seed", columns="condition", values="srcc", aggfunc="last")
         by_seed = by_seed.reindex(columns=list(CONDITIONS))
         left = by_seed[[name for name in CONDITIONS if name != "full"]].mean(axis=1, skipna=False)
         whole = rows[rows["condition"] == "full"]
-        rows.append(
+        summary.append(
             {"recipe": name, "kind": kind, "alpha": alpha, "seeds": int(left.notna().sum()), "loco": left.mean(),
              "loco_spread": left.std(), "flive": whole["flive_srcc"].mean(), "flive_spread": whole["flive_srcc"].std(),
              "val": by_seed["full"].mean()}
@@ -121,4 +121,4 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
         )  # fmt: skip
     names = ["recipe", "kind", "alpha", "seeds", "loco", "loco_spread", "flive", "flive_spread", "val", "ss01", "ss02",
              "ss03"]  # fmt: skip
-    return pd.DataFrame(rows, columns=names).sort_values("loco", ascending=False, na_position="last")
+    return pd.DataFrame(summary, columns=names).sort_values("loco", ascending=False, na_position="last")

@@ -49,17 +49,17 @@ def main(
     ranking_weight: Annotated[
         float, typer.Option(min=0, help="Weight of the ranking of pictures.")
     ] = DistillationWeights.ranking,
-    epochs: Annotated[int, typer.Option(min=1)] = Recipe.epochs,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs.")] = Recipe.epochs,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps per epoch; by default one pass over all pictures.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=4)] = Recipe.batch,
+    batch: Annotated[int, typer.Option(min=4, help="Pictures per step.")] = Recipe.batch,
     accumulate: Annotated[int, typer.Option(min=1, help="Number of parts in which to process a batch.")] = 1,
     crop: Annotated[
         int | None,
         typer.Option(min=64, help=f"Side of the training crops.  [{Recipe.crop}; the paper's student: whole frames]"),
     ] = None,
-    lr: Annotated[float, typer.Option(min=0)] = Recipe.lr,
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = Recipe.lr,
     trunk_lr: Annotated[
         float, typer.Option(min=0, help="Learning rate of the trunk as a fraction of --lr.")
     ] = Recipe.trunk_lr,

@@ -39,9 +39,9 @@ def main(
     epochs: Annotated[
         int, typer.Option(min=1, help="Epochs of the causes, on the stored features.")
     ] = HeadRecipe.epochs,
-    batch: Annotated[int, typer.Option(min=4)] = HeadRecipe.batch,
-    lr: Annotated[float, typer.Option(min=0)] = HeadRecipe.lr,
-    seed: Annotated[int, typer.Option(min=0)] = HeadRecipe.seed,
+    batch: Annotated[int, typer.Option(min=4, help="Pictures per step.")] = HeadRecipe.batch,
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = HeadRecipe.lr,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = HeadRecipe.seed,
 ) -> None:
     """Learn causes and a map from distorted pictures, and leave every score unchanged."""
     import pandas as pd

@@ -89,7 +89,11 @@ def _start(start: Path | None, options: list[str], data: str) -> tuple[str, list
     record = load_packed(start, None)[1] if start.suffix == ".onnx" else load_checkpoint(start).record
     if data in {entry.name for entry in record.trained_on}:
         raise InputError(f"{start}: was already trained on {data}, so its test pictures are not new")
-    model = f"teacher, {record.teacher.prior}" if record.teacher else f"student, {record.student.arch}"
+    if record.teacher:
+        model = f"teacher, {record.teacher.prior}"
+    else:
+        assert record.student
+        model = f"student, {record.student.arch}"
     return model, ["--start", str(start)], digests([start])[0][:12]
 
 

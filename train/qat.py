@@ -38,9 +38,9 @@ def main(
     allow_few: Annotated[
         bool, typer.Option(help=f"Allow calibration on fewer than {MIN_CALIBRATION} pictures.")
     ] = False,
-    epochs: Annotated[int, typer.Option(min=1)] = 1,
-    batch: Annotated[int, typer.Option(min=2)] = 16,
-    lr: Annotated[float, typer.Option(min=0)] = 1e-5,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs.")] = 1,
+    batch: Annotated[int, typer.Option(min=2, help="Pictures per step.")] = 16,
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 1e-5,
     feature_weight: Annotated[
         float, typer.Option(min=0, help="Weight of the pooled features; that of the scores is 1.")
     ] = 1.0,

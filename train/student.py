@@ -34,14 +34,14 @@ def main(
         Path | None,
         typer.Option(help="Student to start from: a checkpoint or an FP32 model file; sets trunk and input."),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = Recipe.epochs,
-    batch: Annotated[int, typer.Option(min=4)] = Recipe.batch,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs.")] = Recipe.epochs,
+    batch: Annotated[int, typer.Option(min=4, help="Pictures per step.")] = Recipe.batch,
     crop: Annotated[int, typer.Option(min=64, help="Side of the training crops in pixels.")] = Recipe.crop,
-    lr: Annotated[float, typer.Option(min=0)] = Recipe.lr,
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = Recipe.lr,
     trunk_lr: Annotated[
         float, typer.Option(min=0, help="Learning rate of the trunk as a fraction of --lr.")
     ] = Recipe.trunk_lr,
-    seed: Annotated[int, typer.Option(min=0)] = Recipe.seed,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = Recipe.seed,
     bf16: Annotated[bool | None, typer.Option(help="Mixed precision; by default if the hardware has bfloat16.")] = None,
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
     across_collections: Annotated[

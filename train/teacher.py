@@ -33,17 +33,17 @@ def main(
     ] = None,
     crop: Annotated[int | None, typer.Option(help="Side of the training crops; by default whole frames.")] = None,
     width: Annotated[int | None, typer.Option(min=8, help="Channels in the decoder.  [512, else 128]")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs.")] = None,
     batch: Annotated[int | None, typer.Option(min=4, help="Pictures per step, over all processes.")] = None,
     accumulate: Annotated[int, typer.Option(min=1, help="Number of parts in which to process a batch.")] = 1,
-    lr: Annotated[float | None, typer.Option(min=0)] = None,
+    lr: Annotated[float | None, typer.Option(min=0, help="Learning rate.")] = None,
     trunk_lr: Annotated[
         float | None, typer.Option(min=0, help="Learning rate of the prior as a fraction of --lr.")
     ] = None,
     ema: Annotated[
         float, typer.Option(min=0, max=1, help="Decay of the averaged weights; 0 for no averaging.")
     ] = Recipe.ema,
-    seed: Annotated[int, typer.Option(min=0)] = Recipe.seed,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = Recipe.seed,
     precision: Annotated[
         Literal["fp32", "bf16", "fp16"] | None,
         typer.Option(help="Precision; by default bf16 if the hardware has it, else fp32."),

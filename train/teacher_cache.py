@@ -28,7 +28,7 @@ def main(
     weights: Annotated[
         str | None, typer.Option(help="Folder of the diffusion prior, if it has moved since training.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1)] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures per step.")] = 8,
     bf16: Annotated[bool, typer.Option(help="Halves the time on a GPU; scores are slightly coarser.")] = False,
 ) -> None:
     """Store a teacher's score and quality map for every picture that a student will learn from."""

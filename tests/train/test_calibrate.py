@@ -105,7 +105,7 @@ def test_calibrated_scores_are_the_ratings_in_every_engine(
         assert quality_map.mean() == pytest.approx(scores[-1], abs=0.01)
     assert scores == sorted(scores)
     for value in (0, 255):
-        extreme = after.infer(np.full((1, SIDE, SIDE, 3), value, np.uint8)).score[0]
+        extreme = after.infer(np.full((1, SIDE, SIDE, 3), value, np.uint8))[0].score
         assert 0 <= extreme <= 100
 
 
@@ -130,7 +130,7 @@ def test_the_contract_says_on_whose_scale_it_scores_now(
         (_harsh, 49, 2, "49 rated pictures, at least 50 are needed"),
         (lambda bright: 100 - bright, 60, 2, "the ratings do not rise with the model's scores (SRCC -"),
         (lambda _: 100.0 + 50, 60, 2, "the ratings are almost the same for all pictures"),
-        (lambda bright: bright, 60, 3, "not written, on pictures held out the map would be"),
+        (lambda bright: bright, 60, 3, "not written, the RMSE on held-out pictures would be"),
     ],
     ids=["too few", "falling", "constant", "no gain"],
 )

@@ -13,10 +13,23 @@ from dpiqa.train.data.terms import TrainingData
 from dpiqa.train.loop.recipe import DistillationWeights, DistortionWeights
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# Where files have another key than the field's name.
+_KEYS = {
+    "start_sha256": "begun",
+    "distillation": "distilled_from",
+    "images_per_epoch": "pictures_an_epoch",
+    "distortions": "faults",
+    "fraction": "share",
+    "quantization": "quantized",
+    "calibration_images": "calibrated_on",
+    "file_names": "learned",
+}
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, alias_generator=lambda name: _KEYS.get(name, name)
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the keys that files use; what is None is left out."""
@@ -54,7 +67,7 @@ class PristineSource(_Section):
 class Distortions(_Section):
     """Training on distorted pictures: their fraction of each batch, the weights of the losses and the sources."""
 
-    fraction: float = Field(alias="share")
+    fraction: float
     weights: DistortionWeights
     pristine: tuple[PristineSource, ...]
 
@@ -66,18 +79,18 @@ class Distillation(_Section):
     data: Sha256
     unlabelled: int
     weights: DistillationWeights
-    images_per_epoch: int = Field(alias="pictures_an_epoch")
+    images_per_epoch: int
 
 
 class Quantization(_Section):
     """Fine-tuning with fake quantizers; `file_names` are of all pictures that took part."""
 
-    calibration_images: int = Field(alias="calibrated_on")
+    calibration_images: int
     percentile: float
     images: int
     feature_weight: float
     seed: int
-    file_names: tuple[str, ...] = Field(alias="learned")
+    file_names: tuple[str, ...]
 
 
 class RunRecord(_Section):
@@ -91,12 +104,12 @@ class RunRecord(_Section):
     input: InputSpec
     trained_on: tuple[TrainingData, ...]
     split_seed: int | None = None
-    start_sha256: Sha256 | None = Field(default=None, alias="begun")
+    start_sha256: Sha256 | None = None
     frozen: tuple[str, ...] | None = None
-    distillation: Distillation | None = Field(default=None, alias="distilled_from")
-    distortions: Distortions | None = Field(default=None, alias="faults")
+    distillation: Distillation | None = None
+    distortions: Distortions | None = None
     across_collections: bool | None = None
-    quantization: Quantization | None = Field(default=None, alias="quantized")
+    quantization: Quantization | None = None
 
     def identity(self) -> dict[str, Any]:
         """What distinguishes this run from others, wherever the weights of its prior are stored."""

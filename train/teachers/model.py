@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ class Teacher(nn.Module):
     def __init__(self, prior: Prior, size: int, width: int = 512) -> None:
         """Frames of `size` x `size` pixels, `width` channels in the decoder, which is untrained."""
         super().__init__()
-        self.config = prior.config | {"size": size, "width": width}
+        self.config: dict[str, Any] = prior.config | {"size": size, "width": width}
         self.input = InputSpec(height=size, width=size)
         self.prior = prior
         self.decoder = Decoder(prior.channels, width)
@@ -65,7 +66,8 @@ def load_teacher(checkpoint: Path, weights: str | None = None) -> tuple[Teacher,
     """
     record, state = load_checkpoint(checkpoint, "teacher")
     assert record.teacher
-    teacher = build_teacher(**record.teacher.to_dict() | ({"weights": weights} if weights else {}))
+    arguments: dict[str, Any] = record.teacher.to_dict() | ({"weights": weights} if weights else {})
+    teacher = build_teacher(**arguments)
     try:
         teacher.load_state_dict(state)
     except RuntimeError as error:

@@ -31,7 +31,7 @@ from memory import memory_mb
 from rich.console import Console
 from rich.table import Table
 
-from dpiqa.errors import ToolError
+from dpiqa.errors import InputError, ToolError
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import INT8_MODEL, shipped_model
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Status
@@ -112,9 +112,11 @@ class TimedMetrics(Prometheus):
 
 
 class Server:
-    """The RTSP server, one mount per camera."""
+    """The RTSP server, one mount per camera; InputError without the clip."""
 
     def __init__(self, clip: Path, cameras: int) -> None:
+        if not clip.is_file():
+            raise InputError(f"{clip}: no such file")
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._port = probe.getsockname()[1]
         self._clips = [str(clip)] * cameras

@@ -160,7 +160,7 @@ def test_pictures_that_training_may_have_seen_are_warned_of(
     )
     assert (seen.returncode, unseen.returncode, unseen.stderr) == (0, 0, "")
     assert "warning: csv: " in seen.stderr
-    assert f"{exported.name} learned on part of it (ratio:0), which --split all may not leave out" in seen.stderr
+    assert f"{exported.name} was trained on part of it (ratio:0), which --split all may not leave out" in seen.stderr
 
 
 def test_pictures_that_training_may_have_seen_are_refused(exported: Path) -> None:

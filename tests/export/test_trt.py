@@ -158,10 +158,12 @@ def test_half_precision_that_moves_scores_is_refused_with_a_report(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def spoilt(model: onnx.ModelProto) -> onnx.ModelProto:
-        for tensor in model.graph.initializer:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        for tensor in copy.graph.initializer:
             if tensor.name.endswith("bias"):
                 tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 1, tensor.name))
-        return model
+        return copy
 
     monkeypatch.setattr(network, "half", spoilt)
     with pytest.raises(GateError, match=r"tiny-fp16\.onnx: not written, budget broken on 6 pictures: .*test pattern"):

@@ -98,7 +98,7 @@ def test_a_model_file_with_more_than_its_student_is_no_start(model: Path, tmp_pa
     graph = load_model(model)
     harsher = ScoreMap(np.array([0.0, 100.0]), np.array([0.0, 60.0]))
     save_model(with_map(graph, harsher), read_contract(graph, model), tmp_path / "calibrated.onnx")
-    with pytest.raises(InputError, match="computes something else than its student, as a calibrated model does"):
+    with pytest.raises(InputError, match="computes something other than its student, as calibrated models do"):
         load_packed(tmp_path / "calibrated.onnx", "test_efficientnet")
 
 

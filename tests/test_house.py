@@ -28,7 +28,7 @@ WINGS = {
         *("sources", "dashboard", "sinks", "report"),
     ),
     "dpiqa.train": ("model_files", "data", "loop", "distortions", "students", "teachers", "evaluation"),
-    "dpiqa.export": ("gate", "graphs", "quantization", "tensorrt", "serving", "cards"),
+    "dpiqa.export": ("graphs", "gate", "quantization", "tensorrt", "serving", "cards"),
 }
 NEVER_IN_RUNTIME = {"torch", "torchvision", "timm", "diffusers", "transformers", "onnx", "modelopt"}
 BANNED_NAMES = {"found", "told", "said", "shown"}

@@ -52,9 +52,7 @@ class Model:
         planes as a tuple. Rows may be any distance apart but have no gaps within. Raises InputError, EngineError.
         """
 
-    def score_many(
-        self, frames: Sequence[Frame], format: Format = "bgr", colour: Colour | None = None
-    ) -> list[Result]:
+    def score_many(self, frames: Sequence[Frame], format: Format = "bgr", colour: Colour | None = None) -> list[Result]:
         """Score frames of one format, in order, on as many requests as are free."""
 
     @property

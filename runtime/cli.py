@@ -15,6 +15,7 @@ import typer
 
 from dpiqa.errors import DpiqaError
 from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL
+from dpiqa.runtime.formats.kinds import MAX_MEGAPIXELS
 from dpiqa.runtime.program import complain, leave_now, native_output_silenced
 
 _MODEL = "Model file, or a shipped one's name"
@@ -41,6 +42,9 @@ def score(
         Path | None,
         typer.Option(metavar="DIR", help="Draw why into this folder: a PNG a picture, and of a video's worst frame."),
     ] = None,
+    max_megapixels: Annotated[
+        float, typer.Option(help="Refuse picture files of more pixels, before decoding them.")
+    ] = MAX_MEGAPIXELS,
 ) -> None:
     """Score pictures and videos.
 
@@ -54,11 +58,13 @@ def score(
     from dpiqa.runtime.video import Sampler
 
     Sampler(fps)  # refuse a bad number before the model is loaded
+    if not max_megapixels > 0:
+        raise DpiqaError(f"--max-megapixels {max_megapixels:g}: must be above 0")
     if plot is not None and plot.suffix.lower() != ".png":
         raise DpiqaError(f"--plot {plot}: only PNG can be written, choose a name that ends in .png")
     if out is not None and plot is not None and out.resolve() == plot.resolve():
         raise DpiqaError(f"--out {out}: is also the file of --plot, choose another name for one of them")
-    scorer = Scorer(model, engine, threads)
+    scorer = Scorer(model, engine, threads, max_megapixels)
     written = [path for path in (out, plot) if path is not None]
     batch = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), plot is not None, written)
     if explain is not None:

@@ -9,8 +9,8 @@ from dpiqa.errors import DpiqaError, InputError
 from dpiqa.runtime.output import Output
 from dpiqa.runtime.pooling import Pool
 from dpiqa.runtime.progress import Waiting
-from dpiqa.runtime.scorer import Explanation, Scorer
 from dpiqa.runtime.reading import Reading
+from dpiqa.runtime.scorer import Explanation, Scorer
 from dpiqa.runtime.sources import PassedOver, expand, is_video
 from dpiqa.runtime.video import announced_duration_s
 

@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 
 from dpiqa.errors import DpiqaError
-from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL
 from dpiqa.runtime.formats.kinds import MAX_MEGAPIXELS
+from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL
 from dpiqa.runtime.program import complain, leave_now, native_output_silenced
 
 _MODEL = "Model file, or a shipped one's name"

@@ -37,8 +37,8 @@ class Process:
         """Raise EngineError in any other process."""
         if os.getpid() != self._id:
             raise EngineError(
-                f"the model was opened by process {self._id}, before it forked this one: its threads are not here, open "
-                "it after the fork (multiprocessing: in the worker, or with the start method 'spawn')"
+                f"the model was opened by process {self._id}, before it forked this one: its threads are not here, "
+                "open it after the fork (multiprocessing: in the worker, or with the start method 'spawn')"
             )
 
     def keep(self) -> None:

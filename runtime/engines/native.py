@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dpiqa.errors import EngineError
 from dpiqa.runtime.engines.base import Process, TimedPrediction
 from dpiqa.runtime.prediction import Prediction
-from dpiqa.errors import ContractError, EngineError, InputError
 from dpiqa.runtime.spec import parse_spec
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from dpiqa.errors import ContractError, EngineError
 from dpiqa.runtime.engines.base import Process, TimedPrediction
 from dpiqa.runtime.prediction import Floats, Prediction
-from dpiqa.errors import ContractError, EngineError
 from dpiqa.runtime.preprocess import to_input
 from dpiqa.runtime.spec import METADATA_KEY, parse_spec
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from dpiqa.runtime.engines.base import Engine
 from dpiqa.errors import EngineError
-from dpiqa.runtime.models import find_model
+from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.engines.native import NativeEngine, why_absent
+from dpiqa.runtime.models import find_model
 
 
 def _onnxruntime(path: str | Path, threads: int | None) -> Engine:

@@ -32,7 +32,7 @@ _SUBFILE_TYPE, _DNG_VERSION = 254, 50706
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """Size in pixels as stored, orientation (1 to 8, as EXIF has it), ICC profile, and Pillow's handle where it has one."""
+    """Size in pixels as stored, orientation (1 to 8, as in EXIF), ICC profile, and Pillow's handle where it has one."""
 
     width: int
     height: int

@@ -82,8 +82,10 @@ def _arbitrary_header(head: bytes) -> Portable:
     end = head.find(b"ENDHDR\n")
     if end < 0:
         raise ValueError("a header without its end")
-    fields = dict(line.split(None, 1) for line in head[3:end].splitlines() if line[:1] != b"#" and len(line.split()) > 1)
-    width, height, depth, largest = (_positive(fields.get(name, b"")) for name in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"))
+    lines = (line.split(None, 1) for line in head[3:end].splitlines() if not line.startswith(b"#"))
+    fields = {line[0]: line[1] for line in lines if len(line) == 2}
+    names = (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL")
+    width, height, depth, largest = (_positive(fields.get(name, b"")) for name in names)
     return _checked(Portable(b"P7", width, height, depth, largest, end + 7))
 
 

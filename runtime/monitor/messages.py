@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpiqa.runtime.reading import Band, printable
+from dpiqa.runtime.void import Void
 
 SourceState = Literal["connecting", "up", "stalled", "down", "removed"]
 _DECIMALS = 6  # microseconds where it is a time, and far more than a score knows
@@ -43,7 +44,8 @@ class LiveReading:
     `height` are its pixels; `score` is 0 to 100, higher is better; `causes` gives 0 to 1 for each cause that the model
     names. `latency_ms` has the stages `decode`, `wait` (for the engine), `preprocess`, `infer` and `signals`, and
     `total`, from the frame's arrival to this reading. `baseline` is the score that is normal for the source, None while
-    that is being learnt.
+    that is being learnt. `void` says that there is nothing to see (see runtime/void.py), and the score is 0 then, without
+    causes.
     """
 
     source: str
@@ -58,6 +60,7 @@ class LiveReading:
     signals: Signals
     latency_ms: dict[str, float]
     baseline: float | None = None
+    void: Void | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Snapshot:
     """How a scored frame looks, for people: every second or so, and when no frame of the hour was as bad.
 
     `score` and `wall_time` are those of its reading; `jpeg` is a small picture of it; `map` float32 `[h, w]`, 0 to 100,
-    tells where the quality is good or bad, None where the model does not say.
+    tells where the quality is good or bad, None where the model does not say; `void` is that of its reading.
     """
 
     source: str
@@ -110,6 +113,7 @@ class Snapshot:
     score: float
     jpeg: bytes
     map: NDArray[np.float32] | None = None
+    void: Void | None = None
 
 
 Message = LiveReading | Event | Status | Snapshot
@@ -121,6 +125,7 @@ def to_json(message: Message) -> dict[str, Any]:
     kind = {LiveReading: "reading", Event: "event", Status: "status", Snapshot: "snapshot"}[type(message)]
     if isinstance(message, Snapshot):
         fields = {"wall_time": message.wall_time, "score": message.score, "has_map": message.map is not None}
+        fields["void"] = message.void
     else:
         fields = asdict(message)
     if isinstance(message, Event):

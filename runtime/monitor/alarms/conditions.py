@@ -57,7 +57,9 @@ class Conditions:
         return scores.median if scores.is_ready else None
 
     def learn(self, now: Moment, reading: LiveReading, view: View, is_normal: bool) -> None:
-        """Learn from a reading, all of it where it is normal or nothing is known yet."""
+        """Learn from a reading that shows anything, all of it where it is normal or nothing is known yet."""
+        if reading.void:
+            return
         is_normal = is_normal or not self._normal["focus"].is_ready
         self._scores.learn(now.stream_s, now.wall_time, reading.score, is_normal)
         if is_normal:
@@ -71,7 +73,7 @@ class Conditions:
         obstructed = self._obstructed(view)
         is_black = black.is_bad is not False
         is_exposed = not is_black and dark.is_bad is False and not bright.is_bad
-        is_hidden = not is_exposed or obstructed.is_bad is True
+        is_hidden = not is_exposed or obstructed.is_bad is True or reading.void is not None
         verdicts = {
             "Black": black,
             "ImageTooDark": Verdict() if is_black else dark,

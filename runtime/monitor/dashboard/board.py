@@ -86,7 +86,9 @@ def _camera(latest: _Latest) -> Camera:
     events = [OpenEvent.model_validate(event) for event in latest.events.values()]
     measured = {}
     if reading is not None:
-        measured = {name: getattr(reading, name) for name in ("wall_time", "score", "band", "baseline", "causes")}
+        measured = {
+            name: getattr(reading, name) for name in ("wall_time", "score", "band", "void", "baseline", "causes")
+        }
         measured |= {"width": reading.width, "height": reading.height, "latency_ms": reading.latency_ms}
         measured["signals"] = asdict(reading.signals)
     return Camera(

@@ -1,6 +1,6 @@
 """The tables of the history, an SQLite file.
 
-`readings` (a row a scored frame), `minutes` (scores by source and minute, kept as long but never cut by size), `events`
+`readings` (a row a scored frame; `void` is `black`, `white` or `flat` where it shows nothing), `minutes` (scores by source and minute, kept as long but never cut by size), `events`
 (a row each, `ended` is NULL while it lasts), `statuses` (changes of state, and a sign of life every five minutes) and
 `worst` (the picture with the lowest score of every source and hour). Times are Unix seconds.
 """
@@ -11,15 +11,16 @@ from dataclasses import fields
 
 from dpiqa.runtime.monitor.messages import Signals
 
-VERSION = 2
+VERSION = 3
 SIGN_OF_LIFE_S = 300.0
 SIGNALS = tuple(field.name for field in fields(Signals))
-READING_COLUMNS = ("source", "wall_time", "pts_s", "idx", "score", "baseline", "causes", "total_ms", *SIGNALS)
-SINCE_VERSION_1 = """
+READING_COLUMNS = ("source", "wall_time", "pts_s", "idx", "score", "baseline", "causes", "total_ms", *SIGNALS, "void")
+_SINCE_VERSION_1 = """
 CREATE INDEX events_by_time ON events (began);
 CREATE TABLE worst (source, hour INTEGER, score REAL, wall_time REAL, thumbnail BLOB, PRIMARY KEY (source, hour));
 """
-
+_SINCE_VERSION_2 = "ALTER TABLE readings ADD COLUMN void;"
+RENEWALS = {1: _SINCE_VERSION_1 + _SINCE_VERSION_2, 2: _SINCE_VERSION_2}  # from an earlier version to this one
 
 SCHEMA = f"""
 CREATE TABLE readings ({", ".join(READING_COLUMNS)});
@@ -31,4 +32,4 @@ CREATE TABLE events (source, kind, began, ended, evidence, thumbnail BLOB);
 CREATE INDEX events_by_source ON events (source, began);
 CREATE TABLE statuses (source, wall_time, state, reason, reconnects, dropped, scored);
 CREATE INDEX statuses_by_source ON statuses (source, wall_time);
-{SINCE_VERSION_1}"""
+{_SINCE_VERSION_1}"""

@@ -103,3 +103,6 @@ class MonitorConfig(Settings):
         return tuple(
             camera.model_copy(update={"name": camera.label, "fps": camera.fps or self.fps}) for camera in self.cameras
         )
+
+
+MonitorSettings = MonitorConfig

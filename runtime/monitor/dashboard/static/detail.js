@@ -1,7 +1,7 @@
 // One camera: how it is now, and its curves and events over minutes, an hour, a day, a week, or what was marked.
 
 import { colour, scoreBands, scoreSeries, timeChart } from "./charts.js";
-import { ask, calmly, duration, el, number, points, when, words } from "./dom.js";
+import { ask, calmly, duration, el, noPicture, number, points, when, words } from "./dom.js";
 import { eventList, named } from "./events.js";
 import { Picture } from "./picture.js";
 
@@ -122,9 +122,9 @@ export class Detail {
     this.redraw();
   }
 
-  say({ score, band }) {
+  say({ score, band, void: nothing }) {
     this.latest.className = `band-${band}`;
-    this.latest.textContent = `${points(score)} ${band ?? ""}`;
+    this.latest.textContent = nothing ? noPicture(nothing) : `${points(score)} ${band ?? ""}`;
   }
 
   snapshot(snapshot) {

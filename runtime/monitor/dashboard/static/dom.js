@@ -24,6 +24,9 @@ export const words = (name) => name.replace(/([a-z])([A-Z])/g, "$1 $2").replaceA
 
 export const number = (value) => (Number.isInteger(value) ? String(value) : Number(value.toPrecision(3)).toString());
 
+// What stands for the score where a frame is black, white or of one colour.
+export const noPicture = (kind) => `no picture (${kind})`;
+
 export const points = (score) => (score === null || score === undefined ? "–" : score.toFixed(1));
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });

@@ -46,6 +46,7 @@ class Batch:
         Raises DpiqaError if that would replace one of the files to score.
         """
         files: list[str] = []
+        left: list[str] = []
         for name in names:
             passed_over = PassedOver()
             try:
@@ -55,7 +56,7 @@ class Batch:
             for error in passed_over.unreadable:
                 self._refuse(error)
             if passed_over.suffixes:
-                self._complain(f"{name}: {passed_over}")
+                left.append(f"{name}: {passed_over}")
         for file in files if self._written else ():
             if Path(file).resolve() in self._written:
                 raise DpiqaError(f"{file}: is to be scored and written to, choose another name for --out or --plot")
@@ -73,6 +74,8 @@ class Batch:
             else:
                 self.scored += 1
         waiting.clear()
+        for line in left:
+            self._complain(line)
 
     def _picture(self, file: str, output: Output) -> None:
         found = self._scorer.explain(file)

@@ -83,7 +83,8 @@ class Csv:
 class Table:
     """A row for each picture as it comes; for each video its curve in at most 60 rows, then its summary.
 
-    Where there is nothing to see, `black`, `white` or `flat` stands for the quality. `paint` may colour the name of a band.
+    Where there is nothing to see, `black`, `white` or `flat` stands for the quality. `paint` may colour the name of a
+    band.
     """
 
     def __init__(self, stream: Writable, paint: Paint | None = None) -> None:

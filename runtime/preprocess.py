@@ -29,7 +29,7 @@ LONGEST_SIDE = 16384  # that the native core takes
 
 
 def within_reach(image: np.ndarray) -> np.ndarray:
-    """Shrink a side of more than 16384 pixels to a whole part of itself, whatever the engine; else the picture as is."""
+    """Shrink a side of more than 16384 pixels to a whole part of itself, for every engine alike."""
     height, width = image.shape[:2]
     if max(height, width) <= LONGEST_SIDE:
         return image

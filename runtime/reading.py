@@ -62,9 +62,9 @@ class Reading(_Line):
 
     `index` counts the frames of its source from 0, including those that sampling skipped (0 for a picture); `pts_s` is
     its presentation time in seconds (None for a picture); `score` is 0 to 100, higher is better; `void` says that there
-    is nothing to see (`black`, `white` or `flat`, see runtime/void.py), and the score is 0 then, without causes; `causes`
-    gives 0 to 1 for each cause that the model names; `latency_ms` has `preprocess`, `infer`, `total`, and `decode` where it was read
-    from a file.
+    is nothing to see (`black`, `white` or `flat`, see runtime/void.py): then the score is 0, and there are no causes;
+    `causes` gives 0 to 1 for each cause that the model names; `latency_ms` has `preprocess`, `infer`, `total`, and
+    `decode` where it was read from a file.
     """
 
     type: Literal["reading"] = "reading"

@@ -6,8 +6,9 @@ A frame is void when, in each of its channels, both hold, in levels of 0 to 255:
 - the pixels of the frame, shrunk to a longest side of 480, differ by at most 24 + 10 s;
 
 where s is the standard deviation of the noise in the shrunk frame (Immerkaer's estimate), which must be 12 at most, and
-48 in the middle of the frame as it is: more than that is seen, as snow. So a clock of a few letters on black is something to see, and so are a night with one
-lit window, fog in which the ground is a little darker than the sky, and a fine pattern; grain on a covered lens is not.
+48 in the middle of the frame as it is: more than that is seen, as snow. So a clock of a few letters on black is
+something to see, and so are a night with one lit window, fog in which the ground is a little darker than the sky, and a
+fine pattern; grain on a covered lens is not.
 A void frame is `black` up to a mean luma of 24 (black of limited range is 16, and noise is cut off below it), `white`
 from 232 (white of limited range is 235), else `flat`.
 """

@@ -44,8 +44,8 @@ class LiveReading:
     `height` are its pixels; `score` is 0 to 100, higher is better; `causes` gives 0 to 1 for each cause that the model
     names. `latency_ms` has the stages `decode`, `wait` (for the engine), `preprocess`, `infer` and `signals`, and
     `total`, from the frame's arrival to this reading. `baseline` is the score that is normal for the source, None while
-    that is being learnt. `void` says that there is nothing to see (see runtime/void.py), and the score is 0 then, without
-    causes.
+    that is being learnt. `void` says that there is nothing to see (see runtime/void.py): then the score is 0, and there
+    are no causes.
     """
 
     source: str

@@ -18,7 +18,7 @@ HOUR_S = 3600
 
 
 class Snapshots:
-    """Decides which frames of one source are shown: one a second, and the worst so far of every hour that shows anything."""
+    """Decides which frames of one source are shown: one a second, and of every hour the worst that shows anything."""
 
     def __init__(self) -> None:
         self._due_s = 0.0

@@ -1,6 +1,7 @@
 """The tables of the history, an SQLite file.
 
-`readings` (a row a scored frame; `void` is `black`, `white` or `flat` where it shows nothing), `minutes` (scores by source and minute, kept as long but never cut by size), `events`
+`readings` (a row a scored frame; `void` is `black`, `white` or `flat` where it shows nothing), `minutes` (scores by
+source and minute, kept as long but never cut by size), `events`
 (a row each, `ended` is NULL while it lasts), `statuses` (changes of state, and a sign of life every five minutes) and
 `worst` (the picture with the lowest score of every source and hour). Times are Unix seconds.
 """

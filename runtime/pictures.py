@@ -87,7 +87,7 @@ def _is_left_to_pillow(header: Header, kind: str) -> bool:
     mode = header.handle.mode if header.handle else None
     if mode == "CMYK" and header.icc is not None:
         return True
-    return kind == "tiff" and header.orientation != 1 and mode in ("1", "L", "P", "RGB", "RGBA", "CMYK")
+    return kind == "tiff" and mode in ("1", "L", "P", "RGB", "RGBA", "CMYK")
 
 
 def _by_pillow(header: Header, path: str | Path) -> _Pixels:

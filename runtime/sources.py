@@ -113,7 +113,7 @@ def _walk(folder: str, passed: PassedOver) -> Iterator[str]:
     for root, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in folders:
-            if Path(root, name).is_symlink():  # not followed, since it may lead back
+            if os.path.islink(os.path.join(root, name)):  # noqa: PTH114, PTH118 - not followed, it may lead back
                 passed.suffixes["linked folders"] += 1
         for name in sorted(names):
             if name.startswith("."):

@@ -2,7 +2,7 @@
 
 A frame is void when, in each of its channels, both hold, in levels of 0 to 255:
 
-- the means of patches differ by at most 6 + 1.5 s, a patch being a 60th of the longer side squared;
+- the means of patches differ by at most 6.5 + 1.5 s, a patch being a 60th of the longer side squared;
 - the pixels of the frame, shrunk to a longest side of 480, differ by at most 24 + 10 s;
 
 where s is the standard deviation of the noise in the shrunk frame (Immerkaer's estimate), which must be 12 at most, and
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 Void = Literal["black", "white", "flat"]
 
 LONGEST_SIDE, PATCH = 480, 8
-PATCH_LEVELS, PATCH_NOISE = 6.0, 1.5
+PATCH_LEVELS, PATCH_NOISE = 6.5, 1.5
 PIXEL_LEVELS, PIXEL_NOISE = 24.0, 10.0
 MOST_NOISE, MOST_NOISE_UNSHRUNK = 12.0, 48.0
 BLACK_TO, WHITE_FROM = 24.0, 232.0

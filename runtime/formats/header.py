@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
@@ -27,7 +28,8 @@ _PLUGINS = {  # opened by name, so that no other format's parser ever sees the f
 }
 _SIZE_OF_RADIANCE = re.compile(rb"\n[-+][XY] (\d{1,9}) [-+][XY] (\d{1,9})\n")
 _SIZE_OF_FLOAT_MAP = re.compile(rb"P[Ff]\s+(\d{1,9})\s+(\d{1,9})\s")
-_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
+_WIDTH, _HEIGHT, _PHOTOMETRIC, _SUBFILE_TYPE, _ICC, _DNG_VERSION = 256, 257, 262, 254, 34675, 50706
+_SEPARATED = 5  # CMYK
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +54,9 @@ def read_header(data: bytes, kind: str, name: str) -> Header:
             return Header(int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of what it can do without
-            handle = _heif(data) if kind == "heif" else _pillow(data, kind)
-            return _described(handle, kind)
+            if kind == "tiff":
+                return _tiff(data)
+            return _described(_heif(data) if kind == "heif" else _pillow(data, kind))
     except ImportError:
         raise InputError(f"{name}: HEIC is read with pillow-heif: pip install '.[heic]' brings it") from None
     except InputError as error:
@@ -78,14 +81,41 @@ def _heif(data: bytes) -> Any:
     return import_module("pillow_heif").HeifImageFile(BytesIO(data))
 
 
-def _described(handle: ImageFile.ImageFile, kind: str) -> Header:
-    if kind == "tiff":
-        tags: Any = handle.tag_v2  # type: ignore[attr-defined]
-        if _DNG_VERSION in tags or tags.get(_SUBFILE_TYPE, 0) & 1:
-            raise InputError("a camera's raw file, develop it first: what it shows at once is only a preview")
+def _described(handle: ImageFile.ImageFile) -> Header:
+    return Header(*handle.size, _orientation(handle.info.get("exif")), handle.info.get("icc_profile") or None, handle)
+
+
+def _orientation(exif: bytes | None) -> int:
+    if not exif:  # Pillow's own `getexif` would decode a PNG to look for more
+        return 1
+    from PIL import Image
+
+    tags = Image.Exif()
     try:
-        orientation = int(handle.getexif().get(ORIENTATION, 1))
+        tags.load(exif)
+        return _one_of_eight(tags.get(ORIENTATION))
     except Exception:  # damaged EXIF does not keep the picture from being shown
-        orientation = 1
-    icc = handle.info.get("icc_profile") or None
-    return Header(*handle.size, orientation if 1 <= orientation <= 8 else 1, icc, handle)
+        return 1
+
+
+def _one_of_eight(value: object) -> int:
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _tiff(data: bytes) -> Header:
+    """The first directory, read without Pillow's picture, which does not know every kind of samples."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    tags: Any = ImageFileDirectory_v2(data[: 16 if data[2:3] == b"+" or data[3:4] == b"+" else 8])
+    file = BytesIO(data)
+    file.seek(tags.next)
+    tags.load(file)
+    if _DNG_VERSION in tags or tags.get(_SUBFILE_TYPE, 0) & 1:
+        raise InputError("a camera's raw file, develop it first: what it shows at once is only a preview")
+    orientation, icc = _one_of_eight(tags.get(ORIENTATION)), tags.get(_ICC) or None
+    needs_pillow = orientation != 1 or (icc and tags.get(_PHOTOMETRIC) == _SEPARATED)
+    handle = None
+    if needs_pillow:
+        with suppress(SyntaxError):  # samples that Pillow does not know
+            handle = _pillow(data, "tiff")
+    return Header(int(tags[_WIDTH]), int(tags[_HEIGHT]), orientation, icc, handle)

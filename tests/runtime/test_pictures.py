@@ -83,7 +83,7 @@ FORMATS: dict[str, tuple[Callable[[], bytes], float]] = {  # with the levels tha
     "16_bits.ppm": (lambda: _netpbm(b"P6", 65535, BGR[..., ::-1]), 0),
     "100_levels.ppm": (lambda: _netpbm(b"P6", 100, BGR[..., ::-1]), 1),
     "plain.ppm": (lambda: _netpbm(b"P3", 4095, BGR[..., ::-1]), 0),
-    "pam": (lambda: _by_opencv(".pam"), 0),
+    "pam": (lambda: b"P7\nWIDTH 128\nHEIGHT 96\nDEPTH 3\nMAXVAL 255\nENDHDR\n" + BGR[..., ::-1].tobytes(), 0),
     "pfm": (lambda: _by_opencv(".pfm", _light(BGR)), 0.1),
     "hdr": (lambda: _by_opencv(".hdr", _light(BGR)), 1.5),
     "ras": (lambda: _by_opencv(".ras"), 0),
@@ -139,9 +139,9 @@ def test_grey_maps_are_scaled_by_their_largest_value(tmp_path: Path, levels: int
 @pytest.mark.parametrize("plain", [False, True])
 def test_bitmaps(tmp_path: Path, plain: bool) -> None:
     is_light = BGR[..., 1] > 128
-    body = (
-        b" ".join(b"%d" % (not bit) for bit in is_light.ravel()) if plain else np.packbits(~is_light, axis=1).tobytes()
-    )
+    body = np.packbits(~is_light, axis=1).tobytes()
+    if plain:
+        body = b" ".join(b"%d" % (not bit) for bit in is_light.ravel())
     data = b"P%d 128 96\n" % (1 if plain else 4) + body
     np.testing.assert_array_equal(read_picture(_written(tmp_path, "map.pbm", data))[..., 0], is_light * 255)
 
@@ -173,15 +173,8 @@ def _profile(gamma: float, red: tuple[float, float] = (0.64, 0.33)) -> bytes:
     for name, data in tags.items():
         table += name + (place + len(body)).to_bytes(4, "big") + len(data).to_bytes(4, "big")
         body += data + bytes(-len(data) % 4)
-    head = (
-        bytes(8)
-        + b"\x02\x10\0\0mntrRGB XYZ "
-        + bytes(12)
-        + b"acsp"
-        + bytes(28)
-        + b"".join(map(number, (0.9642, 1, 0.8249)))
-    )
-    head = head.ljust(124, b"\0")
+    head = bytes(4) + b"\x02\x10\0\0mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28)
+    head = (head + b"".join(map(number, (0.9642, 1, 0.8249)))).ljust(124, b"\0")
     whole = head + table + body
     return (len(whole) + 4).to_bytes(4, "big") + whole
 
@@ -190,13 +183,7 @@ def _profile(gamma: float, red: tuple[float, float] = (0.64, 0.33)) -> bytes:
 def test_colours_of_a_profile_become_srgb(tmp_path: Path, form: str) -> None:
     icc = _profile(1.0)
     linear = Image.fromarray(np.rint(_light(BGR[..., ::-1]) * 255).astype(np.uint8))
-    options = (
-        {"quality": 100, "subsampling": 0}
-        if form == "JPEG"
-        else {"quality": 100}
-        if form == "AVIF"
-        else {"lossless": True}
-    )
+    options = {"JPEG": {"quality": 100, "subsampling": 0}, "AVIF": {"quality": 100}}.get(form, {"lossless": True})
     pixels = read_picture(_written(tmp_path, "tagged", _coded(form, linear, icc_profile=icc, **options)))
     assert np.abs(pixels.astype(int) - BGR).mean() < 5, "eight bits of linear light are coarse in the dark"
     plain = read_picture(_written(tmp_path, "untagged", _coded(form, linear, **options)))
@@ -245,9 +232,8 @@ def test_heic_is_read_or_says_what_is_missing(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(InputError, match=r"damaged.heic: "):
         read_picture(damaged)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(
-        InputError, match=r"damaged.heic: HEIC is read with pillow-heif: pip install '.\[heic\]' brings it"
-    ):
+    advice = r"damaged.heic: HEIC is read with pillow-heif: pip install '.\[heic\]' brings it"
+    with pytest.raises(InputError, match=advice):
         read_picture(damaged)
     monkeypatch.undo()
     heif = pytest.importorskip("pillow_heif")

@@ -4,7 +4,7 @@
 
 Whole files of every kind are made, then truncated, bit-flipped, spliced or given extreme numbers, by their own seed.
 Every one is read in a worker process. Right are pixels, or one line that says why not; wrong are a crash, a traceback,
-Whole files of every kind are made, then truncated, bit-flipped, spliced or given extreme numbers, by their own seed.
+more than one line, more than 10 s, and a peak above 1.5 GB. Prints a table and a line for each wrong one, exit status 1
 if there is any.
 """
 

@@ -34,16 +34,20 @@ _CROP = 256
 _IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
-def void_of(frame: NDArray[Any]) -> Void | None:
-    """Which void a frame is, uint8 `[h, w, 3]` in BGR or `[h, w]` in grey with both sides 32 or more; else None."""
-    if _clearly_shows(frame):
+def void_of(*planes: NDArray[Any]) -> Void | None:
+    """Which void a frame is, None where it shows something.
+
+    `planes` are uint8: one of BGR `[h, w, 3]` or grey `[h, w]` with both sides 32 or more, or Y, U and V `[h, w]` in
+    their own sizes; the name is that of the first.
+    """
+    if any(_clearly_shows(plane) for plane in planes):
         return None
-    channels = _channels(_shrunk(frame))
-    if not all(_is_flat(channel) for channel in channels):
+    channels = [_channels(_shrunk(plane)) for plane in planes]
+    if not all(_is_flat(channel) for plane in channels for channel in plane):
         return None
-    if any(_noise(channel) > MOST_NOISE_UNSHRUNK for channel in _channels(_middle(frame))):
+    if any(_noise(channel) > MOST_NOISE_UNSHRUNK for plane in planes for channel in _channels(_middle(plane))):
         return None
-    means = [float(channel.mean()) for channel in channels]
+    means = [float(channel.mean()) for channel in channels[0]]
     luma = means[0] if len(means) == 1 else 0.114 * means[0] + 0.587 * means[1] + 0.299 * means[2]
     return "black" if luma <= BLACK_TO else "white" if luma >= WHITE_FROM else "flat"
 

@@ -177,7 +177,7 @@ def whole_videos() -> dict[str, bytes]:
             stream.width, stream.height = 160, 120
             stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
             for _ in range(10):
-                rgb = cv2.resize(rng.integers(0, 255, (6, 8, 3), np.uint8), (160, 120))
+                rgb = np.asarray(cv2.resize(rng.integers(0, 255, (6, 8, 3), np.uint8), (160, 120)), np.uint8)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb)))
             container.mux(stream.encode())
         whole[f"{suffix} {codec}"] = file.getvalue()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ PICTURE = Image.fromarray(np.ascontiguousarray(BGR[..., ::-1]))
 BLACK = Image.new("RGB", PICTURE.size)
 
 
-def _coded(form: str, picture: Image.Image = PICTURE, **options: object) -> bytes:
+def _coded(form: str, picture: Image.Image = PICTURE, **options: Any) -> bytes:
     file = io.BytesIO()
     picture.save(file, form, **options)
     return file.getvalue()
@@ -56,7 +57,7 @@ def _apng_with_a_hidden_picture() -> bytes:
     return _coded("PNG", BLACK, save_all=True, append_images=[PICTURE, BLACK], default_image=True)
 
 
-def _animated(form: str, **options: object) -> bytes:
+def _animated(form: str, **options: Any) -> bytes:
     return _coded(form, save_all=True, append_images=[BLACK], **options)
 
 
@@ -151,7 +152,8 @@ def test_bitmaps(tmp_path: Path, plain: bool) -> None:
 def test_pictures_are_turned_upright(tmp_path: Path, form: str, orientation: int) -> None:
     turned = Image.Exif()
     turned[0x0112] = orientation
-    data = _coded(form, exif=turned, **({"quality": 100} if form in ("JPEG", "AVIF") else {"lossless": True}))
+    options: dict[str, Any] = {"quality": 100} if form in ("JPEG", "AVIF") else {"lossless": True}
+    data = _coded(form, exif=turned, **options)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
     pixels = read_picture(_written(tmp_path, "turned", data))
     assert pixels.shape == expected.shape
@@ -300,7 +302,7 @@ def test_the_limit_is_the_users(dpiqa: Command, model_path: Path, tmp_path: Path
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_a_panorama_is_scored_alike_by_every_engine(model_path: Path, tmp_path: Path, engine: str) -> None:
-    wide = cv2.resize(BGR, (17000, 170), interpolation=cv2.INTER_LINEAR)
+    wide = np.asarray(cv2.resize(BGR, (17000, 170), interpolation=cv2.INTER_LINEAR), np.uint8)
     expected = open_engine(model_path, "onnxruntime").score(wide).prediction.score
     path = _written(tmp_path, "panorama.jpg", _by_opencv(".jpg", wide))
     assert Scorer(model_path, engine).score(path).score == pytest.approx(expected, abs=0.5)

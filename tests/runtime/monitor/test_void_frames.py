@@ -83,6 +83,7 @@ def test_metrics_have_it() -> None:
             for sink in sinks:
                 sink.put(message)
             line = f'dpiqa_frame_void{{kind="black",source="cam"}} {void}'
+            text = ""
             for _ in range(200):
                 text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
                 if line in text:

@@ -9,16 +9,18 @@ from dpiqa.errors import DpiqaError, InputError
 from dpiqa.runtime.output import Output
 from dpiqa.runtime.pooling import Pool
 from dpiqa.runtime.progress import ProgressBar
+from dpiqa.runtime.reading import Reading
 from dpiqa.runtime.scorer import Explanation, Scorer
-from dpiqa.runtime.sources import expand, is_video
+from dpiqa.runtime.sources import PassedOver, expand, is_video
 from dpiqa.runtime.video import announced_duration_s
 
 
 class Batch:
     """Scores files one after the other, with one frame in memory at a time.
 
-    `complain` gets one line for each name or file that cannot be scored. After `run`, `scored` and `failed` count them;
-    with `keep`, `videos` and `pictures` (name to score) hold what a plot needs. `written` names files about to be
+    `complain` gets one line for each name or file that cannot be scored, and one for each folder that says what was
+    passed over there. After `run`, `scored` and `failed` count them;
+    with `keep`, `videos` and `pictures` (name to reading) hold what a plot needs. `written` names files about to be
     replaced: the whole batch is refused if one of them is to be scored. `explain`, where it is set, gets every picture,
     and of every video the frame that scored lowest.
     """
@@ -36,7 +38,7 @@ class Batch:
         self.explain: Callable[[Explanation], None] = lambda _: None
         self.scored = self.failed = 0
         self.videos: list[Pool] = []
-        self.pictures: dict[str, float] = {}
+        self.pictures: dict[str, Reading] = {}
 
     def run(self, names: Sequence[str], output: Output, bar: ProgressBar) -> None:
         """Score what the names stand for (see sources.expand) and write it to `output`.
@@ -44,11 +46,17 @@ class Batch:
         Raises DpiqaError if that would replace one of the files to score.
         """
         files: list[str] = []
+        left: list[str] = []
         for name in names:
+            passed_over = PassedOver()
             try:
-                files += expand(name)
+                files.extend(expand(name, passed_over))
             except InputError as error:
                 self._refuse(error)
+            for error in passed_over.unreadable:
+                self._refuse(error)
+            if passed_over.suffixes:
+                left.append(f"{name}: {passed_over}")
         for file in files if self._written else ():
             if Path(file).resolve() in self._written:
                 raise DpiqaError(f"{file}: is to be scored and written to, choose another name for --out or --plot")
@@ -66,13 +74,15 @@ class Batch:
             else:
                 self.scored += 1
         bar.clear()
+        for line in left:
+            self._complain(line)
 
     def _picture(self, file: str, output: Output) -> None:
         explanation = self._scorer.explain(file)
         output.reading(explanation.reading)
         self.explain(explanation)
         if self._keep:
-            self.pictures[file] = explanation.reading.score
+            self.pictures[file] = explanation.reading
 
     def _video(self, file: str, output: Output, bar: ProgressBar, done: int) -> None:
         pool, duration_s = Pool(file), announced_duration_s(file)

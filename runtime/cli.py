@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from dpiqa.errors import DpiqaError
+from dpiqa.runtime.formats.kinds import MAX_MEGAPIXELS
 from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL
 from dpiqa.runtime.program import complain, leave_now, native_output_silenced
 
@@ -42,6 +43,9 @@ def score(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for PNG explanations: one per picture, and each video's worst frame."),
     ] = None,
+    max_megapixels: Annotated[
+        float, typer.Option(help="Refuse picture files of more pixels, before decoding them.")
+    ] = MAX_MEGAPIXELS,
 ) -> None:
     """Score pictures and videos.
 
@@ -55,11 +59,13 @@ def score(
     from dpiqa.runtime.video import Sampler
 
     Sampler(fps)  # refuses a bad number before the model is loaded
+    if not max_megapixels > 0:
+        raise DpiqaError(f"--max-megapixels {max_megapixels:g}: must be above 0")
     if plot is not None and plot.suffix.lower() != ".png":
         raise DpiqaError(f"--plot {plot}: only PNG can be written, choose a name that ends in .png")
     if out is not None and plot is not None and out.resolve() == plot.resolve():
         raise DpiqaError(f"--out {out}: is also the file of --plot, choose another name for one of them")
-    scorer = Scorer(model, engine, threads)
+    scorer = Scorer(model, engine, threads, max_megapixels)
     written = [path for path in (out, plot) if path is not None]
     batch = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), plot is not None, written)
     if explain is not None:

@@ -81,7 +81,7 @@ def _panel(explanation: Explanation, height: int) -> Picture:
     reading = explanation.reading
     panel = np.full((height, _PANEL_WIDTH, 3), 255, np.uint8)
     _text(panel, f"{reading.score:.1f}", 52, 1.4, BAND_BGR[reading.band], 3)
-    _text(panel, reading.band, 84, 0.6)
+    _text(panel, f"{reading.void}, nothing to see" if reading.void else reading.band, 84, 0.6)
     if reading.pts_s is not None:
         _text(panel, f"the worst frame, at {reading.pts_s:.2f} s", 110, 0.45)
     top = 150

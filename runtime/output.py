@@ -65,13 +65,13 @@ class Csv:
     def __init__(self, stream: Writable, causes: Sequence[str] = ()) -> None:
         self._causes = causes
         self._writer = csv.writer(stream, lineterminator="\n")
-        header = ["source", "index", "pts_s", "score", "band", *(f"cause_{name}" for name in causes)]
+        header = ["source", "index", "pts_s", "score", "band", "void", *(f"cause_{name}" for name in causes)]
         self._writer.writerow(header + [f"{stage}_ms" for stage in STAGES])
 
     def reading(self, reading: Reading) -> None:
         """See Output."""
         values = reading.model_dump(mode="json")
-        row = [values[name] for name in ("source", "index", "pts_s", "score", "band")]
+        row = [values[name] for name in ("source", "index", "pts_s", "score", "band", "void")]
         row += [values["causes"].get(name) for name in self._causes]
         self._writer.writerow(row + [values["latency_ms"].get(stage) for stage in STAGES])
 
@@ -82,7 +82,8 @@ class Csv:
 class Table:
     """A row for each picture as it comes; for each video its curve in at most 60 rows, then its summary.
 
-    `paint` may colour the name of a band.
+    Where there is nothing to see, `black`, `white` or `flat` stands for the quality. `paint` may colour the name of a
+    band.
     """
 
     def __init__(self, stream: Writable, paint: Paint | None = None) -> None:
@@ -96,7 +97,7 @@ class Table:
         if not self._has_header:
             self._stream.write(f"{'score':>5}  {'quality':9}  {'ms':>6}  picture\n")
             self._has_header = True
-        name = self._paint(reading.band, f"{reading.band:9}")
+        name = self._paint(reading.band, f"{reading.void or reading.band:9}")
         self._stream.write(f"{reading.score:5.1f}  {name}  {reading.latency_ms['total']:6.1f}  {reading.source}\n")
 
     def video(self, pool: Pool) -> None:
@@ -107,7 +108,8 @@ class Table:
         rows = [f"{summary.source}", f"{'time':>8}  {'score':>5}  {'lowest':>6}  quality"]
         for part in pool.intervals(step_s):
             name = band(part.mean)
-            rows.append(f"{clock(part.pts_s):>8}  {part.mean:5.1f}  {part.min:6.1f}  {self._paint(name, name)}")
+            shown = self._paint(name, part.void or name)
+            rows.append(f"{clock(part.pts_s):>8}  {part.mean:5.1f}  {part.min:6.1f}  {shown}")
         worst = summary.worst_second
         rows += [
             f"{summary.frames} frames in {summary.duration_s:.1f} s: mean {summary.mean:.1f} "
@@ -115,6 +117,8 @@ class Table:
             f"5th percentile {summary.p5:.1f}, lowest {summary.min:.1f}, "
             f"worst second {worst.mean:.1f} at {clock(worst.pts_s, 1)}"
         ]
+        if summary.void_frames:
+            rows.append(f"{summary.void_frames} frames show nothing: black, white or one colour")
         self._stream.write("\n".join(rows) + "\n")
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from dpiqa.runtime.pooling import Pool
-from dpiqa.runtime.reading import BANDS, Band, band, printable
+from dpiqa.runtime.reading import BANDS, Band, Reading, band, printable
 
 WIDTH = 1200
 MAX_BARS = 40
@@ -24,14 +24,14 @@ BAND_BGR: dict[Band, tuple[int, int, int]] = {
     "excellent": (80, 152, 26),
 }
 _LINES_BGR = ((180, 119, 31), (40, 39, 214), (189, 103, 148), (75, 86, 140), (34, 34, 34))
-_INK = (60, 60, 60)
+_INK, _VOID = (60, 60, 60), (200, 200, 200)
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 
 
-def plot_png(stream: BinaryIO, videos: Sequence[Pool], pictures: Mapping[str, float]) -> None:
+def plot_png(stream: BinaryIO, videos: Sequence[Pool], pictures: Mapping[str, Reading]) -> None:
     """Write a PNG: one line for each video, one bar for each picture (a histogram for more than 40).
 
-    `pictures` maps names to scores. At least one video or picture must be given.
+    Where there is nothing to see, a grey stretch or the word says so. At least one video or picture must be given.
     """
     panels = [_curves(videos)] if videos else []
     if pictures:
@@ -83,6 +83,8 @@ def _curves(videos: Sequence[Pool]) -> np.ndarray:
         axes.text(name, (WIDTH - 100, axes.at(0, (start + top) / 2)[1]))
         axes.text(f"{top:g}", (50, axes.at(0, top)[1]), 1)
         start = top
+    for pool in videos:
+        _mark_voids(axes, pool, end)
     step = next((step for step in _STEPS if end <= 12 * step), _STEPS[-1])
     axes.x_ticks(np.arange(0, end + 1e-6, step).tolist(), "time (s)")
     for number, pool in enumerate(videos):
@@ -94,25 +96,41 @@ def _curves(videos: Sequence[Pool]) -> np.ndarray:
     return axes.canvas
 
 
-def _bars(pictures: Mapping[str, float]) -> np.ndarray:
+def _mark_voids(axes: _Axes, pool: Pool, end: float) -> None:
+    pts, voids = pool.curve()[0], pool.voids()
+    ends = [*pts[1:], end]
+    first = None
+    for place, void in enumerate(voids):
+        if void is None:
+            continue
+        axes.fill(float(pts[place]), 0, float(ends[place]), 100, _VOID)
+        first = place if first is None else first
+    if first is not None:
+        axes.text(f"{voids[first]}, nothing to see", (axes.at(float(pts[first]), 0)[0] + 6, axes.at(0, 50)[1]))
+
+
+def _bars(pictures: Mapping[str, Reading]) -> np.ndarray:
     axes = _Axes(110 + 24 * len(pictures), 480, 100, len(pictures))
-    for row, (name, score) in enumerate(reversed(list(pictures.items()))):
+    for row, (name, reading) in enumerate(reversed(list(pictures.items()))):
+        score = reading.score
         axes.fill(0, row + 0.15, score, row + 0.85, BAND_BGR[band(score)])
         middle = axes.at(0, row + 0.5)[1]
         axes.text(_label(name), (470, middle), 1)
-        axes.text(f"{score:.1f}", (axes.at(score, 0)[0] + 6, middle))
+        void = f" {reading.void}, nothing to see" if reading.void else ""
+        axes.text(f"{score:.1f}{void}", (axes.at(score, 0)[0] + 6, middle))
     axes.x_ticks(range(0, 101, 20), "score")
     return axes.canvas
 
 
-def _histogram(pictures: Mapping[str, float]) -> np.ndarray:
-    counts, edges = np.histogram(list(pictures.values()), bins=50, range=(0, 100))
+def _histogram(pictures: Mapping[str, Reading]) -> np.ndarray:
+    counts, edges = np.histogram([reading.score for reading in pictures.values()], bins=50, range=(0, 100))
     axes = _Axes(420, 60, 100, float(counts.max()))
     for count, left in zip(counts, edges, strict=False):
         if count:
             axes.fill(left, 0, left + 1.7, float(count), BAND_BGR[band(float(left))])
     axes.text(f"{counts.max()}", (50, axes.at(0, float(counts.max()))[1]), 1)
-    axes.text(f"{len(pictures)} pictures", (60, 18))
+    void = sum(reading.void is not None for reading in pictures.values())
+    axes.text(f"{len(pictures)} pictures" + (f", {void} with nothing to see" if void else ""), (60, 18))
     axes.x_ticks(range(0, 101, 20), "score")
     return axes.canvas
 

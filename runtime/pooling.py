@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpiqa.runtime.reading import Reading, Summary, WorstSecond, band
+from dpiqa.runtime.void import Void
 
 Scores = NDArray[np.float64]
+_VOIDS: tuple[Void | None, ...] = (None, *get_args(Void))
 
 
 class Interval(NamedTuple):
-    """A stretch of a video: when it starts, the mean and the lowest score in it."""
+    """A stretch of a video: when it starts, the mean and the lowest score in it, and its void if it shows nothing."""
 
     pts_s: float
     mean: float
     min: float
+    void: Void | None = None
 
 
 class Pool:
-    """Collects the readings of one video, 16 bytes a frame."""
+    """Collects the readings of one video, 17 bytes a frame."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._pts, self._scores = array("d"), array("d")
+        self._pts, self._scores, self._voids = array("d"), array("d"), array("b")
 
     def __len__(self) -> int:
         return len(self._scores)
@@ -36,10 +39,15 @@ class Pool:
         """Add the next reading, in order of time."""
         self._pts.append(reading.pts_s or 0.0)
         self._scores.append(reading.score)
+        self._voids.append(_VOIDS.index(reading.void))
 
     def curve(self) -> tuple[Scores, Scores]:
         """Presentation times in seconds and scores, each float64 `[frames]`."""
         return np.array(self._pts), np.array(self._scores)
+
+    def voids(self) -> list[Void | None]:
+        """What each frame is void of, in their order."""
+        return [_VOIDS[number] for number in self._voids]
 
     def duration_s(self) -> float:
         """From the first frame to the end of the last, which is taken to last as long as a typical one."""
@@ -60,14 +68,18 @@ class Pool:
             harmonic_mean=harmonic_mean(scores),
             worst_second=worst_second(pts, scores, self.duration_s()),
             min=float(scores.min()),
+            void_frames=sum(number > 0 for number in self._voids),
         )
 
     def intervals(self, step_s: float) -> Iterator[Interval]:
         """The curve in steps of `step_s` seconds on a grid from 0; steps without a frame are left out."""
         pts, scores = self.curve()
         cells, starts = np.unique(np.floor(pts / step_s), return_index=True)
-        for cell, part in zip(cells, np.split(scores, starts[1:]), strict=True):
-            yield Interval(float(cell * step_s), float(part.mean()), float(part.min()))
+        voids = np.array(self._voids)
+        parts = zip(cells, np.split(scores, starts[1:]), np.split(voids, starts[1:]), strict=True)
+        for cell, part, kinds in parts:
+            void = _VOIDS[int(kinds[0])] if kinds.all() else None
+            yield Interval(float(cell * step_s), float(part.mean()), float(part.min()), void)
 
 
 def harmonic_mean(scores: Scores) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -21,6 +23,18 @@ def resize_area(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if small != (width, height):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return image
+
+
+LONGEST_SIDE = 16384  # that the native core takes
+
+
+def within_reach(image: np.ndarray) -> np.ndarray:
+    """Shrink a side of more than 16384 pixels to a whole part of itself, for every engine alike."""
+    height, width = image.shape[:2]
+    if max(height, width) <= LONGEST_SIDE:
+        return image
+    small = [math.ceil(side / math.ceil(side / LONGEST_SIDE)) for side in (height, width)]
+    return resize_area(image, small[0], small[1])
 
 
 def to_input(bgr: np.ndarray, spec: InputSpec) -> np.ndarray:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
+from dpiqa.runtime.void import Void
+
 Band = Literal["bad", "poor", "fair", "good", "excellent"]
 BANDS: tuple[tuple[float, Band], ...] = (
     (20, "bad"),
@@ -59,9 +61,10 @@ class Reading(_Line):
     """The quality of one frame.
 
     `index` counts the frames of its source from 0, including those that sampling skipped (0 for a picture); `pts_s` is
-    its presentation time in seconds (None for a picture); `score` is 0 to 100, higher is better; `causes` gives 0 to 1
-    for each cause that the model names; `latency_ms` has `preprocess`, `infer`, `total`, and `decode` where it was read
-    from a file.
+    its presentation time in seconds (None for a picture); `score` is 0 to 100, higher is better; `void` says that there
+    is nothing to see (`black`, `white` or `flat`, see runtime/void.py): then the score is 0, and there are no causes;
+    `causes` gives 0 to 1 for each cause that the model names; `latency_ms` has `preprocess`, `infer`, `total`, and
+    `decode` where it was read from a file.
     """
 
     type: Literal["reading"] = "reading"
@@ -70,6 +73,7 @@ class Reading(_Line):
     pts_s: Seconds | None = None
     score: Rounded
     band: Band
+    void: Void | None = None
     causes: dict[str, Rounded] = {}
     latency_ms: dict[str, Rounded] = {}
 
@@ -82,7 +86,10 @@ class WorstSecond(_Line):
 
 
 class Summary(_Line):
-    """The pooled quality of a video: all scores are 0 to 100, `p5` is the 5th percentile of the frames' scores."""
+    """The pooled quality of a video: all scores are 0 to 100, `p5` is the 5th percentile of the frames' scores.
+
+    `void_frames` of the `frames` show nothing, see Reading; they count with a score of 0.
+    """
 
     type: Literal["summary"] = "summary"
     source: Source
@@ -94,3 +101,4 @@ class Summary(_Line):
     harmonic_mean: Rounded
     worst_second: WorstSecond
     min: Rounded
+    void_frames: int = 0

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from dpiqa.errors import InputError
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import shipped_model
-from dpiqa.runtime.pictures import check_size, read_picture
+from dpiqa.runtime.pictures import MAX_MEGAPIXELS, check_size, read_picture
+from dpiqa.runtime.preprocess import within_reach
 from dpiqa.runtime.reading import Reading, band
 from dpiqa.runtime.sources import expand, is_video
 from dpiqa.runtime.spec import ModelSpec
 from dpiqa.runtime.video import Frame, read_video
+from dpiqa.runtime.void import void_of
 
 PathLike = str | os.PathLike[str]
 
@@ -26,7 +28,8 @@ PathLike = str | os.PathLike[str]
 class Explanation(NamedTuple):
     """A reading with what it is about: pixels uint8 `[h, w, 3]` in BGR, and where the quality is good or bad in them.
 
-    `map` is float32 `[h, w]` of the model's own size, 0 to 100, None where the model draws none.
+    `map` is float32 `[h, w]` of the model's own size, 0 to 100, None where the model draws none or there is nothing to
+    see.
     """
 
     reading: Reading
@@ -38,11 +41,19 @@ class Scorer:
     """Scores pictures and video with one model file.
 
     `model` is a model file or the name of a shipped one (default: `dpiqa-lite0`), `engine` the name of an engine or
-    `auto`, `threads` how many CPU threads it may use (default: its own choice). Raises EngineError or ContractError if
-    the model cannot be used.
+    `auto`, `threads` how many CPU threads it may use (default: its own choice); a picture file of more than
+    `max_megapixels` million pixels is refused before it is decoded. Raises EngineError or ContractError if the model
+    cannot be used. After a fork the child opens its own: this one refuses there.
     """
 
-    def __init__(self, model: PathLike | None = None, engine: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: PathLike | None = None,
+        engine: str = "auto",
+        threads: int | None = None,
+        max_megapixels: float = MAX_MEGAPIXELS,
+    ) -> None:
+        self.max_megapixels = max_megapixels
         self.engine = open_engine(os.fspath(model) if model else str(shipped_model()), engine, threads)
 
     @property
@@ -65,7 +76,7 @@ class Scorer:
         path = os.fspath(picture)
         if is_video(path):
             raise InputError(f"{path}: not a picture; a video is scored with stream")
-        return self._explain(Frame(read_picture(path), source or path), began)
+        return self._explain(Frame(read_picture(path, self.max_megapixels), source or path), began)
 
     def stream(self, path: PathLike, fps: float | None = None) -> Iterator[Reading]:
         """Score a video lazily, `fps` frames per second of its time (None for every frame). Raises InputError."""
@@ -93,20 +104,27 @@ class Scorer:
 
     def _explain(self, frame: Frame, began: float | None = None) -> Explanation:
         start = perf_counter()
-        prediction, preprocess_s, infer_s = self.engine.score(frame.pixels)
+        pixels = within_reach(frame.pixels)
+        void = void_of(pixels)
+        try:
+            prediction, preprocess_s, infer_s = self.engine.score(pixels)
+        except InputError as error:
+            raise InputError(f"{frame.source}: {error}") from None
         end = perf_counter()
         stages = {} if began is None else {"decode": start - began}
         stages |= {"preprocess": preprocess_s, "infer": infer_s, "total": end - (start if began is None else began)}
+        score = 0.0 if void else prediction.score
         reading = Reading(
             source=frame.source,
             index=frame.index,
             pts_s=frame.pts_s,
-            score=prediction.score,
-            band=band(prediction.score),
-            causes=prediction.causes_by_name(),
+            score=score,
+            band=band(score),
+            void=void,
+            causes={} if void else prediction.causes_by_name(),
             latency_ms={stage: seconds * 1000 for stage, seconds in stages.items()},
         )
-        return Explanation(reading, frame.pixels, prediction.map)
+        return Explanation(reading, frame.pixels, None if void else prediction.map)
 
 
 def _to_bgr(array: np.ndarray) -> np.ndarray:

@@ -4,6 +4,10 @@
 #include <string>
 #include <vector>
 
+#ifndef _WIN32
+#include <unistd.h>
+#endif
+
 #include "dpiqa/dpiqa.h"
 #include "error.hpp"
 #include "frame.hpp"
@@ -15,12 +19,26 @@
 
 using namespace dpiqa::core;
 
+namespace {
+
+// Where processes fork: a child has the engine's memory, and none of the threads that its work waits for.
+long this_process() {
+#ifdef _WIN32
+    return 0;
+#else
+    return getpid();
+#endif
+}
+
+}  // namespace
+
 struct dpiqa_scorer {
     explicit dpiqa_scorer(std::unique_ptr<Scorer> opened) : scorer(std::move(opened)) {
         for (const std::string& cause : scorer->engine().spec().causes) causes.push_back(cause.c_str());
     }
     std::unique_ptr<Scorer> scorer;
     std::vector<const char*> causes;
+    const long process = this_process();
 };
 
 struct dpiqa_meter {
@@ -113,12 +131,18 @@ int dpiqa_score(dpiqa_scorer* scorer, const dpiqa_frame* frames, size_t count, d
         if (count == 0) return;
         require(frames, "frames");
         require(readings, "readings");
+        if (scorer->process != this_process())
+            throw EngineError("the scorer was opened by process " + std::to_string(scorer->process) +
+                              ", before it forked this one: its threads are not here, open a scorer after the fork");
         scorer->scorer->score(frames, count, readings);
     });
 }
 
 void dpiqa_close(dpiqa_scorer* scorer) {
-    guarded([&] { delete scorer; });
+    guarded([&] {
+        if (scorer != nullptr && scorer->process != this_process()) return;  // would wait for threads that are not here
+        delete scorer;
+    });
 }
 
 int dpiqa_frame_init(dpiqa_frame* frame, int32_t format, int32_t colour, int32_t width, int32_t height, const void* data,

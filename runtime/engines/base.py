@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import ctypes
+import os
+import weakref
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dpiqa.errors import EngineError
 from dpiqa.runtime.prediction import Prediction
 from dpiqa.runtime.spec import ModelSpec
 
@@ -17,6 +21,41 @@ class TimedPrediction(NamedTuple):
     prediction: Prediction
     preprocess_s: float
     infer_s: float
+
+
+class Process:
+    """The process that opened a native session: after a fork, the child has its memory and none of its threads.
+
+    There the session is never destroyed, which would wait for them.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self._id, self._session = os.getpid(), session
+        _OPENED.add(self)
+
+    def check(self) -> None:
+        """Raise EngineError in any other process."""
+        if os.getpid() != self._id:
+            raise EngineError(
+                f"the model was opened by process {self._id}, before it forked this one: its threads are not here, "
+                "open it after the fork (multiprocessing: in the worker, or with the start method 'spawn')"
+            )
+
+    def keep(self) -> None:
+        """Take a reference that nobody gives back."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+
+
+_OPENED: weakref.WeakSet[Process] = weakref.WeakSet()
+
+
+def _keep_all() -> None:
+    for process in list(_OPENED):
+        process.keep()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_all)
 
 
 class Engine(Protocol):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpiqa.errors import EngineError
-from dpiqa.runtime.engines.base import TimedPrediction
+from dpiqa.runtime.engines.base import Process, TimedPrediction
 from dpiqa.runtime.prediction import Prediction
 from dpiqa.runtime.spec import parse_spec
 
@@ -48,15 +48,18 @@ class NativeEngine:
         self._model: Any = import_module("dpiqa.native").Model(
             path, engine=name, threads=threads or 0, force_float32=True
         )
+        self._process = Process(self._model)
         self.spec = parse_spec(self._model.contract, path)
         self.infer(np.zeros((1, self.spec.input.height, self.spec.input.width, 3), np.uint8))
 
     def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         """See Engine."""
+        self._process.check()
         return [self._prediction(result) for result in self._model.score_many(list(frames), "rgb")]
 
     def score(self, bgr: NDArray[np.uint8]) -> TimedPrediction:
         """See Engine."""
+        self._process.check()
         result = self._model.score(bgr)
         return TimedPrediction(self._prediction(result), result.preprocess_ms / 1000, result.infer_ms / 1000)
 

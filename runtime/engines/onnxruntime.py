@@ -12,7 +12,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from dpiqa.errors import ContractError, EngineError
-from dpiqa.runtime.engines.base import TimedPrediction
+from dpiqa.runtime.engines.base import Process, TimedPrediction
 from dpiqa.runtime.prediction import Floats, Prediction
 from dpiqa.runtime.preprocess import to_input
 from dpiqa.runtime.spec import METADATA_KEY, parse_spec
@@ -46,6 +46,7 @@ class OnnxRuntimeEngine:
         except Exception as error:  # ONNX Runtime's errors share no base class
             log.debug("%s: %s", path, error)
             raise EngineError(f"{path}: not an ONNX model that ONNX Runtime can load ({_first_line(error)})") from None
+        self._process = Process(self._session)
         document = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if document is None:
             raise ContractError(
@@ -60,6 +61,7 @@ class OnnxRuntimeEngine:
 
     def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         """See Engine."""
+        self._process.check()
         try:
             results = self._session.run(None, {"frames": frames})
         except Exception as error:

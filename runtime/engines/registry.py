@@ -9,15 +9,22 @@ from pathlib import Path
 from dpiqa.errors import EngineError
 from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.engines.native import NativeEngine, why_absent
-from dpiqa.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from dpiqa.runtime.models import find_model
 
+
+def _onnxruntime(path: str | Path, threads: int | None) -> Engine:
+    # Imported only where it runs: a child that was forked after the import hangs when it exits.
+    from dpiqa.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine(path, threads)
+
+
 ENGINES: dict[str, Callable[[str | Path, int | None], Engine]] = {
-    OnnxRuntimeEngine.name: OnnxRuntimeEngine,
+    "onnxruntime": _onnxruntime,
     "openvino": partial(NativeEngine, "openvino"),
     "tensorrt": partial(NativeEngine, "tensorrt"),
 }
-_BY_SUFFIX = {".onnx": ("openvino", OnnxRuntimeEngine.name), ".engine": ("tensorrt",)}
+_BY_SUFFIX = {".onnx": ("openvino", "onnxruntime"), ".engine": ("tensorrt",)}
 
 
 def _suits(path: str | Path) -> str | None:

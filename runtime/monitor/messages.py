@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpiqa.runtime.reading import DECIMALS, SCORE_DECIMALS, Band, printable, rounded
+from dpiqa.runtime.void import Void
 
 SourceState = Literal["connecting", "up", "stalled", "down", "removed"]
 _SCORE_FIELDS = frozenset(("score", "baseline", "causes", "latency_ms"))
@@ -43,7 +44,7 @@ class LiveReading:
     `height` are in pixels; `score` is 0 to 100, higher is better; `causes` gives 0 to 1 for each cause that the model
     names. `latency_ms` has the stages `decode`, `wait` (for the engine), `preprocess`, `infer` and `signals`, and
     `total`, from the frame's arrival to this reading. `baseline` is the source's usual score, None while it is being
-    learnt.
+    learnt. `void` says that there is nothing to see (runtime/void.py): the score is 0 then, and there are no causes.
     """
 
     source: str
@@ -58,6 +59,7 @@ class LiveReading:
     signals: Signals
     latency_ms: dict[str, float]
     baseline: float | None = None
+    void: Void | None = None
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,8 @@ class Status:
 class Snapshot:
     """A small picture of a scored frame: every second or so, and whenever a frame is the worst of its hour.
 
-    `score` and `wall_time` are those of its reading; `jpeg` is the picture; `map` float32 `[h, w]`, 0 to 100, is the
-    quality by place, None where the model gives no map.
+    `score`, `wall_time` and `void` are those of its reading; `jpeg` is the picture; `map` float32 `[h, w]`, 0 to 100,
+    is the quality by place, None where the model gives no map.
     """
 
     source: str
@@ -110,6 +112,7 @@ class Snapshot:
     score: float
     jpeg: bytes
     map: NDArray[np.float32] | None = None
+    void: Void | None = None
 
 
 Message = LiveReading | Event | Status | Snapshot
@@ -121,6 +124,7 @@ def to_json(message: Message) -> dict[str, Any]:
     kind = {LiveReading: "reading", Event: "event", Status: "status", Snapshot: "snapshot"}[type(message)]
     if isinstance(message, Snapshot):
         fields = {"wall_time": message.wall_time, "score": message.score, "has_map": message.map is not None}
+        fields["void"] = message.void
     else:
         fields = asdict(message)
     if isinstance(message, Event):

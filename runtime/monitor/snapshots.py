@@ -18,7 +18,7 @@ HOUR_S = 3600
 
 
 class Snapshots:
-    """Selects frames of one source to show: one per second, and each that is the worst so far of its hour."""
+    """Selects frames of one source to show: one per second, and of each hour the worst that shows anything."""
 
     def __init__(self) -> None:
         self._due_s = 0.0
@@ -29,13 +29,14 @@ class Snapshots:
     ) -> Snapshot | None:
         """A snapshot of a frame, uint8 `[h, w, 3]`, None if none is due. The map is float32 `[h, w]`, 0 to 100."""
         now_s, hour = monotonic(), int(reading.wall_time // HOUR_S)
-        is_worst = hour != self._hour or reading.score < self._lowest
+        is_worst = reading.void is None and (hour != self._hour or reading.score < self._lowest)
         if not is_worst and now_s < self._due_s:
             return None
         if is_worst:
             self._hour, self._lowest = hour, reading.score
         self._due_s = now_s + _INTERVAL_S
-        return Snapshot(reading.source, reading.wall_time, reading.score, jpeg_thumbnail(frame_bgr), quality_map)
+        jpeg = jpeg_thumbnail(frame_bgr)
+        return Snapshot(reading.source, reading.wall_time, reading.score, jpeg, quality_map, reading.void)
 
 
 def jpeg_thumbnail(frame_bgr: NDArray[Any]) -> bytes:

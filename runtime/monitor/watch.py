@@ -18,7 +18,9 @@ from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 from dpiqa.runtime.monitor.signals import open_meter
 from dpiqa.runtime.monitor.snapshots import Snapshots
 from dpiqa.runtime.prediction import Floats
+from dpiqa.runtime.preprocess import within_reach
 from dpiqa.runtime.reading import band
+from dpiqa.runtime.void import void_of
 
 log = logging.getLogger(__name__)
 
@@ -134,9 +136,10 @@ class Monitor:
 
     def _reading(self, channel: _Channel, frame: LiveFrame) -> tuple[LiveReading, Floats | None]:
         began_s, began = monotonic(), perf_counter()
-        prediction, preprocess_s, infer_s = self.engine.score(frame.pixels)
+        pixels = within_reach(frame.pixels)
+        prediction, preprocess_s, infer_s = self.engine.score(pixels)
         scored = perf_counter()
-        signals = channel.meter.measure(frame.pixels)
+        signals, void = channel.meter.measure(pixels), void_of(pixels)
         measured = perf_counter()
         height, width = frame.pixels.shape[:2]
         stages_s = {
@@ -147,6 +150,7 @@ class Monitor:
             "signals": measured - scored,
             "total": began_s - frame.arrived_s + measured - began,
         }
+        score = 0.0 if void else prediction.score
         reading = LiveReading(
             source=channel.camera.name,
             wall_time=frame.wall_time,
@@ -154,14 +158,15 @@ class Monitor:
             index=frame.index,
             width=width,
             height=height,
-            score=prediction.score,
-            band=band(prediction.score),
-            causes=prediction.causes_by_name(),
+            score=score,
+            band=band(score),
+            causes={} if void else prediction.causes_by_name(),
             signals=signals,
             baseline=channel.alarms.baseline,
+            void=void,
             latency_ms={stage: seconds * 1000 for stage, seconds in stages_s.items()},
         )
-        return reading, prediction.map
+        return reading, None if void else prediction.map
 
     def _publish_status(self, channel: _Channel) -> None:
         statuses = channel.camera.changes()

@@ -1,9 +1,13 @@
 #include <doctest/doctest.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "dpiqa/dpiqa.h"
 #include "golden.hpp"
@@ -123,6 +127,28 @@ TEST_CASE("one bad frame among many is named, and none is scored") {
     frames[1].memory = DPIQA_DEVICE;
     check_failed(dpiqa_score(model.handle, frames, 2, readings), DPIQA_ERROR_INPUT, "device memory");
     CHECK(dpiqa_score(model.handle, frames, 1, readings) == DPIQA_OK);  // the handle lives on
+}
+
+TEST_CASE("after a fork the child refuses its parent's scorer, and can close it") {
+    Opened model;
+    const std::vector<unsigned char> pixels(64 * 64 * 3, 90);
+    dpiqa_frame frame;
+    REQUIRE(dpiqa_frame_init(&frame, DPIQA_BGR, DPIQA_COLOUR_NONE, 64, 64, pixels.data(), pixels.size(), 0) == DPIQA_OK);
+    dpiqa_reading reading{};
+    REQUIRE(dpiqa_score(model.handle, &frame, 1, &reading) == DPIQA_OK);
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(5);  // rather than wait forever
+        const int status = dpiqa_score(model.handle, &frame, 1, &reading);
+        const bool told = std::string(dpiqa_last_error()).find("open a scorer after the fork") != std::string::npos;
+        dpiqa_close(model.handle);
+        _exit(status == DPIQA_ERROR_ENGINE && told ? 0 : 1);
+    }
+    REQUIRE(child > 0);
+    int ended = -1;
+    REQUIRE(waitpid(child, &ended, 0) == child);
+    CHECK(ended == 0);
+    CHECK(dpiqa_score(model.handle, &frame, 1, &reading) == DPIQA_OK);
 }
 
 TEST_CASE("preprocessing alone checks the room it is given") {

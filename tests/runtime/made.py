@@ -78,6 +78,14 @@ def photo(height: int = 96, width: int = 128, seed: int = 0, level: float = 128)
     return np.clip(smooth + rng.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
 
 
+def halves(level: float | Sequence[float], height: int = SIDE, width: int = SIDE) -> np.ndarray:
+    """A picture with something to see whose mean is `level`, 20 to 235: one half 20 levels lighter than the other."""
+    picture = np.full((height, width, 3), level, np.uint8)
+    picture[: height // 2] += 10
+    picture[height // 2 :] -= 10
+    return picture
+
+
 class Ended(NamedTuple):
     """How a run of the command ended."""
 

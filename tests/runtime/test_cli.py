@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from made import Ended, MakeModel, make_spec, photo
+from made import Ended, MakeModel, halves, make_spec, photo
 
 Write = Callable[..., Path]
 Command = Callable[..., Ended]
@@ -210,7 +210,7 @@ def test_json_is_one_object_a_line(score: Command, write_picture: Write, write_v
     ended = score(write_picture(), write_video([photo(level=level) for level in (60, 200)]), "--format", "json")
     assert (ended.status, ended.err) == (0, "")
     picture, first, second, summary = map(json.loads, ended.out.splitlines())
-    assert list(picture) == ["type", "source", "index", "pts_s", "score", "band", "causes", "latency_ms"]
+    assert list(picture) == ["type", "source", "index", "pts_s", "score", "band", "void", "causes", "latency_ms"]
     assert (picture["type"], picture["pts_s"]) == ("reading", None)
     assert [first["index"], second["index"], second["pts_s"]] == [0, 1, 0.1]
     assert summary["type"] == "summary"
@@ -247,7 +247,7 @@ def test_csv_has_one_row_a_reading(dpiqa: Command, save_model: MakeModel, write_
 def test_the_table_shows_pictures_and_the_course_of_a_video(
     score: Command, write_picture: Write, write_video: Write
 ) -> None:
-    dark, bright = np.full((64, 64, 3), 51, np.uint8), np.full((64, 64, 3), 204, np.uint8)
+    dark, bright = halves(51), halves(204)
     picture, clip = write_picture(pixels=bright), write_video([bright] * 10 + [dark] * 10)
     ended = score(picture, clip)
     assert (ended.status, ended.err) == (0, "")
@@ -288,7 +288,7 @@ def test_plot_is_a_png_that_shows_something(
 def test_the_curve_runs_at_the_height_of_the_score(
     score: Command, write_video: Write, tmp_path: Path, level: int, height: int
 ) -> None:
-    clip = write_video([np.full((64, 64, 3), level, np.uint8)] * 20)
+    clip = write_video([halves(level)] * 20)
     assert score(clip, "--plot", tmp_path / "plot.png").status == 0
     image = cv2.imread(str(tmp_path / "plot.png"))
     assert image is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from made import Ended, MakeModel, make_spec
+from made import Ended, MakeModel, halves, make_spec
 
 Command = Callable[..., Ended]
 Write = Callable[..., Path]
@@ -45,7 +45,7 @@ def test_the_map_lies_over_the_frame_and_the_causes_beside_it(
 
 def test_of_a_video_the_worst_frame_is_drawn(dpiqa: Command, model: Path, write_video: Write, tmp_path: Path) -> None:
     levels = [200, 180, 40, 160, 220]
-    video = write_video([np.full((96, 128, 3), level, np.uint8) for level in levels])
+    video = write_video([halves(level, 96, 128) for level in levels])
     assert dpiqa("score", video, "--model", model, "--explain", tmp_path / "why").status == 0
     (drawn,) = [cv2.imread(str(path)) for path in (tmp_path / "why").iterdir()]
     assert drawn is not None

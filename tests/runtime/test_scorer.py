@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from made import MakeModel, make_spec, photo
+from made import MakeModel, halves, make_spec, photo
 from PIL import Image
 
 from dpiqa import Scorer
@@ -29,10 +29,10 @@ def scorer(model_path: Path) -> Scorer:
 
 
 def test_three_lines_give_the_score_that_the_model_defines(scorer: Scorer) -> None:
-    bgr = np.full((50, 70, 3), (255, 102, 51), np.uint8)
+    bgr = halves((204, 102, 51), 50, 70)
     reading = scorer.score(bgr)
-    assert reading.score == pytest.approx(20 * 51 / 255 + 30 * 102 / 255 + 50, abs=0.01)
-    assert (reading.source, reading.index, reading.pts_s, reading.band) == ("array", 0, None, "good")
+    assert reading.score == pytest.approx(20 * 51 / 255 + 30 * 102 / 255 + 50 * 204 / 255, abs=0.01)
+    assert (reading.source, reading.index, reading.pts_s, reading.band) == ("array", 0, None, "fair")
     assert set(reading.latency_ms) == {"preprocess", "infer", "total"}
     assert reading.causes == {}
 
@@ -149,7 +149,7 @@ def test_a_video_is_no_picture(scorer: Scorer, write_video: Write) -> None:
 
 def test_causes_are_named(save_model: MakeModel) -> None:
     named = Scorer(save_model(make_spec(("blur", "noise")), outputs=("score", "causes")))
-    reading = named.score(np.full((50, 50, 3), 51, np.uint8))
+    reading = named.score(halves(51, 50, 50))
     assert reading.causes == pytest.approx({"blur": 0.8, "noise": 0.8}, abs=0.001)
 
 

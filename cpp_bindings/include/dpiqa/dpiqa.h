@@ -5,7 +5,8 @@
  *
  * Threads: any number of threads may call dpiqa_score and dpiqa_describe on one handle at once; they share its inference
  * requests and wait for a free one. dpiqa_close must be the last call on a handle. dpiqa_last_error belongs to the calling
- * thread. A dpiqa_meter is for one thread at a time. dpiqa_set_log may be called at any time; the callback may be called from any thread.
+ * thread. After a fork, dpiqa_score refuses a handle that the parent opened (DPIQA_ERROR_ENGINE), and dpiqa_close leaves its
+ * memory to the end of the process: open a scorer in the child. A dpiqa_meter is for one thread at a time. dpiqa_set_log may be called at any time; the callback may be called from any thread.
  */
 #ifndef DPIQA_H
 #define DPIQA_H

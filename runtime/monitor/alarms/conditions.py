@@ -58,7 +58,9 @@ class Conditions:
         return scores.median if scores.is_ready else None
 
     def learn(self, now: Moment, reading: LiveReading, view: View, is_usual: bool) -> None:
-        """Learn from a reading: everything if it is usual or there is no baseline yet."""
+        """Learn from a reading that is not void: everything if it is usual or there is no baseline yet."""
+        if reading.void:
+            return
         is_usual = is_usual or not self._baselines["focus"].is_ready
         self._scores.learn(now.stream_s, now.wall_time, reading.score, is_usual)
         if is_usual:
@@ -72,7 +74,7 @@ class Conditions:
         obstructed = self._obstructed(view)
         is_black = black.is_bad is not False
         is_exposed = not is_black and dark.is_bad is False and not bright.is_bad
-        is_hidden = not is_exposed or obstructed.is_bad is True
+        is_hidden = not is_exposed or obstructed.is_bad is True or reading.void is not None
         verdicts = {
             "Black": black,
             "ImageTooDark": Verdict() if is_black else dark,

@@ -86,7 +86,8 @@ def _camera(latest: _Latest) -> Camera:
     events = [OpenEvent.model_validate(event) for event in latest.events.values()]
     latest_fields = {}
     if reading is not None:
-        latest_fields = {name: getattr(reading, name) for name in ("wall_time", "score", "band", "baseline", "causes")}
+        names = ("wall_time", "score", "band", "void", "baseline", "causes")
+        latest_fields = {name: getattr(reading, name) for name in names}
         latest_fields |= {"width": reading.width, "height": reading.height, "latency_ms": reading.latency_ms}
         latest_fields["signals"] = asdict(reading.signals)
     return Camera(

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dpiqa.runtime.monitor.messages import SourceState
 from dpiqa.runtime.reading import Band
+from dpiqa.runtime.void import Void
 
 Time = Annotated[float, Field(description="Unix seconds")]
 Score = Annotated[float, Field(ge=0, le=100, description="0 (bad) to 100 (excellent)")]
@@ -46,6 +47,7 @@ class Camera(_Response):
     wall_time: Time | None = None
     score: Score | None = None
     band: Band | None = None
+    void: Annotated[Void | None, Field(description="Set where the latest frame shows nothing")] = None
     baseline: Score | None = None
     width: int | None = None
     height: int | None = None

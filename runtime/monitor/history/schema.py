@@ -1,8 +1,9 @@
 """The tables of the history, an SQLite file.
 
-`readings` (one row per scored frame), `minutes` (scores by source and minute, kept as long but never trimmed by size),
-`events` (one row each, `ended` is NULL while it lasts), `statuses` (state changes, and a heartbeat every five minutes)
-and `worst` (the picture with the lowest score of each source and hour). Times are Unix seconds.
+`readings` (one row per scored frame; `void` is `black`, `white` or `flat` if it shows nothing), `minutes` (scores by
+source and minute, kept as long but never trimmed by size), `events` (one row each, `ended` is NULL while it lasts),
+`statuses` (state changes, and a heartbeat every five minutes) and `worst` (the picture with the lowest score of each
+source and hour). Times are Unix seconds.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from dataclasses import fields
 
 from dpiqa.runtime.monitor.messages import Signals
 
-VERSION = 2
+VERSION = 3
 HEARTBEAT_S = 300.0
 SIGNALS = tuple(field.name for field in fields(Signals))
-READING_COLUMNS = ("source", "wall_time", "pts_s", "idx", "score", "baseline", "causes", "total_ms", *SIGNALS)
-SINCE_VERSION_1 = """
+READING_COLUMNS = ("source", "wall_time", "pts_s", "idx", "score", "baseline", "causes", "total_ms", *SIGNALS, "void")
+_SINCE_VERSION_1 = """
 CREATE INDEX events_by_time ON events (began);
 CREATE TABLE worst (source, hour INTEGER, score REAL, wall_time REAL, thumbnail BLOB, PRIMARY KEY (source, hour));
 """
+_SINCE_VERSION_2 = "ALTER TABLE readings ADD COLUMN void;"
+RENEWALS = {1: _SINCE_VERSION_1 + _SINCE_VERSION_2, 2: _SINCE_VERSION_2}  # from an earlier version to this one
 
 SCHEMA = f"""
 CREATE TABLE readings ({", ".join(READING_COLUMNS)});
@@ -30,4 +33,4 @@ CREATE TABLE events (source, kind, began, ended, evidence, thumbnail BLOB);
 CREATE INDEX events_by_source ON events (source, began);
 CREATE TABLE statuses (source, wall_time, state, reason, reconnects, dropped, scored);
 CREATE INDEX statuses_by_source ON statuses (source, wall_time);
-{SINCE_VERSION_1}"""
+{_SINCE_VERSION_1}"""

@@ -14,9 +14,9 @@ from dpiqa.errors import InputError
 from dpiqa.runtime.monitor.history.schema import (
     HEARTBEAT_S,
     READING_COLUMNS,
+    RENEWALS,
     SCHEMA,
     SIGNALS,
-    SINCE_VERSION_1,
     VERSION,
 )
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Snapshot, Status
@@ -109,7 +109,7 @@ class History:
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if version not in (1, VERSION) and (version or tables):
+        if version not in (*RENEWALS, VERSION) and (version or tables):
             raise sqlite3.DatabaseError(f"expected a history of version {VERSION}, found another database")
         if not version:
             self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -117,7 +117,7 @@ class History:
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute(f"PRAGMA journal_size_limit = {16 * 2**20}")
         if version < VERSION:
-            script = SINCE_VERSION_1 if version else SCHEMA
+            script = RENEWALS[version] if version else SCHEMA
             self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {VERSION}; COMMIT;")
 
     def _clock_is_steady(self) -> bool:
@@ -139,6 +139,8 @@ class History:
         elif isinstance(message, Event):
             self._add_event(message)
         elif isinstance(message, Snapshot):
+            if message.void:
+                return
             hour = int(message.wall_time // HOUR_S)
             self._db.execute(_ADD_WORST, (message.source, hour, message.score, message.wall_time, message.jpeg))
         else:
@@ -149,7 +151,8 @@ class History:
             *(reading.source, reading.wall_time, reading.pts_s, reading.index, reading.score, reading.baseline),
             *(json.dumps(reading.causes), reading.latency_ms.get("total")),
         )
-        self._db.execute(_ADD_READING, (*values, *(getattr(reading.signals, name) for name in SIGNALS)))
+        signals = (getattr(reading.signals, name) for name in SIGNALS)
+        self._db.execute(_ADD_READING, (*values, *signals, reading.void))
         self._db.execute(_ADD_MINUTE, (reading.source, int(reading.wall_time // 60), reading.score))
 
     def _add_event(self, event: Event) -> None:

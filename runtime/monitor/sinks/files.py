@@ -142,7 +142,7 @@ class Csv:
 
 def _row(reading: LiveReading) -> dict[str, object]:
     line = to_json(reading)
-    names = ("source", "wall_time", "pts_s", "index", "width", "height", "score", "band", "baseline")
+    names = ("source", "wall_time", "pts_s", "index", "width", "height", "score", "band", "void", "baseline")
     row: dict[str, object] = {name: line[name] for name in names}
     row |= {field.name: line["signals"][field.name] for field in fields(Signals)}
     row |= {f"cause_{name}": strength for name, strength in line["causes"].items()}

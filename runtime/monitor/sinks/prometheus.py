@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -14,6 +15,7 @@ from dpiqa.errors import InputError, system_reason
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
 from dpiqa.runtime.monitor.messages import TEXT_MESSAGES, Counts, Event, LiveReading, Message, Status
 from dpiqa.runtime.monitor.settings.sinks import PrometheusSettings
+from dpiqa.runtime.void import Void
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -69,6 +71,7 @@ class _Metrics:
         self._baseline = self._gauge("score_baseline", "Baseline score of the source")
         self._cause = self._gauge("cause_ratio", "How strongly a cause lowers the quality, 0 to 1", "cause")
         self._signal = self._gauge("signal_ratio", "A signal of the latest frame's luma", "signal")
+        self._void = self._gauge("frame_void", "1 while the latest frame shows nothing", "kind")
         self._last = self._gauge("last_frame_timestamp_seconds", "When the latest scored frame arrived, Unix time")
         self._up = self._gauge("source_up", "1 while frames arrive")
         self._rate = self._gauge("scored_frames_per_second", "Frames scored per second, lately")
@@ -88,6 +91,7 @@ class _Metrics:
             self._baseline,
             self._cause,
             self._signal,
+            self._void,
             self._last,
             self._up,
             self._rate,
@@ -102,6 +106,10 @@ class _Metrics:
         self._last.labels(source).set(reading.wall_time)
         if reading.baseline is not None:
             self._baseline.labels(source).set(reading.baseline)
+        for kind in get_args(Void):
+            self._void.labels(source, kind).set(reading.void == kind)
+        if reading.void:
+            self._cause.remove_by_labels({"source": source})
         for name, strength in reading.causes.items():
             self._cause.labels(source, name).set(strength)
         for name, value in asdict(reading.signals).items():

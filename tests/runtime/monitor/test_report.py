@@ -205,13 +205,18 @@ def test_what_cannot_be_reported_is_one_line(
     assert not list(tmp_path.glob("*.html"))
 
 
-def test_a_history_of_the_previous_version_is_upgraded_by_the_monitor(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_history_of_an_earlier_version_is_upgraded_by_the_monitor(tmp_path: Path, version: int) -> None:
     path = tmp_path / "h.db"
     record(path, reading(), event())
     with sqlite3.connect(path) as db:
-        db.executescript("DROP TABLE worst; DROP INDEX events_by_time; PRAGMA user_version = 1;")
+        db.executescript(f"ALTER TABLE readings DROP COLUMN void; PRAGMA user_version = {version};")
+        if version == 1:
+            db.executescript("DROP TABLE worst; DROP INDEX events_by_time;")
     db.close()
-    with pytest.raises(InputError, match=r"a history of version 1, run dpiqa monitor --sqlite .* to upgrade it"):
+    with pytest.raises(
+        InputError, match=rf"a history of version {version}, run dpiqa monitor --sqlite .* to upgrade it"
+    ):
         Archive(path)
     archive = record(path, reading(60))
     assert len(archive.events(0, 2e9)) == 1

@@ -2,7 +2,7 @@
 
 import { baselineSeries, colour, timeChart } from "./charts.js";
 import { scoreBands, scoreSeries } from "./curves.js";
-import { debounced, duration, el, getJson, number, points, when, words } from "./dom.js";
+import { debounced, duration, el, getJson, noPicture, number, points, when, words } from "./dom.js";
 import { eventList, eventTitle } from "./events.js";
 import { Picture } from "./picture.js";
 
@@ -123,9 +123,9 @@ export class Detail {
     this.redraw();
   }
 
-  showScore({ score, band }) {
+  showScore({ score, band, void: nothing }) {
     this.latest.className = `band-${band}`;
-    this.latest.textContent = `${points(score)} ${band ?? ""}`;
+    this.latest.textContent = nothing ? noPicture(nothing) : `${points(score)} ${band ?? ""}`;
   }
 
   snapshot(snapshot) {

@@ -26,6 +26,9 @@ export const words = (name) => name.replace(/([a-z])([A-Z])/g, "$1 $2").replaceA
 
 export const number = (value) => (Number.isInteger(value) ? String(value) : Number(value.toPrecision(3)).toString());
 
+// What stands for the score where a frame is black, white or of one colour.
+export const noPicture = (kind) => `no picture (${kind})`;
+
 export const points = (score) => (score === null || score === undefined ? "–" : score.toFixed(1));
 
 export function when(seconds) {

@@ -1,7 +1,7 @@
 // All cameras: live pictures and a table, worst first, and the latest events.
 
 import { sparkline } from "./charts.js";
-import { duration, el, getJson, points, words } from "./dom.js";
+import { duration, el, getJson, noPicture, points, words } from "./dom.js";
 import { cameraLink, eventList, eventTitle } from "./events.js";
 import { Picture } from "./picture.js";
 
@@ -67,7 +67,7 @@ function tableRow(camera) {
       el("span", { className: `state-${camera.state}`, textContent: camera.state }),
       ` ${camera.state === "up" ? "" : duration(Date.now() / 1000 - camera.since)}`,
     ),
-    cell(points(camera.score), `number band-${camera.band}`),
+    cell(camera.void ? noPicture(camera.void) : points(camera.score), `number band-${camera.band}`),
     cell(points(camera.baseline), "number wide"),
     el("td", {}, ...chips(camera)),
     cell(cause && cause[1] >= 0.1 ? `${words(cause[0])} ${Math.round(cause[1] * 100)} %` : "–", "wide"),

@@ -1,6 +1,6 @@
 // The live picture of a camera with its score, state and quality map.
 
-import { el, points } from "./dom.js";
+import { el, noPicture, points } from "./dom.js";
 
 export class Picture {
   constructor(source) {
@@ -25,11 +25,11 @@ export class Picture {
     if (camera.score !== null) this.reading(camera);
   }
 
-  reading({ score, band, wall_time }) {
+  reading({ score, band, void: nothing, wall_time }) {
     this.score.hidden = false;
-    this.score.textContent = points(score);
+    this.score.textContent = nothing ? noPicture(nothing) : points(score);
     this.score.dataset.band = band;
-    this.score.title = band;
+    this.score.title = nothing ?? band;
     this.score.dataset.wallTime = wall_time;
   }
 

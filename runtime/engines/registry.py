@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from dpiqa.runtime.engines.base import Engine
 from dpiqa.errors import EngineError
-from dpiqa.runtime.models import find_model
+from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.engines.native import NativeEngine, why_absent
 from dpiqa.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from dpiqa.runtime.models import find_model
 
 ENGINES: dict[str, Callable[[str | Path, int | None], Engine]] = {
     OnnxRuntimeEngine.name: OnnxRuntimeEngine,

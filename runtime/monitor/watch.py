@@ -134,7 +134,7 @@ class Monitor:
 
     def _read(self, watched: _Watched, frame: LiveFrame) -> tuple[LiveReading, Floats | None]:
         began_s, began = monotonic(), perf_counter()
-        prediction, preprocess_s, infer_s = self.engine.score(frame.pixels)
+        prediction, preprocess_s, infer_s = self.engine.score(frame.picture)
         scored = perf_counter()
         signals = watched.meter.measure(frame.pixels)
         measured = perf_counter()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.planes import Colour, Format, Plane, Planes
-from dpiqa.runtime.video.geometry import orientation_of, square_width
+from dpiqa.runtime.video.geometry import Orientation, orientation_of, square_width
 
 HD_LINES = 720  # from here an untagged video is BT.709, below it BT.601
 # Numbers of H.273, as FFmpeg has them.
@@ -58,6 +58,7 @@ class Converter:
     def __init__(self, video: VideoStream) -> None:
         self._video = video
         self._aspect = video.sample_aspect_ratio
+        self._orientations: dict[int, Orientation] = {}
         self._reformatters: dict[
             str, VideoReformatter
         ] = {}  # one for each purpose: a change of options sets it up anew
@@ -70,7 +71,7 @@ class Converter:
             return None
 
     def _planes(self, frame: av.VideoFrame) -> Planes:
-        tags, orientation = self._tags(frame), orientation_of(frame, self._video)
+        tags, orientation = self._tags(frame), self._orientation(frame)
         width = square_width(frame.width, frame.height, self._aspect)
         target = _target(frame.format, tags)
         if target != "bgr24" and (width % 2 or frame.height % 2) and target != "gray":
@@ -79,19 +80,22 @@ class Converter:
             target = "yuv420p"
         if target == "bgr24":
             return Planes((orientation.apply(self._to_bgr(frame, tags, width)),))
-        if target != frame.format.name.replace("yuvj", "yuv") or width != frame.width or not _is_plain(frame):
+        if target != frame.format.name.replace("yuvj", "yuv") or width != frame.width:
             span = _FULL if tags.full else _LIMITED
             frame = self._reformat(target, frame, width, src_color_range=span, dst_color_range=span)
         planes = tuple(orientation.apply(plane) for plane in _planes(frame, target))
-        if target == "gray" and not tags.full:
-            neutral = np.full((planes[0].shape[0] // 2, planes[0].shape[1] // 2), 128, np.uint8)
-            planes, target = (*planes, neutral, neutral), "yuv420p"
         return Planes(
             planes,
             _FORMATS[target],
             None if target == "gray" else tags.colour,
             None if len(planes) == 1 else lambda: orientation.apply(self._to_bgr(frame, tags, width)),
         )
+
+    def _orientation(self, frame: av.VideoFrame) -> Orientation:
+        # Asked for rarely: a frame and its side data refer to each other, and are freed late.
+        if frame.rotation not in self._orientations:
+            self._orientations[frame.rotation] = orientation_of(frame, self._video)
+        return self._orientations[frame.rotation]
 
     def _to_bgr(self, frame: av.VideoFrame, tags: _Tags, width: int) -> NDArray[Any]:
         options: dict[str, int] = {}
@@ -115,14 +119,12 @@ class Converter:
             matrix = "bt601" if frame.colorspace in _BT601 else "bt709"
         elif frame.colorspace in _OTHER_MATRICES:
             matrix = int(frame.colorspace)
-        # What has no chroma is full unless it says otherwise, as everywhere in FFmpeg.
-        is_full = _is_gray(frame.format) if frame.color_range == 0 else frame.color_range == _FULL
+        # What has no chroma is of full range, as everywhere in FFmpeg.
+        is_full = frame.color_range == _FULL or "yuvj" in frame.format.name or _is_gray(frame.format)
         is_hdr = curve in _HDR_CURVES
         if is_hdr and not _MAPS_COLOURS:
             raise InputError(f"HDR video needs PyAV 17 or later and Python 3.11, found PyAV {av.__version__}")
-        return _Tags(
-            matrix, is_full or "yuvj" in frame.format.name, is_hdr or (_MAPS_COLOURS and primaries in _WIDE_PRIMARIES)
-        )
+        return _Tags(matrix, is_full, is_hdr or (_MAPS_COLOURS and primaries in _WIDE_PRIMARIES))
 
 
 _FORMATS: dict[str, Format] = {"bgr24": "bgr", "gray": "gray", "yuv420p": "i420", "nv12": "nv12", "yuyv422": "yuyv"}
@@ -142,10 +144,6 @@ def _is_gray(form: VideoFormat) -> bool:
     return form.name.startswith(("gray", "ya8", "ya16", "mono"))
 
 
-def _is_plain(frame: av.VideoFrame) -> bool:
-    return all(plane.line_size > 0 for plane in frame.planes)
-
-
 def _planes(frame: av.VideoFrame, target: str) -> list[Plane]:
     packed = {"nv12": (1, 2), "yuyv422": (2,)}.get(target, (1, 1, 1))
     return [_view(plane, samples) for plane, samples in zip(frame.planes, packed, strict=False)]
@@ -153,6 +151,8 @@ def _planes(frame: av.VideoFrame, target: str) -> list[Plane]:
 
 def _view(plane: Any, samples: int) -> Plane:
     """The samples of a plane where they lie, uint8 `[h, w]` or `[h, w, samples]`; the view keeps the frame alive."""
-    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-    row = rows[:, : plane.width * samples]
-    return row if samples == 1 else row.reshape(plane.height, plane.width, samples)
+    pitch = plane.line_size
+    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, abs(pitch))
+    if pitch < 0:  # stored from the bottom up
+        rows = np.ascontiguousarray(rows[::-1])
+    return rows[:, : plane.width] if samples == 1 else rows.reshape(plane.height, -1, samples)[:, : plane.width]

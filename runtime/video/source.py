@@ -6,9 +6,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import av
-from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError
 from av.error import PermissionError as NoDeviceError
@@ -17,6 +17,9 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from dpiqa.errors import InputError, system_reason
+
+if TYPE_CHECKING:
+    from av.codec.hwaccel import HWAccel
 
 # Demuxers that open what a file names, draw text, or are devices. Nothing is opened with them.
 _REFUSED = frozenset(
@@ -59,7 +62,7 @@ def open_file(
             options={"protocol_whitelist": "file", "max_pixels": _MAX_PIXELS, **SAFE_FORMATS},
             timeout=timeout_s,
             metadata_errors="replace",
-            hwaccel=hwaccel,
+            **({"hwaccel": hwaccel} if hwaccel else {}),
         )
     except ExitError:
         raise InputError(f"cannot be opened within {timeout_s[0]:g} s") from None

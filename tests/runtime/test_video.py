@@ -355,7 +355,7 @@ def _hdr(picture: NDArray[np.uint8], curve: int) -> NDArray[np.uint16]:
     return np.rint(np.clip(coded, 0, 1) * 65535).astype(np.uint16)
 
 
-@pytest.mark.parametrize("curve", [16, 18], ids=["PQ", "HLG"])
+@pytest.mark.parametrize("curve", [16, pytest.param(18, marks=pytest.mark.slow)], ids=["PQ", "HLG"])
 def test_high_dynamic_range_is_brought_to_the_screens(
     scorer: Scorer, moving: Pictures, expected: list[float], tmp_path: Path, curve: int
 ) -> None:
@@ -547,7 +547,7 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
+@pytest.mark.parametrize("suffix", ["mkv", *(pytest.param(suffix, marks=pytest.mark.slow) for suffix in ("mp4", "ts"))])
 def test_hostile_files_end_soon_in_one_line(
     dpiqa: Command, moving: Pictures, tmp_path: Path, kind: str, suffix: str
 ) -> None:

@@ -43,7 +43,7 @@ class Planes:
             return np.ascontiguousarray(self.convert())
         if self.colour is None:
             (pixels,) = self.planes
-            return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)) if self.format == "gray" else pixels
+            return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8) if self.format == "gray" else pixels
         size = self.size[::-1]
         channels = [cv2.resize(channel, size, interpolation=cv2.INTER_NEAREST) for channel in self.channels()]
         return yuv_to_bgr(np.dstack(channels), self.colour)

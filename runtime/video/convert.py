@@ -44,7 +44,7 @@ class _Tags(NamedTuple):
 
 def reformat(reformatter: VideoReformatter, frame: av.VideoFrame, **options: Any) -> av.VideoFrame:
     """Convert with swscale, in the calling thread."""
-    threads = {"threads": 1} if _MAPS_COLOURS else {}
+    threads: dict[str, Any] = {"threads": 1} if _MAPS_COLOURS else {}
     return reformatter.reformat(frame, interpolation=Interpolation.BICUBIC, **options, **threads)
 
 

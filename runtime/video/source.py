@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.container import InputContainer
@@ -44,6 +44,7 @@ def open_file(
     PermissionError where there is no device for `hwaccel`.
     """
     refusal = InputError("not a video that can be decoded")
+    accelerated: dict[str, Any] = {"hwaccel": hwaccel} if hwaccel else {}
     try:
         path.encode()
         head = _head(path)
@@ -62,7 +63,7 @@ def open_file(
             options={"protocol_whitelist": "file", "max_pixels": _MAX_PIXELS, **SAFE_FORMATS},
             timeout=timeout_s,
             metadata_errors="replace",
-            **({"hwaccel": hwaccel} if hwaccel else {}),
+            **accelerated,
         )
     except ExitError:
         raise InputError(f"cannot be opened within {timeout_s[0]:g} s") from None

@@ -17,6 +17,7 @@ from dpiqa.errors import DpiqaError
 from dpiqa.runtime.files import atomic_write
 from dpiqa.runtime.pooling import Pool
 from dpiqa.runtime.reading import Band, Reading, band
+from dpiqa.runtime.text import visible, visible_lines
 
 MAX_ROWS = 60
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
@@ -98,14 +99,16 @@ class Table:
             self._stream.write(f"{'score':>5}  {'quality':9}  {'ms':>6}  picture\n")
             self._has_header = True
         name = self._paint(reading.band, f"{reading.void or reading.band:9}")
-        self._stream.write(f"{reading.score:5.1f}  {name}  {reading.latency_ms['total']:6.1f}  {reading.source}\n")
+        self._stream.write(
+            f"{reading.score:5.1f}  {name}  {reading.latency_ms['total']:6.1f}  {visible(reading.source)}\n"
+        )
 
     def video(self, pool: Pool) -> None:
         """See Output."""
         self._has_header = False
         summary = pool.summary()
         step_s = next((step for step in STEPS_S if summary.duration_s <= step * MAX_ROWS), STEPS_S[-1])
-        rows = [f"{summary.source}", f"{'time':>8}  {'score':>5}  {'lowest':>6}  quality"]
+        rows = [visible(summary.source), f"{'time':>8}  {'score':>5}  {'lowest':>6}  quality"]
         for part in pool.intervals(step_s):
             name = band(part.mean)
             shown = self._paint(name, part.void or name)
@@ -157,16 +160,16 @@ def open_output(
         stack.callback(text.detach)
         stream = text
     elif sys.stdout.isatty():
-        stream = _Terminal(before_write)
+        stream = _Terminal(before_write, form == "table")
         in_colour = not os.environ.get("NO_COLOR")
     paint: Paint | None = (lambda name, text: typer.style(text, fg=_INK[name])) if in_colour else None
     return FORMATS[form](stream, causes, paint)
 
 
 class _Terminal:
-    def __init__(self, before_write: Callable[[], None]) -> None:
-        self._before_write = before_write
+    def __init__(self, before_write: Callable[[], None], may_colour: bool) -> None:
+        self._before_write, self._may_colour = before_write, may_colour
 
     def write(self, text: str, /) -> int:
         self._before_write()
-        return sys.stdout.write(text)
+        return sys.stdout.write(text if self._may_colour else visible_lines(text))

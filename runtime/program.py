@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import typer
 
 from dpiqa.errors import DpiqaError, ToolError, system_reason
+from dpiqa.runtime.text import visible
 
 # The base of what typer raises for a wrong command line; some releases take it from click, some carry a copy.
 _FLOOR = re.compile(r"(?:dpiqa\.)?(train|export|runtime\.monitor)\b")
@@ -111,7 +112,7 @@ def native_output_silenced() -> Iterator[None]:
 
 def complain(message: str, name: str | None = None) -> None:
     """Write one line to stderr that says what is wrong."""
-    print(*([f"{name}:"] if name else []), message.replace("\n", r"\n"), file=sys.stderr)
+    print(*([f"{name}:"] if name else []), visible(message), file=sys.stderr)
 
 
 def _leave(*_: object) -> NoReturn:

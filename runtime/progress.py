@@ -8,6 +8,8 @@ from time import monotonic
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from dpiqa.runtime.text import visible
+
 _PATIENCE_S = 1.0
 
 
@@ -27,6 +29,7 @@ class ProgressBar:
         """Show how many files are done, and which one is in progress."""
         if not sys.stderr.isatty() or monotonic() - self._since < _PATIENCE_S:
             return
+        label = visible(label)
         if self._bar is None:
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),

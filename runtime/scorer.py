@@ -15,6 +15,7 @@ from dpiqa.errors import InputError
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import shipped_model
 from dpiqa.runtime.pictures import MAX_MEGAPIXELS, check_size, read_picture
+from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.preprocess import within_reach
 from dpiqa.runtime.reading import Reading, band
 from dpiqa.runtime.sources import expand, is_video
@@ -26,15 +27,20 @@ PathLike = str | os.PathLike[str]
 
 
 class Explanation(NamedTuple):
-    """A reading with what it is about: pixels uint8 `[h, w, 3]` in BGR, and where the quality is good or bad in them.
+    """A reading with what it is about: its picture, and where the quality is good or bad in it.
 
     `map` is float32 `[h, w]` of the model's own size, 0 to 100, None where the model draws none or there is nothing to
     see.
     """
 
     reading: Reading
-    pixels: NDArray[np.uint8]
+    picture: Planes
     map: NDArray[np.float32] | None
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The picture in BGR, uint8 `[h, w, 3]`."""
+        return self.picture.bgr
 
 
 class Scorer:
@@ -72,11 +78,12 @@ class Scorer:
         """Score one picture as `score` does, and keep its pixels and its quality map. Raises InputError."""
         began = perf_counter()
         if isinstance(picture, np.ndarray):
-            return self._explain(Frame(_to_bgr(picture), source or "array"))
+            return self._explain(Frame(Planes((_to_bgr(picture),)), source or "array"))
         path = os.fspath(picture)
         if is_video(path):
             raise InputError(f"{path}: not a picture; a video is scored with stream")
-        return self._explain(Frame(read_picture(path, self.max_megapixels), source or path), began)
+        pixels = read_picture(path, self.max_megapixels)
+        return self._explain(Frame(Planes((pixels,)), source or path), began)
 
     def stream(self, path: PathLike, fps: float | None = None) -> Iterator[Reading]:
         """Score a video lazily, `fps` frames per second of its time (None for every frame). Raises InputError."""
@@ -86,7 +93,7 @@ class Scorer:
         """Score a video as `stream` does, with the pixels and the quality map of each frame. Raises InputError."""
         began = perf_counter()
         for frame in read_video(os.fspath(path), fps):
-            check_size(frame.pixels, frame.source)
+            check_size(frame.picture.planes[0], frame.source)
             yield self._explain(frame, began)
             began = perf_counter()
 
@@ -104,10 +111,10 @@ class Scorer:
 
     def _explain(self, frame: Frame, began: float | None = None) -> Explanation:
         start = perf_counter()
-        pixels = within_reach(frame.pixels)
-        void = void_of(pixels)
+        picture = within_reach(frame.picture)
+        void = void_of(*picture.samples())
         try:
-            prediction, preprocess_s, infer_s = self.engine.score(pixels)
+            prediction, preprocess_s, infer_s = self.engine.score(picture)
         except InputError as error:
             raise InputError(f"{frame.source}: {error}") from None
         end = perf_counter()
@@ -124,7 +131,7 @@ class Scorer:
             causes={} if void else prediction.causes_by_name(),
             latency_ms={stage: seconds * 1000 for stage, seconds in stages.items()},
         )
-        return Explanation(reading, frame.pixels, None if void else prediction.map)
+        return Explanation(reading, frame.picture, None if void else prediction.map)
 
 
 def _to_bgr(array: np.ndarray) -> np.ndarray:

@@ -62,6 +62,7 @@ def main(pictures: Path, out: Path) -> None:
     with av.open(str(out), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "30", "preset": "slow"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1  # what swscale makes: BT.601, limited
         for number in range(FPS * SECONDS):
             left = (strip.shape[1] - WIDTH) * number / (FPS * SECONDS - 1)
             shift = np.array([[1, 0, -left], [0, 1, 0]], np.float32)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpiqa.errors import EngineError
+from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.prediction import Prediction
 from dpiqa.runtime.spec import ModelSpec
 
@@ -75,6 +76,6 @@ class Engine(Protocol):
         """Score RGB frames, uint8 `[N, H, W, 3]` with the contract's H and W. Raises EngineError if the run fails."""
         ...
 
-    def score(self, bgr: NDArray[np.uint8]) -> TimedPrediction:
-        """Bring a picture, uint8 `[h, w, 3]` of any size without gaps in its rows, to the model's size and infer."""
+    def score(self, picture: NDArray[np.uint8] | Planes) -> TimedPrediction:
+        """Bring a picture, planes or BGR uint8 `[h, w, 3]` without gaps in its rows, to the model's size and infer."""
         ...

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dpiqa.errors import EngineError
 from dpiqa.runtime.engines.base import Process, TimedPrediction
+from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.prediction import Prediction
 from dpiqa.runtime.spec import parse_spec
 
@@ -57,10 +58,13 @@ class NativeEngine:
         self._process.check()
         return [self._prediction(result) for result in self._model.score_many(list(frames), "rgb")]
 
-    def score(self, bgr: NDArray[np.uint8]) -> TimedPrediction:
+    def score(self, picture: NDArray[np.uint8] | Planes) -> TimedPrediction:
         """See Engine."""
         self._process.check()
-        result = self._model.score(bgr)
+        if isinstance(picture, Planes):
+            result = self._model.score(picture.planes, picture.format, picture.colour)
+        else:
+            result = self._model.score(picture)
         return TimedPrediction(self._prediction(result), result.preprocess_ms / 1000, result.infer_ms / 1000)
 
     def _prediction(self, result: Result) -> Prediction:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dpiqa.errors import ContractError, EngineError
 from dpiqa.runtime.engines.base import Process, TimedPrediction
+from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.prediction import Floats, Prediction
 from dpiqa.runtime.preprocess import to_input
 from dpiqa.runtime.spec import METADATA_KEY, parse_spec
@@ -82,10 +83,10 @@ class OnnxRuntimeEngine:
             for row, score in enumerate(scores)
         ]
 
-    def score(self, bgr: NDArray[np.uint8]) -> TimedPrediction:
+    def score(self, picture: NDArray[np.uint8] | Planes) -> TimedPrediction:
         """See Engine."""
         began = perf_counter()
-        frame = to_input(bgr, self.spec.input)
+        frame = to_input(picture, self.spec.input)
         ready = perf_counter()
         (prediction,) = self.infer(frame[None])
         return TimedPrediction(prediction, ready - began, perf_counter() - ready)

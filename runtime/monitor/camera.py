@@ -20,6 +20,7 @@ from dpiqa.runtime.monitor.settings.cameras import CameraSettings
 from dpiqa.runtime.monitor.sources import open_source
 from dpiqa.runtime.monitor.sources.grab import Grab
 from dpiqa.runtime.pictures import check_size
+from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.video import Sampler
 
 log = logging.getLogger(__name__)
@@ -29,19 +30,24 @@ _MAX_CHANGES = 100  # pending status changes
 
 @dataclass(frozen=True, eq=False)
 class LiveFrame:
-    """A frame to score: BGR uint8 `[h, w, 3]`.
+    """A frame to score.
 
     `wall_time` (Unix) and `arrived_s` (monotonic) are its arrival, `ready_s` (monotonic) is when it was decoded and
     converted, which took `decode_s` seconds; for the other fields see LiveReading.
     """
 
-    pixels: NDArray[Any]
+    picture: Planes
     pts_s: float | None
     index: int
     wall_time: float
     arrived_s: float
     ready_s: float
     decode_s: float
+
+    @property
+    def pixels(self) -> NDArray[Any]:
+        """The picture in BGR, uint8 `[h, w, 3]`."""
+        return self.picture.bgr
 
 
 class Camera:
@@ -176,10 +182,12 @@ class Camera:
             return
         began_s = monotonic()
         pixels = grab.pixels()
-        check_size(pixels, "the picture")
+        picture = pixels if isinstance(pixels, Planes) else Planes((pixels,))
+        check_size(picture.planes[0], "the picture")
+        _ = picture.bgr  # for signals and snapshots; here, other threads score meanwhile
         ready_s = monotonic()
         decode_s = grab.decode_s + ready_s - began_s
-        frame = LiveFrame(pixels, grab.pts_s, index, wall_time, arrived_s, ready_s, decode_s)
+        frame = LiveFrame(picture, grab.pts_s, index, wall_time, arrived_s, ready_s, decode_s)
         with self._changed:
             if self.settings.is_live:
                 self._dropped += self._frame is not None

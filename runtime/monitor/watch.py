@@ -136,10 +136,10 @@ class Monitor:
 
     def _reading(self, channel: _Channel, frame: LiveFrame) -> tuple[LiveReading, Floats | None]:
         began_s, began = monotonic(), perf_counter()
-        pixels = within_reach(frame.pixels)
-        prediction, preprocess_s, infer_s = self.engine.score(pixels)
+        picture = within_reach(frame.picture)
+        prediction, preprocess_s, infer_s = self.engine.score(picture)
         scored = perf_counter()
-        signals, void = channel.meter.measure(pixels), void_of(pixels)
+        signals, void = channel.meter.measure(frame.pixels), void_of(*picture.samples())
         measured = perf_counter()
         height, width = frame.pixels.shape[:2]
         stages_s = {

@@ -14,6 +14,7 @@ from pathlib import Path
 from dpiqa.errors import InputError, system_reason
 from dpiqa.runtime.monitor.messages import TEXT_MESSAGES, LiveReading, Message, Signals, to_json
 from dpiqa.runtime.monitor.settings.sinks import RollingSettings
+from dpiqa.runtime.text import visible
 
 _STAGES = ("decode", "wait", "preprocess", "infer", "signals", "total")
 _MB = 1_000_000
@@ -103,7 +104,7 @@ class JsonLines:
 
     def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
         """See Writer."""
-        lines = (json.dumps(to_json(message), ensure_ascii=False) + "\n" for message in messages)
+        lines = (visible(json.dumps(to_json(message), ensure_ascii=False)) + "\n" for message in messages)
         self._file.append("".join(lines).encode())
 
     def close(self) -> None:

@@ -6,25 +6,25 @@ import logging
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from time import monotonic, perf_counter
-from typing import Any
 
 import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError, ProtocolNotFoundError
 from av.error import PermissionError as NoDeviceError
-from av.packet import Packet
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.monitor.settings.cameras import CameraSettings
 from dpiqa.runtime.monitor.settings.redact import redact
 from dpiqa.runtime.monitor.sources.grab import Grab
 from dpiqa.runtime.monitor.sources.pace import paced
+from dpiqa.runtime.planes import Planes
+from dpiqa.runtime.video.convert import Converter
+from dpiqa.runtime.video.deinterlace import Deinterlacer
+from dpiqa.runtime.video.reader import interval_s, start_s
+from dpiqa.runtime.video.source import SAFE_FORMATS, frames_of, open_file, video_stream
 
 log = logging.getLogger(__name__)
 
@@ -36,63 +36,58 @@ def read_stream(camera: CameraSettings) -> Generator[Grab | None, None, None]:
     with _input_errors(f"no answer within {camera.open_timeout_s:g} s"):
         container = _open(camera)
     with container, _input_errors(f"no data for {camera.read_timeout_s:g} s"):
-        if not container.streams.video:
-            raise InputError("no video stream")
-        video = container.streams.video[0]
-        # More decoding threads would delay a camera's frames by one each.
+        video = video_stream(container)
+        # A camera's reader is one thread; more would delay its frames by one each.
         video.codec_context.thread_type = "NONE" if camera.is_live else "AUTO"
         grabs = _decoded(container, video, camera)
         if not camera.is_live:
-            grabs = _in_order(grabs, _interval_s(video))
-        # HLS delivers segments of some seconds at once.
+            grabs = _in_order(grabs, interval_s(video))
+        # HLS comes in segments of some seconds, each at once.
         yield from paced(grabs) if camera.paced or "hls" in container.format.name else grabs
 
 
 def _open(camera: CameraSettings) -> InputContainer:
-    options, name = {}, camera.source
-    if camera.kind == "network":
-        options = {"rtsp_transport": camera.transport, "overrun_nonfatal": "1"}
-        options |= {"analyzeduration": _ANALYZE_US} if camera.is_live else {}
-    elif camera.kind == "stdin":
-        name = "pipe:0"
-    else:
-        # An absolute path, because FFmpeg takes `name:` at the start of a relative one for a protocol. A playlist must
-        # not make it read from the network.
-        name, options = str(Path(name).absolute()), {"protocol_whitelist": "file"}
-    timeouts = (camera.open_timeout_s, camera.read_timeout_s)
     if camera.hwaccel:
         try:
-            return av.open(name, options=options, timeout=timeouts, hwaccel=HWAccel(camera.hwaccel))
+            return _opened(camera, HWAccel(camera.hwaccel))
         except NoDeviceError:  # PyAV's error for a missing device
             log.warning("%s: no hardware decoder '%s' here, decoding on the CPU", camera.label, camera.hwaccel)
-    return av.open(name, options=options, timeout=timeouts)
+    return _opened(camera, None)
+
+
+def _opened(camera: CameraSettings, hwaccel: HWAccel | None) -> InputContainer:
+    timeouts = (camera.open_timeout_s, camera.read_timeout_s)
+    if camera.kind == "file":
+        return open_file(camera.source, timeouts, hwaccel)
+    if camera.kind == "stdin":
+        options = {"protocol_whitelist": "pipe", **SAFE_FORMATS}
+        return av.open("pipe:0", options=options, timeout=timeouts, hwaccel=hwaccel)
+    options = {"rtsp_transport": camera.transport, "overrun_nonfatal": "1"}
+    options |= {"analyzeduration": _ANALYZE_US} if camera.is_live else {}
+    return av.open(camera.source, options=options, timeout=timeouts, hwaccel=hwaccel)
 
 
 def _decoded(container: InputContainer, video: VideoStream, camera: CameraSettings) -> Generator[Grab, None, None]:
-    reformatter = VideoReformatter()  # one for all frames: each instance starts its own threads
-    decoded_s, start_s = monotonic(), float((video.start_time or 0) * (video.time_base or 0))
+    converter, deinterlacer = Converter(video), Deinterlacer()
+    frame_s, begin_s = monotonic(), start_s(video)
     for packet in container.demux(video):
         if camera.is_live and not packet.size:
             return  # frames still in the decoder do not show that a lost stream is alive
         began = perf_counter()
-        for frame in _frames(packet):
-            pts_s = None if frame.time is None else frame.time - start_s
-            yield Grab(partial(_pixels, reformatter, frame), pts_s, perf_counter() - began)
-            decoded_s, began = monotonic(), perf_counter()
-        if monotonic() - decoded_s > camera.read_timeout_s:
+        for decoded in [*frames_of(packet), *([] if packet.size else [None])]:
+            for frame in deinterlacer.frames(decoded):
+                pts_s = None if frame.time is None else frame.time - begin_s
+                yield Grab(partial(_picture, converter, frame), pts_s, perf_counter() - began)
+                frame_s, began = monotonic(), perf_counter()
+        if monotonic() - frame_s > camera.read_timeout_s:
             raise InputError(f"data arrives, but no frame could be decoded for {camera.read_timeout_s:g} s")
 
 
-def _frames(packet: Packet[VideoStream]) -> list[av.VideoFrame]:
-    try:
-        return packet.decode()
-    except FFmpegError:  # damaged; the decoder continues with the next one
-        return []
-
-
-def _pixels(reformatter: VideoReformatter, frame: av.VideoFrame) -> NDArray[Any]:
-    with _input_errors("a frame could not be converted"):
-        return reformatter.reformat(frame, format="bgr24").to_ndarray()
+def _picture(converter: Converter, frame: av.VideoFrame) -> Planes:
+    picture = converter.planes(frame)
+    if picture is None:
+        raise InputError("a frame could not be converted")
+    return picture
 
 
 def _in_order(grabs: Iterator[Grab], interval_s: float) -> Generator[Grab, None, None]:
@@ -101,11 +96,6 @@ def _in_order(grabs: Iterator[Grab], interval_s: float) -> Generator[Grab, None,
         pts_s = grab.pts_s if grab.pts_s is not None and grab.pts_s > previous_s else previous_s + interval_s
         previous_s = pts_s
         yield Grab(grab.pixels, pts_s, grab.decode_s)
-
-
-def _interval_s(video: VideoStream) -> float:
-    rate = float(video.average_rate or 0)
-    return 1 / rate if rate > 0 else 1 / 25
 
 
 @contextmanager

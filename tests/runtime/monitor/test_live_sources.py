@@ -148,9 +148,9 @@ def test_a_server_that_says_nothing_is_left(engine: Engine, stream: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("text.mp4", b"no video\n" * 50, "invalid data found when processing input"),
+        ("text.mp4", b"no video\n" * 50, "not a video that can be decoded"),
         ("list.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n", ""),
-        ("empty.ts", b"", "invalid data found when processing input"),
+        ("empty.ts", b"", "the file is empty"),
     ],
 )
 def test_a_file_that_is_no_video_is_reported(

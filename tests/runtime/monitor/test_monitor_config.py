@@ -118,6 +118,23 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         ("http://h/x?password=@1234567&b=2", "http://***&b=2"),
         ("rtsp://u:p@h/x?token=&b=2", "rtsp://***@h/x?token=***&b=2"),
         ("clips/user=1.mp4", "clips/user=1.mp4"),
+        ("rtsp://h/live?sid=abc&channel=1", "rtsp://h/live?sid=***&channel=1"),
+        ("http://h/sid=abc;t=1/x.m3u8", "http://h/sid=***;t=1/x.m3u8"),
+        ("http://h/live/0f3c9a7e5b1d2468/x.m3u8", "http://h/live/***/x.m3u8"),
+        ("http://h/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln/x", "http://h/***/x"),
+        ("rtsp://h/550e8400-e29b-41d4-a716-446655440000/1", "rtsp://h/***/1"),
+        ("rtmp://a.example.com/live2/abcd-1234-efgh-5678", "rtmp://a.example.com/live2/***"),
+        ("http://h/x?k=aB3xY9kQ&mode=caller", "http://h/x?k=***&mode=caller"),
+        ("http://h/QwErTyUiOpAsDfGhJkLz/x", "http://h/***/x"),
+        ("a location=rtsp://h/0f3c9a7e5b1d2468 ! b", "a location=rtsp://h/*** ! b"),
+        ("rtsp://10.0.0.4:554/Streaming/Channels/101", "rtsp://10.0.0.4:554/Streaming/Channels/101"),
+        ("rtsp://h/h264Preview_01_main", "rtsp://h/h264Preview_01_main"),
+        ("rtsp://h/cam/realmonitor?channel=1&subtype=0", "rtsp://h/cam/realmonitor?channel=1&subtype=0"),
+        ("rtsp://h/axis-media/media.amp?resolution=1920x1080", "rtsp://h/axis-media/media.amp?resolution=1920x1080"),
+        (
+            "http://camera-17.some-long-name-0123456789.example.com/x",
+            "http://camera-17.some-long-name-0123456789.example.com/x",
+        ),
     ],
 )
 def test_what_a_source_is_called_tells_no_secret(source: str, redacted: str) -> None:

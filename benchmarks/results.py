@@ -13,6 +13,7 @@ from typing import Annotated
 
 import pandas as pd
 import typer
+from recipe_search.results import summarize
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.files import atomic_write
@@ -129,7 +130,26 @@ def input_size(rows: pd.DataFrame) -> list[str]:
             f"{first['machine']}."]  # fmt: skip
 
 
+def recipes(rows: pd.DataFrame) -> list[str]:
+    """Metrics of benchmarks/recipes.py: each recipe measured under all conditions, best on collections left out first."""
+    lines = ["| recipe | seeds | left out, mean | ss01 | ss02 | ss03 | FLIVE-VOC | validation |", "| --- " * 8 + "|"]
+    summary = summarize(rows.assign(seed=rows["seed"].astype(str), alpha=rows["alpha"].astype(float)))
+    for row in summary[summary["loco"].notna()].to_dict("records"):
+        name = str(row["recipe"]).replace(" | ", ", ")
+        kind = {"trained": "", "interpolated": f", {row['alpha']:g} of the way from ImageNet"}.get(
+            row["kind"], "" if name.startswith("ensemble") else f", {row['kind']}"
+        )
+        spread = f" ± {row['loco_spread']:.3f}" if row["seeds"] > 1 else ""
+        cells = [f"{row[name]:.3f}" for name in ("ss01", "ss02", "ss03", "flive", "val")]
+        lines.append(f"| {name}{kind} | {row['seeds']} | {row['loco']:.3f}{spread} | {' | '.join(cells)} |")
+    trained = rows[(rows["kind"] == "trained") & (rows["status"] == "ok")]
+    first = trained.iloc[0]
+    return [*lines, "", f"SRCC; {len(trained)} trainings, {trained['images'].sum():,.0f} crops, on {first['hardware']} "
+            f"({first['versions']})."]  # fmt: skip
+
+
 _FORMATS: dict[str, Callable[[pd.DataFrame], list[str]]] = {
+    "flive_srcc": recipes,
     "condition": distillation,
     "division": protocol,
     "lessons": ablation,

@@ -20,12 +20,12 @@ const Kernels& portable_kernels() {
 }
 
 const Kernels& best_kernels() {
-    static const Kernels& best = []() -> const Kernels& {
-        if (const Kernels* neon = neon_kernels()) return *neon;
+    static const Kernels* const best = [] {
+        if (const Kernels* neon = neon_kernels()) return neon;
 #if defined(__x86_64__)
-        if (const Kernels* avx2 = avx2_kernels(); avx2 != nullptr && __builtin_cpu_supports("avx2")) return *avx2;
+        if (const Kernels* avx2 = avx2_kernels(); avx2 != nullptr && __builtin_cpu_supports("avx2")) return avx2;
 #endif
-        return portable_kernels();
+        return &portable_kernels();
     }();
     return best;
 }

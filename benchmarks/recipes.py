@@ -103,7 +103,7 @@ def table(
     rows = summarize(pd.read_csv(results, dtype={"seed": str, "changes": str}))
     rows = rows[(rows["seeds"] >= least_seeds) & (rows["kind"].eq(kind) | (kind is None))]
     if not markdown:
-        typer.echo(rows.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+        typer.echo(rows.round(3).to_string(index=False))
         return
     typer.echo("| " + " | ".join(rows.columns) + " |\n|" + " --- |" * len(rows.columns))
     for row in rows.itertuples(index=False):

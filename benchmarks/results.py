@@ -131,7 +131,7 @@ def input_size(rows: pd.DataFrame) -> list[str]:
 
 
 def recipes(rows: pd.DataFrame) -> list[str]:
-    """Metrics of benchmarks/recipes.py: each recipe measured under all conditions, best on collections left out first."""
+    """Metrics of benchmarks/recipes.py: each recipe measured under all conditions, the one that travels best first."""
     lines = ["| recipe | seeds | left out, mean | ss01 | ss02 | ss03 | FLIVE-VOC | validation |", "| --- " * 8 + "|"]
     summary = summarize(rows.assign(seed=rows["seed"].astype(str), alpha=rows["alpha"].astype(float)))
     for row in summary[summary["loco"].notna()].to_dict("records"):

@@ -111,8 +111,8 @@ class Table:
         rows = [visible(summary.source), f"{'time':>8}  {'score':>5}  {'lowest':>6}  quality"]
         for part in pool.intervals(step_s):
             name = band(part.mean)
-            shown = self._paint(name, part.void or name)
-            rows.append(f"{clock(part.pts_s):>8}  {part.mean:5.1f}  {part.min:6.1f}  {shown}")
+            quality = self._paint(name, part.void or name)
+            rows.append(f"{clock(part.pts_s):>8}  {part.mean:5.1f}  {part.min:6.1f}  {quality}")
         worst = summary.worst_second
         rows += [
             f"{summary.frames} frames in {summary.duration_s:.1f} s: mean {summary.mean:.1f} "

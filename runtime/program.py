@@ -9,8 +9,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from inspect import getinnerframes
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, NoReturn
 
 import typer
@@ -66,7 +66,7 @@ def _extra_of(error: ModuleNotFoundError) -> str | None:
     """The extra that brings what the innermost of our floors could not import; None for a module of our own."""
     if (error.name or "dpiqa").partition(".")[0] == "dpiqa":
         return None
-    specs = [frame.frame.f_globals.get("__spec__") for frame in getinnerframes(error.__traceback__, 0)]
+    specs = [frame.f_globals.get("__spec__") for frame, _ in walk_tb(error.__traceback__)]
     floors = [_FLOOR.match(spec.name) for spec in specs if spec]
     return next((floor[1].rpartition(".")[2] for floor in floors if floor), None)
 

@@ -50,7 +50,7 @@ def expand(name: str | os.PathLike[str], passed_over: PassedOver | None = None) 
     name = os.fspath(name)
     passed = PassedOver() if passed_over is None else passed_over
     try:
-        for file in _found(name, passed):
+        for file in _files_of(name, passed):
             if passed_over is None and passed.unreadable:
                 raise passed.unreadable[0]
             yield file
@@ -63,10 +63,10 @@ def expand(name: str | os.PathLike[str], passed_over: PassedOver | None = None) 
             log.info("%s: %s", name, passed)
 
 
-def _found(name: str, passed: PassedOver) -> Iterator[str]:
+def _files_of(name: str, passed: PassedOver) -> Iterator[str]:
     if Path(name).is_dir():
-        found = _walk(name, passed)
-        first = next(found, None)
+        files = _walk(name, passed)
+        first = next(files, None)
         if first is None and passed.unreadable:
             return
         if first is None:
@@ -74,7 +74,7 @@ def _found(name: str, passed: PassedOver) -> Iterator[str]:
             passed.suffixes.clear()
             raise InputError(f"{name}: no picture or video in this folder{rest}")
         yield first
-        yield from found
+        yield from files
     elif Path(name).exists():
         yield name
     elif not glob.has_magic(name):

@@ -74,7 +74,7 @@ def test_an_unknown_table_is_one_line(tmp_path: Path) -> None:
     done = _fill(page, tmp_path)
     assert done.returncode == 2
     assert done.stderr.strip().endswith(
-        "unknown table, expected one of the columns condition, division, lessons, compared, height"
+        "unknown table, expected one of the columns flive_srcc, condition, division, lessons, compared, height"
     )
     assert page.read_text() == PAGE.read_text()
 

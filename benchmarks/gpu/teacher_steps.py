@@ -22,6 +22,7 @@ from torch import Tensor
 
 from dpiqa.train.loop.fit import fit
 from dpiqa.train.loop.losses import paper_loss
+from dpiqa.train.loop.record import RunRecord, TeacherConfig
 from dpiqa.train.teachers.model import Teacher
 from dpiqa.train.teachers.schedules import diffusion_recipe
 from dpiqa.train.teachers.stable_diffusion import StableDiffusionPrior
@@ -131,8 +132,9 @@ def main() -> None:
     watch.write("about", parameters=sum(weight.numel() for weight in teacher.parameters()),
                 build_s=time.perf_counter() - began, side_pixels=teacher.input.height, batch=recipe.batch,
                 accumulate=recipe.accumulate, precision=recipe.precision, ema=recipe.ema)  # fmt: skip
+    record = RunRecord(teacher=TeacherConfig(**teacher.config), input=teacher.input, trained_on=())
     frames = Noise(teacher.input.height, STEPS_AN_EPOCH * recipe.batch)
-    fit(teacher, frames, frames, recipe, options.out, {"teacher": teacher.config}, options.save_at, watch)
+    fit(teacher, frames, frames, recipe, options.out, record, options.save_at, watch)
 
 
 if __name__ == "__main__":

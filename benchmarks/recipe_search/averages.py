@@ -7,6 +7,7 @@ import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from .recipe import Recipe
 from .results import ENSEMBLE, INTERPOLATED, SOUP, TRAINED
 from .search import Key, Search, Work, names_of
 from .trainer import Trainer, Waiting
+
+_FOREACH: Any = torch  # its functions on lists of tensors have no types
 
 _LOG = logging.getLogger(__name__)
 
@@ -95,7 +98,7 @@ def measure(search: Search, averages: list[Average], deadline: float) -> Work:
 def rebuild(search: Search, trainer: Trainer, average: Average, condition: str) -> Waiting:
     """Make `trainer.ema` the average, its batch normalisation estimated anew on training crops of the condition."""
     with trainer.how.on(trainer.stream), torch.no_grad():
-        torch._foreach_copy_(trainer.kept, weights(search, trainer, average, condition))
+        _FOREACH._foreach_copy_(trainer.kept, weights(search, trainer, average, condition))
     if average.kind != TRAINED:
         yield from trainer.norms_anew(trainer.ema, search.schedule(average.recipe, condition, 0))
 
@@ -156,7 +159,8 @@ def write_best(search: Search, averages: list[Average], folder: Path, most: int 
         old.unlink()
     summary = search.results.summary()
     summary = summary[summary["loco"].notna()]
-    merit = (summary["loco"].rank() + summary["flive"].rank()).to_numpy()
+    ranks: Any = summary[["loco", "flive"]].rank()
+    merit = ranks.sum(axis=1, skipna=False).to_numpy()
     order = summary.iloc[np.argsort(-merit, kind="stable")]
     known = {(a.name, a.kind, round(a.alpha, 4)): a for a in averages}
     written: list[Path] = []

@@ -146,7 +146,7 @@ def _rebuild_head(network: Any, recipe: Recipe) -> None:
     elif recipe.head == "attention":
         network.attend = nn.Conv2d(network.trunk.num_features, 1, 1)
         nn.init.zeros_(network.attend.weight)
-        nn.init.zeros_(network.attend.bias)
+        nn.init.constant_(network.attend.get_parameter("bias"), 0.0)
     elif recipe.head != "mlp":
         raise ValueError(f"unknown head '{recipe.head}'")
     network.head[0] = CountedDropout(recipe.dropout)

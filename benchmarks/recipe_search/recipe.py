@@ -150,4 +150,7 @@ def from_dict(document: dict[str, Any]) -> Recipe:
     known = {field.name for field in fields(Recipe)}
     if unknown := document.keys() - known:
         raise ValueError(f"a recipe has no field {', '.join(sorted(unknown))}")
-    return Recipe(**{key: tuple(value) if isinstance(value, list) else value for key, value in document.items()})
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
+    }
+    return Recipe(**values)

@@ -68,7 +68,7 @@ class Results:
         row = {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
         self.rows.append(row)
         with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
+            csv.DictWriter(file, list[str](COLUMNS)).writerow(row)
 
     def has(self, name: str, kind: str, seed: str, alpha: float, condition: str) -> bool:
         """Whether such a row is there, and of a job that ended well."""
@@ -85,7 +85,7 @@ class Results:
 
     def ranked(self, kind: str = TRAINED) -> list[Recipe]:
         """The recipes that were measured under every condition, best mean of the left-out collections first."""
-        summary = self.summary()
+        summary: Any = self.summary()
         summary = summary[(summary["kind"] == kind) & summary["loco"].notna()].sort_values("loco", ascending=False)
         changes = {row["recipe"]: row["changes"] for row in self.rows if row["kind"] == kind}
         return [from_dict({"name": name} | json.loads(changes[name])) for name in summary["recipe"]]
@@ -108,7 +108,8 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     table[["srcc", "flive_srcc"]] = table[["srcc", "flive_srcc"]].astype(float)
     table["seed"], table["alpha"] = table["seed"].astype(str), table["alpha"].astype(float)
     summary = []
-    for (name, kind, alpha), rows in table.groupby(["recipe", "kind", "alpha"], sort=False):
+    groups: Any = table.groupby(["recipe", "kind", "alpha"], sort=False)
+    for (name, kind, alpha), rows in groups:
         by_seed = rows.pivot_table(index="seed", columns="condition", values="srcc", aggfunc="last")
         by_seed = by_seed.reindex(columns=list(CONDITIONS))
         left = by_seed[[name for name in CONDITIONS if name != "full"]].mean(axis=1, skipna=False)

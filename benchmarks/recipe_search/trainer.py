@@ -20,6 +20,8 @@ from .parts import Store
 from .recipe import VIT, Recipe
 from .schedule import Schedule, Variant, variants_of
 
+_FOREACH: Any = torch  # its functions on lists of tensors have no types
+
 _LOG = logging.getLogger(__name__)
 _CHUNK = 32  # steps that are given to the device between two looks at the other jobs
 _SCORED = 128
@@ -155,7 +157,7 @@ class Trainer:
         for name, array in schedule.arrays.items():
             self.plan[name][: len(array)].copy_(torch.from_numpy(array))
         with torch.no_grad():
-            torch._foreach_copy_([*self.values, *self.kept], [*self.start, *self.start])
+            _FOREACH._foreach_copy_([*self.values, *self.kept], [*self.start, *self.start])
             self.offset.zero_()
         for state in self.optimizer.state.values():
             for value in state.values():
@@ -232,9 +234,9 @@ class Trainer:
             self.key.add_(1)
 
     def _move(self, moved: list[Any], towards: list[Tensor], share: Tensor) -> None:
-        way = torch._foreach_sub(towards, moved)
-        torch._foreach_mul_(way, share)
-        torch._foreach_add_(moved, way)
+        way = _FOREACH._foreach_sub(towards, moved)
+        _FOREACH._foreach_mul_(way, share)
+        _FOREACH._foreach_add_(moved, way)
 
     def _cut(self, variant: Variant, index: Tensor) -> Tensor:
         """The step's crops, uint8 `[B, crop, crop, 3]`, or float32 where their tone is changed."""

@@ -20,6 +20,7 @@ def deliver(model: Model, out: Path, report: Report, page: Path | None = None, n
     """
     assert report.comparison is not None
     assert report.budget is not None
+    comparison, budget = report.comparison, report.budget
     page = page or out.with_suffix(".html")
     report = replace(report, title=f"{out.name}: {report.title}")
     write_report(report, page)
@@ -27,7 +28,7 @@ def deliver(model: Model, out: Path, report: Report, page: Path | None = None, n
     try:
         if report.refusal:
             raise GateError(report.refusal)
-        gate(report.comparison, report.budget)
+        gate(comparison, budget)
     except GateError as error:
         raise GateError(f"{out}: not written, {error}") from None
     model = model.save(out)

@@ -58,18 +58,20 @@ def read_header(data: bytes, kind: str, name: str) -> Header:
                 return _tiff(data)
             return _described(_heif(data) if kind == "heif" else _pillow(data, kind))
     except ImportError:
-        raise InputError(f"{name}: HEIC is read with pillow-heif: pip install '.[heic]' brings it") from None
+        raise InputError(
+            f"{name}: HEIC needs the package 'pillow-heif', install it with: pip install '.[heic]'"
+        ) from None
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     except Exception:  # a parser's errors for a damaged file share no base class
         raise InputError(f"{name}: cannot be decoded, its header is damaged") from None
 
 
-def _sized(found: re.Match[bytes] | None) -> Header:
-    if found is None:
+def _sized(match: re.Match[bytes] | None) -> Header:
+    if match is None:
         raise ValueError("no size")
-    first, second = int(found[1]), int(found[2])
-    return Header(second, first) if found.re is _SIZE_OF_RADIANCE else Header(first, second)
+    first, second = int(match[1]), int(match[2])
+    return Header(second, first) if match.re is _SIZE_OF_RADIANCE else Header(first, second)
 
 
 def _pillow(data: bytes, kind: str) -> Any:

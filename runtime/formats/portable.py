@@ -31,11 +31,11 @@ def portable_header(data: bytes) -> Portable:
         return _arbitrary_header(head)
     numbers, place = [], 2
     for _ in range(2 if magic in (b"P1", b"P4") else 3):
-        found = _TOKEN.match(head, place)
-        if found is None:
+        token = _TOKEN.match(head, place)
+        if token is None:
             raise ValueError("a short header")
-        numbers.append(_positive(found[1]))
-        place = found.end()
+        numbers.append(_positive(token[1]))
+        place = token.end()
     largest = numbers[2] if len(numbers) == 3 else 1
     return _checked(Portable(magic, numbers[0], numbers[1], 3 if magic in (b"P3", b"P6") else 1, largest, place + 1))
 

@@ -186,7 +186,7 @@ def test_a_gpu_without_tensorrt_leads_to_the_export_extra(
     assert "First, compute capability 8.6, 49152 MiB" in describe(found)
     monkeypatch.setattr(doctor, "find_tensorrt", lambda: (gpu.TensorRt("tensorrt-rtx", "1.7.1"),))
     found = examine()
-    assert found.next[-1] == "python -m export.trt --int8"
+    assert found.next[-1] == "dpiqa export trt --int8"
     assert "tensorrt-rtx 1.7.1 for Python" in describe(found)
     monkeypatch.setitem(sys.modules, "onnx", None)  # as on a Jetson, whose TensorRT is JetPack's
     assert examine().next[-1] == "pip install '.[export]'"

@@ -234,7 +234,7 @@ def test_heic_is_read_or_says_what_is_missing(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(InputError, match=r"damaged.heic: "):
         read_picture(damaged)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    advice = r"damaged.heic: HEIC is read with pillow-heif: pip install '.\[heic\]' brings it"
+    advice = r"damaged.heic: HEIC needs the package 'pillow-heif', install it with: pip install '.\[heic\]'"
     with pytest.raises(InputError, match=advice):
         read_picture(damaged)
     monkeypatch.undo()

@@ -28,8 +28,8 @@ def cache(rated_set: Path, tmp_path: Path) -> TeacherCache:
         data="b" * 64,
         input=InputSpec(height=64, width=64),
         bf16=False,
-        trained_on=[],
-        origins=[origin],
+        trained_on=(),
+        origins=(origin,),
     )
     return TeacherCache.create(tmp_path / "cache", contents, index)
 

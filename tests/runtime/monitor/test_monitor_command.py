@@ -86,7 +86,7 @@ def test_sources_without_a_frame_show_in_the_status(monitor: Command, stream: Pa
     assert monitor("text.mp4", "--sqlite", "none").status == 2
     ended = monitor("text.mp4", stream, "--sqlite", "none")
     assert ended.status == 1
-    assert "dpiqa: text.mp4: down, invalid data found" in ended.err
+    assert "dpiqa: text.mp4: down, not a video that can be decoded" in ended.err
 
 
 @pytest.mark.parametrize(

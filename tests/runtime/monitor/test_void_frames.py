@@ -18,7 +18,7 @@ from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.monitor.alarms.source_alarms import SourceAlarms
 from dpiqa.runtime.monitor.dashboard.board import Board
 from dpiqa.runtime.monitor.history.archive import Archive
-from dpiqa.runtime.monitor.history.statistics import figures
+from dpiqa.runtime.monitor.history.report_metrics import report_metrics
 from dpiqa.runtime.monitor.messages import LiveReading, Snapshot, to_json
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
 from dpiqa.runtime.monitor.snapshots import Snapshots
@@ -72,7 +72,7 @@ def test_the_worst_picture_of_an_hour_shows_something(tmp_path: Path) -> None:
     assert light is not None
     assert (dark.void, to_json(dark)["void"], light.void) == ("black", "black", None)
     write([reading(), light, _void(2), dark], sqlite={"path": str(tmp_path / "h.db")})
-    (worst,) = figures(Archive(tmp_path / "h.db"), BEGAN - 60, BEGAN + 3600).worst
+    (worst,) = report_metrics(Archive(tmp_path / "h.db"), BEGAN - 60, BEGAN + 3600).worst
     assert worst.score == 80
 
 

@@ -14,6 +14,7 @@ from made import photo
 from dpiqa.errors import EngineError
 from dpiqa.runtime.engines.base import Engine, TimedPrediction
 from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
+from dpiqa.runtime.planes import Planes
 
 
 class Slow:
@@ -23,11 +24,11 @@ class Slow:
         self._engine, self._seconds, self._calls, self._fails_at = engine, seconds, itertools.count(1), fails_at
         self.name, self.spec, self.infer = engine.name, engine.spec, engine.infer
 
-    def score(self, bgr: np.ndarray) -> TimedPrediction:
+    def score(self, picture: np.ndarray | Planes) -> TimedPrediction:
         time.sleep(self._seconds)
         if next(self._calls) == self._fails_at:
             raise EngineError("no memory left")
-        return self._engine.score(bgr)
+        return self._engine.score(picture)
 
 
 @pytest.fixture(scope="session")

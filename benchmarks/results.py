@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
@@ -134,7 +134,8 @@ def recipes(rows: pd.DataFrame) -> list[str]:
     """Metrics of benchmarks/recipes.py: each recipe measured under all conditions, the one that travels best first."""
     lines = ["| recipe | seeds | left out, mean | ss01 | ss02 | ss03 | FLIVE-VOC | validation |", "| --- " * 8 + "|"]
     summary = summarize(rows.assign(seed=rows["seed"].astype(str), alpha=rows["alpha"].astype(float)))
-    for row in summary[summary["loco"].notna()].to_dict("records"):
+    compared: Any = summary[summary["loco"].notna()]
+    for row in compared.to_dict("records"):
         name = str(row["recipe"]).replace(" | ", ", ")
         kind = {"trained": "", "interpolated": f", {row['alpha']:g} of the way from ImageNet"}.get(
             row["kind"], "" if name.startswith("ensemble") else f", {row['kind']}"

@@ -63,7 +63,7 @@ def test_the_strongest_cause_is_the_stretch_s_own(
     mean = {name: float(np.mean([reading.causes[name] for reading in shown])) for name in shown[0].causes}
     assert max(mean, key=mean.__getitem__) == CAUSES[spoil.__name__]
     clean = [reading for reading in readings if (reading.pts_s or 0) < STRETCHES[0][0]]
-    # 0.1 held for OpenCV's reader, whose pixels are 1.3 levels darker than the matrix says; of the true ones it is .111.
+    # 0.1 held for OpenCV's reader, whose pixels are 1.3 levels darker than the matrix says; now it is .111.
     assert max(max(reading.causes.values()) for reading in clean) < 0.12
 
 

@@ -159,8 +159,8 @@ def write_best(search: Search, averages: list[Average], folder: Path, most: int 
         old.unlink()
     summary = search.results.summary()
     summary = summary[summary["loco"].notna()]
-    ranks: Any = summary[["loco", "flive"]].rank()
-    merit = ranks.sum(axis=1, skipna=False).to_numpy()
+    both: Any = summary[["loco", "flive"]]
+    merit = both.rank().sum(axis=1, skipna=False).to_numpy()
     order = summary.iloc[np.argsort(-merit, kind="stable")]
     known = {(a.name, a.kind, round(a.alpha, 4)): a for a in averages}
     written: list[Path] = []

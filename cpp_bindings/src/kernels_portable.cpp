@@ -20,14 +20,14 @@ const Kernels& portable_kernels() {
 }
 
 const Kernels& best_kernels() {
-    static const Kernels* const best = [] {
+    static const Kernels* const best = []() -> const Kernels* {
         if (const Kernels* neon = neon_kernels()) return neon;
 #if defined(__x86_64__)
         if (const Kernels* avx2 = avx2_kernels(); avx2 != nullptr && __builtin_cpu_supports("avx2")) return avx2;
 #endif
         return &portable_kernels();
     }();
-    return best;
+    return *best;
 }
 
 }  // namespace dpiqa::core

@@ -135,9 +135,9 @@ ln -sfn "$root"/cpp_bindings/python/dpiqa/* "$root"/{runtime,train,export} "$wor
 export PYTHONPATH=$work/site PYTHONUNBUFFERED=1
 if ! $has_gpu; then export OMP_NUM_THREADS=$((cores > 3 ? cores / 2 : 1)); fi
 start_build
-python_part model 48 "torch timm onnx onnxruntime cv2 pydantic" --pictures "$pictures"
+python_part model 75 "torch timm onnx onnxruntime cv2 pydantic" --pictures "$pictures"
 preprocessing
-python_part teacher 120 "torch timm onnx onnxruntime cv2 pydantic diffusers transformers accelerate matplotlib scipy"
+python_part teacher 160 "torch timm onnx onnxruntime cv2 pydantic diffusers transformers accelerate matplotlib scipy"
 sanitize racecheck 40
 sanitize initcheck 40
 leave_out "the engine's logic on a fake TensorRT with real CUDA: not written yet"

@@ -109,6 +109,7 @@ class Search:
             yield None
             for seed, condition in wanted:
                 if time.monotonic() > deadline:
+                    _LOG.warning("%s seed %d %s: not started, the time is over", recipe.name, seed, condition)
                     return
                 try:
                     yield from self._job(trainer, seed, condition)

@@ -81,9 +81,7 @@ def test_the_clip_raises_its_events_in_every_loop_and_no_others(freezing: Path) 
         pytest.skip(f"needs a machine that is less busy: for {late_s:.1f} s it had no time to score a frame")
     learnt_s = times[ALARMS["baseline"]["minimum"] - 1]
     if learnt_s > min(begin for begin, _ in STRETCHES):
-        pytest.skip(
-            f"needs a machine that is less busy: there was no baseline before {learnt_s:.1f} s"
-        )
+        pytest.skip(f"needs a machine that is less busy: there was no baseline before {learnt_s:.1f} s")
     for kind in {event.kind for event in changes} | set().union(*STRETCHES.values()):
         due = [
             (state, number * LOOP_S + second_s)

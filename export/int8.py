@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dpiqa.export.gate.options import MIN_PICTURES, SOURCES, Budget
+from dpiqa.export.gate.options import MIN_PICTURES, SOURCES, Budget, Drift, MeanDrift, PictureSeed, ReportFile, SrccDrop
 from dpiqa.export.quantization.options import Method, Quantization
 from dpiqa.runtime.program import run
 
@@ -27,13 +27,11 @@ def main(
     min_int8: Annotated[
         float, typer.Option(min=0, max=1, help="Minimum fraction of the convolutions' work in INT8 with --auto-repair.")
     ] = 0.95,
-    max_srcc_drop: Annotated[float, typer.Option(min=0, help="Maximum drop in SRCC.")] = Budget.srcc_drop,
-    max_drift: Annotated[float, typer.Option(min=0, help="Maximum drift of any picture, in points.")] = Budget.drift,
-    max_mean_drift: Annotated[float, typer.Option(min=0, help="Maximum mean drift, in points.")] = Budget.mean_drift,
-    report: Annotated[
-        Path | None, typer.Option(help="Path of the report (default: OUT with the suffix .html).")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for choosing the pictures.")] = 0,
+    max_srcc_drop: SrccDrop = Budget.srcc_drop,
+    max_drift: Drift = Budget.drift,
+    max_mean_drift: MeanDrift = Budget.mean_drift,
+    report: ReportFile = None,
+    seed: PictureSeed = 0,
     bias_correction: Annotated[bool, typer.Option(help="Correct the mean error of each channel and neuron.")] = True,
 ) -> None:
     """Quantize, compare with FP32 on pictures that nothing was chosen on, and write the file if it keeps the budget."""

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from dpiqa.errors import InputError
-from dpiqa.export.gate.options import MIN_PICTURES, SOURCES, Budget
+from dpiqa.export.gate.options import MIN_PICTURES, SOURCES, Budget, Drift, MeanDrift, PictureSeed, ReportFile, SrccDrop
 from dpiqa.runtime.program import run
 
 
@@ -21,13 +21,11 @@ def main(
     images: Annotated[str, typer.Option(help=f"Pictures to compare on, except those of the fine-tuning: {SOURCES}.")],
     out: Annotated[Path, typer.Option(help="Path of the INT8 model file to write.")],
     allow_few: Annotated[bool, typer.Option(help=f"Accept fewer than {MIN_PICTURES} pictures.")] = False,
-    max_srcc_drop: Annotated[float, typer.Option(min=0, help="Maximum drop in SRCC.")] = Budget.srcc_drop,
-    max_drift: Annotated[float, typer.Option(min=0, help="Maximum drift of any picture, in points.")] = Budget.drift,
-    max_mean_drift: Annotated[float, typer.Option(min=0, help="Maximum mean drift, in points.")] = Budget.mean_drift,
-    report: Annotated[
-        Path | None, typer.Option(help="Path of the report (default: OUT with the suffix .html).")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for choosing the pictures.")] = 0,
+    max_srcc_drop: SrccDrop = Budget.srcc_drop,
+    max_drift: Drift = Budget.drift,
+    max_mean_drift: MeanDrift = Budget.mean_drift,
+    report: ReportFile = None,
+    seed: PictureSeed = 0,
 ) -> None:
     """Export, compare with FP32, and write the file if it keeps the budget."""
     from dpiqa.export.gate.comparison import compare

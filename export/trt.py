@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from dpiqa.errors import InputError, ToolError, unreadable
-from dpiqa.export.gate.options import MIN_PICTURES, SOURCES, Budget
+from dpiqa.export.gate.options import MIN_PICTURES, SOURCES, Budget, Drift, MeanDrift
 from dpiqa.export.quantization.options import Quantization
 from dpiqa.export.tensorrt.api import DEFAULT_SMS, find_flavour
 from dpiqa.export.tensorrt.options import MIN_INT8, Precision
@@ -31,8 +31,8 @@ def main(
     max_srcc_drop: Annotated[
         float, typer.Option(min=0, help="Maximum drop in SRCC by --calibration.")
     ] = Budget.srcc_drop,
-    max_drift: Annotated[float, typer.Option(min=0, help="Maximum drift of any picture, in points.")] = Budget.drift,
-    max_mean_drift: Annotated[float, typer.Option(min=0, help="Maximum mean drift, in points.")] = Budget.mean_drift,
+    max_drift: Drift = Budget.drift,
+    max_mean_drift: MeanDrift = Budget.mean_drift,
     out: Annotated[Path, typer.Option(help="Path of the folder to write to.")] = Path("engines"),
     flavour: Annotated[
         Literal["auto", "tensorrt", "tensorrt-rtx"],

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dpiqa.errors import InputError
-from dpiqa.export.gate.options import MIN_PICTURES, SOURCES, Budget
+from dpiqa.export.gate.options import MIN_PICTURES, SOURCES, Budget, Drift, MeanDrift, SrccDrop
 from dpiqa.runtime.program import run
 
 
@@ -22,9 +22,9 @@ def main(
     seed: Annotated[
         int, typer.Option(min=0, help="Seed for choosing the pictures; with --skip, that of the calibration.")
     ] = 0,
-    max_srcc_drop: Annotated[float, typer.Option(min=0, help="Maximum drop in SRCC.")] = Budget.srcc_drop,
-    max_drift: Annotated[float, typer.Option(min=0, help="Maximum drift of any picture, in points.")] = Budget.drift,
-    max_mean_drift: Annotated[float, typer.Option(min=0, help="Maximum mean drift, in points.")] = Budget.mean_drift,
+    max_srcc_drop: SrccDrop = Budget.srcc_drop,
+    max_drift: Drift = Budget.drift,
+    max_mean_drift: MeanDrift = Budget.mean_drift,
     allow_few: Annotated[bool, typer.Option(help=f"Accept fewer than {MIN_PICTURES} pictures.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="Path of the report FILE.html; FILE.json is written beside it.")

@@ -86,6 +86,14 @@ class ModelSpec(_Section):
         return self.model_dump_json()
 
 
+def field_reason(error: ValidationError) -> str:
+    """The first field that a document has wrong, what was expected there and what it holds, to end a message."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "document"
+    actual = "" if first["type"] == "missing" else f", found {first['input']!r}"[:120]
+    return f"field '{field}': {first['msg']}{actual}"
+
+
 def parse_spec(document: str | bytes, file: str | Path) -> ModelSpec:
     """Read a contract; `file` names the model file in errors.
 
@@ -108,7 +116,4 @@ def parse_spec(document: str | bytes, file: str | Path) -> ModelSpec:
     try:
         return ModelSpec.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "document"
-        actual = "" if first["type"] == "missing" else f", found {first['input']!r}"[:120]
-        raise ContractError(f"{file}: contract field '{field}': {first['msg']}{actual}") from None
+        raise ContractError(f"{file}: contract {field_reason(error)}") from None

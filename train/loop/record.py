@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dpiqa.errors import InputError
-from dpiqa.runtime.spec import InputSpec
+from dpiqa.runtime.spec import InputSpec, field_reason
 from dpiqa.train.data.terms import TrainingData
 from dpiqa.train.loop.recipe import DistillationWeights, DistortionWeights
 
@@ -129,7 +129,4 @@ def parse_record(document: Any, file: Path) -> RunRecord:
     try:
         return RunRecord.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "document"
-        value = "" if first["type"] == "missing" else f", found {first['input']!r}"[:120]
-        raise InputError(f"{file}: run record field '{field}': {first['msg']}{value}") from None
+        raise InputError(f"{file}: run record {field_reason(error)}") from None

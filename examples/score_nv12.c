@@ -18,6 +18,8 @@ static int32_t colour_named(const char *name) {
     return DPIQA_COLOUR_NONE;
 }
 
+static const char *const void_names[] = {"null", "\"black\"", "\"white\"", "\"flat\""};
+
 static int score_stream(dpiqa_scorer *scorer, int32_t width, int32_t height, int32_t colour, uint8_t *buffer, size_t size) {
     dpiqa_frame frame;
     if (dpiqa_frame_init(&frame, DPIQA_NV12, colour, width, height, buffer, size, 0) != DPIQA_OK) return failed();
@@ -30,8 +32,8 @@ static int score_stream(dpiqa_scorer *scorer, int32_t width, int32_t height, int
         }
         dpiqa_reading reading = {0};
         if (dpiqa_score(scorer, &frame, 1, &reading) != DPIQA_OK) return failed();
-        printf("{\"type\":\"reading\",\"index\":%ld,\"score\":%.3f,\"latency_ms\":{\"preprocess\":%.3f,\"infer\":%.3f}}\n", index,
-               (double)reading.score, (double)reading.preprocess_ms, (double)reading.infer_ms);
+        printf("{\"type\":\"reading\",\"index\":%ld,\"score\":%.3f,\"void\":%s,\"latency_ms\":{\"preprocess\":%.3f,\"infer\":%.3f}}\n", index,
+               (double)reading.score, void_names[reading.void_kind], (double)reading.preprocess_ms, (double)reading.infer_ms);
         fflush(stdout);
     }
 }

@@ -21,7 +21,6 @@ from dpiqa.runtime.reading import Reading, band
 from dpiqa.runtime.sources import expand, is_video
 from dpiqa.runtime.spec import ModelSpec
 from dpiqa.runtime.video import Frame, read_video
-from dpiqa.runtime.void import void_of
 
 PathLike = str | os.PathLike[str]
 
@@ -112,7 +111,6 @@ class Scorer:
     def _explain(self, frame: Frame, began: float | None = None) -> Explanation:
         start = perf_counter()
         picture = within_reach(frame.picture)
-        void = void_of(*picture.samples())
         try:
             prediction, preprocess_s, infer_s = self.engine.score(picture)
         except InputError as error:
@@ -120,18 +118,17 @@ class Scorer:
         end = perf_counter()
         stages = {} if began is None else {"decode": start - began}
         stages |= {"preprocess": preprocess_s, "infer": infer_s, "total": end - (start if began is None else began)}
-        score = 0.0 if void else prediction.score
         reading = Reading(
             source=frame.source,
             index=frame.index,
             pts_s=frame.pts_s,
-            score=score,
-            band=band(score),
-            void=void,
-            causes={} if void else prediction.causes_by_name(),
+            score=prediction.score,
+            band=band(prediction.score),
+            void=prediction.void,
+            causes=prediction.causes_by_name(),
             latency_ms={stage: seconds * 1000 for stage, seconds in stages.items()},
         )
-        return Explanation(reading, frame.picture, None if void else prediction.map)
+        return Explanation(reading, frame.picture, None if prediction.void else prediction.map)
 
 
 def _to_bgr(array: np.ndarray) -> np.ndarray:

@@ -139,7 +139,13 @@ dpiqa_frame to_frame(const py::object& pixels, const std::string& format_name, c
 
 struct PyReading {
     float score, preprocess_ms, infer_ms;
+    int32_t void_kind;
     std::optional<Floats> causes, map;
+
+    std::optional<std::string> void_name() const {
+        static constexpr std::array names{"black", "white", "flat"};
+        return void_kind == DPIQA_NOT_VOID ? std::nullopt : std::optional<std::string>(names[static_cast<std::size_t>(void_kind - 1)]);
+    }
 };
 
 class PyScorer {
@@ -184,6 +190,7 @@ class PyScorer {
         }
         for (std::size_t i = 0; i < frames.size(); ++i) {
             readings[i].score = raw[i].score;
+            readings[i].void_kind = raw[i].void_kind;
             readings[i].preprocess_ms = raw[i].preprocess_ms;
             readings[i].infer_ms = raw[i].infer_ms;
         }
@@ -267,6 +274,7 @@ PYBIND11_MODULE(_core, module) {
 
     py::class_<PyReading>(module, "Result")
         .def_readonly("score", &PyReading::score)
+        .def_property_readonly("void", &PyReading::void_name)
         .def_readonly("causes", &PyReading::causes)
         .def_readonly("map", &PyReading::map)
         .def_readonly("preprocess_ms", &PyReading::preprocess_ms)

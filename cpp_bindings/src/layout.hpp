@@ -1,8 +1,6 @@
 // Where the samples of each channel lie in a plane's row: what the CPU's and the GPU's preprocessing agree on.
 #pragma once
 
-#include <vector>
-
 #include "dpiqa/dpiqa.h"
 
 namespace dpiqa::core {
@@ -14,20 +12,29 @@ struct Layout {
     int subsampling;  // pixels for one sample, along the row
 };
 
-inline std::vector<Layout> layout_of(int format, int plane) {
+// Those of one plane.
+struct Layouts {
+    Layout channels[3];
+    int count;
+
+    const Layout* begin() const { return channels; }
+    const Layout* end() const { return channels + count; }
+};
+
+inline Layouts layout_of(int format, int plane) {
     switch (format) {
-        case DPIQA_BGR: return {{0, 2, 3, 1}, {1, 1, 3, 1}, {2, 0, 3, 1}};
-        case DPIQA_RGB: return {{0, 0, 3, 1}, {1, 1, 3, 1}, {2, 2, 3, 1}};
-        case DPIQA_YUYV: return {{0, 0, 2, 1}, {1, 1, 4, 2}, {2, 3, 4, 2}};
+        case DPIQA_BGR: return {{{0, 2, 3, 1}, {1, 1, 3, 1}, {2, 0, 3, 1}}, 3};
+        case DPIQA_RGB: return {{{0, 0, 3, 1}, {1, 1, 3, 1}, {2, 2, 3, 1}}, 3};
+        case DPIQA_YUYV: return {{{0, 0, 2, 1}, {1, 1, 4, 2}, {2, 3, 4, 2}}, 3};
         case DPIQA_NV12:
-            if (plane == 1) return {{1, 0, 2, 2}, {2, 1, 2, 2}};
+            if (plane == 1) return {{{1, 0, 2, 2}, {2, 1, 2, 2}}, 2};
             break;
         case DPIQA_I420:
-            if (plane > 0) return {{plane, 0, 1, 2}};
+            if (plane > 0) return {{{plane, 0, 1, 2}}, 1};
             break;
         default: break;
     }
-    return {{0, 0, 1, 1}};
+    return {{{0, 0, 1, 1}}, 1};
 }
 
 // Pixels for one sample, from row to row: only the planes after the first of NV12 and I420 have fewer rows.

@@ -8,6 +8,7 @@
 #include "error.hpp"
 #include "frame.hpp"
 #include "log.hpp"
+#include "void.hpp"
 
 namespace dpiqa::core {
 namespace {
@@ -132,6 +133,7 @@ void Scorer::score(const dpiqa_frame* frames, std::size_t count, dpiqa_reading* 
     for (std::size_t done = 0; done < count;) {
         Flight flight(pool_, count - done);
         for (std::size_t i = 0; i < flight.size(); ++i) flight.start(i, frames[done + i], readings[done + i]);
+        for (std::size_t i = 0; i < flight.size(); ++i) readings[done + i].void_kind = void_of(frames[done + i]);
         for (std::size_t i = 0; i < flight.size(); ++i) fill(flight.wait(i, readings[done + i]), readings[done + i]);
         done += flight.size();
     }
@@ -140,12 +142,16 @@ void Scorer::score(const dpiqa_frame* frames, std::size_t count, dpiqa_reading* 
 void Scorer::fill(const Outputs& outputs, dpiqa_reading& reading) const {
     if (!std::isfinite(outputs.score))
         throw EngineError(std::string(engine_->name()) + ": the score is not a finite number, the model is broken");
-    reading.score = outputs.score;
+    const float lowest = engine_->spec().score_minimum;
+    const bool is_void = reading.void_kind != DPIQA_NOT_VOID;
+    reading.score = is_void ? lowest : outputs.score;
     if (reading.causes != nullptr && outputs.causes != nullptr)
-        std::copy_n(outputs.causes, engine_->spec().causes.size(), reading.causes);
+        std::transform(outputs.causes, outputs.causes + engine_->spec().causes.size(), reading.causes,
+                       [&](float cause) { return is_void ? 0.0F : cause; });
     if (reading.map != nullptr && outputs.map != nullptr) {
         const MapSize size = engine_->map_size();
-        std::copy_n(outputs.map, static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height), reading.map);
+        const std::size_t places = static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height);
+        std::transform(outputs.map, outputs.map + places, reading.map, [&](float place) { return is_void ? lowest : place; });
     }
 }
 

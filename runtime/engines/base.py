@@ -60,7 +60,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Engine(Protocol):
-    """Runs one model file."""
+    """Runs one model file. Of a void frame (runtime/void.py) its predictions say so."""
 
     @property
     def name(self) -> str:

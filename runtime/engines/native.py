@@ -68,4 +68,5 @@ class NativeEngine:
         return TimedPrediction(self._prediction(result), result.preprocess_ms / 1000, result.infer_ms / 1000)
 
     def _prediction(self, result: Result) -> Prediction:
-        return Prediction(result.score, self.spec.causes, result.causes if self.spec.causes else None, result.map)
+        causes = result.causes if self.spec.causes else None
+        return Prediction(result.score, self.spec.causes, causes, result.map).where_seen(result.void)

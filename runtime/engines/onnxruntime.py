@@ -17,6 +17,7 @@ from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.prediction import Floats, Prediction
 from dpiqa.runtime.preprocess import to_input
 from dpiqa.runtime.spec import METADATA_KEY, parse_spec
+from dpiqa.runtime.void import void_of
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,10 @@ class OnnxRuntimeEngine:
 
     def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         """See Engine."""
+        predictions = zip(frames, self._run(frames), strict=True)
+        return [prediction.where_seen(void_of(frame)) for frame, prediction in predictions]
+
+    def _run(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         self._process.check()
         try:
             results = self._session.run(None, {"frames": frames})
@@ -88,7 +93,8 @@ class OnnxRuntimeEngine:
         began = perf_counter()
         frame = to_input(picture, self.spec.input)
         ready = perf_counter()
-        (prediction,) = self.infer(frame[None])
+        (prediction,) = self._run(frame[None])
+        prediction = prediction.where_seen(void_of(*(picture.samples() if isinstance(picture, Planes) else [picture])))
         return TimedPrediction(prediction, ready - began, perf_counter() - ready)
 
     def _check_graph(self) -> None:

@@ -20,7 +20,6 @@ from dpiqa.runtime.monitor.snapshots import Snapshots
 from dpiqa.runtime.prediction import Floats
 from dpiqa.runtime.preprocess import within_reach
 from dpiqa.runtime.reading import band
-from dpiqa.runtime.void import void_of
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +138,7 @@ class Monitor:
         picture = within_reach(frame.picture)
         prediction, preprocess_s, infer_s = self.engine.score(picture)
         scored = perf_counter()
-        signals, void = channel.meter.measure(frame.pixels), void_of(*picture.samples())
+        signals = channel.meter.measure(frame.pixels)
         measured = perf_counter()
         height, width = frame.pixels.shape[:2]
         stages_s = {
@@ -150,7 +149,6 @@ class Monitor:
             "signals": measured - scored,
             "total": began_s - frame.arrived_s + measured - began,
         }
-        score = 0.0 if void else prediction.score
         reading = LiveReading(
             source=channel.camera.name,
             wall_time=frame.wall_time,
@@ -158,15 +156,15 @@ class Monitor:
             index=frame.index,
             width=width,
             height=height,
-            score=score,
-            band=band(score),
-            causes={} if void else prediction.causes_by_name(),
+            score=prediction.score,
+            band=band(prediction.score),
+            causes=prediction.causes_by_name(),
             signals=signals,
             baseline=channel.alarms.baseline,
-            void=void,
+            void=prediction.void,
             latency_ms={stage: seconds * 1000 for stage, seconds in stages_s.items()},
         )
-        return reading, None if void else prediction.map
+        return reading, None if prediction.void else prediction.map
 
     def _publish_status(self, channel: _Channel) -> None:
         statuses = channel.camera.changes()

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dpiqa/dpiqa.h"
@@ -127,6 +128,33 @@ TEST_CASE("one bad frame among many is named, and none is scored") {
     frames[1].memory = DPIQA_DEVICE;
     check_failed(dpiqa_score(model.handle, frames, 2, readings), DPIQA_ERROR_INPUT, "device memory");
     CHECK(dpiqa_score(model.handle, frames, 1, readings) == DPIQA_OK);  // the handle lives on
+}
+
+TEST_CASE("a frame that shows nothing is void, with the lowest score, map and causes") {
+    Opened model;
+    dpiqa_info info;
+    REQUIRE(dpiqa_describe(model.handle, &info) == DPIQA_OK);
+    std::vector<float> causes(static_cast<std::size_t>(info.cause_count), -1.0F);
+    std::vector<float> map(static_cast<std::size_t>(info.map_width * info.map_height), -1.0F);
+    const std::pair<unsigned char, dpiqa_void> levels[] = {{0, DPIQA_VOID_BLACK}, {128, DPIQA_VOID_FLAT}, {255, DPIQA_VOID_WHITE}};
+    for (const auto& [level, expected] : levels) {
+        const std::vector<unsigned char> pixels(64 * 64 * 3, level);
+        dpiqa_frame frame;
+        REQUIRE(dpiqa_frame_init(&frame, DPIQA_BGR, DPIQA_COLOUR_NONE, 64, 64, pixels.data(), pixels.size(), 0) == DPIQA_OK);
+        dpiqa_reading reading{};
+        reading.causes = causes.data();
+        reading.map = map.data();
+        REQUIRE(dpiqa_score(model.handle, &frame, 1, &reading) == DPIQA_OK);
+        CHECK(reading.void_kind == expected);
+        CHECK(reading.score == info.score_minimum);
+        CHECK(causes == std::vector<float>(causes.size(), 0.0F));
+        CHECK(map == std::vector<float>(map.size(), info.score_minimum));
+    }
+    const dpiqa_frame photograph = golden_vectors()[0].frame();
+    dpiqa_reading reading{};
+    reading.void_kind = DPIQA_VOID_FLAT;
+    REQUIRE(dpiqa_score(model.handle, &photograph, 1, &reading) == DPIQA_OK);
+    CHECK(reading.void_kind == DPIQA_NOT_VOID);
 }
 
 TEST_CASE("after a fork the child refuses its parent's scorer, and can close it") {

@@ -20,16 +20,21 @@ NEEDS_NATIVE = pytest.mark.skipif(
 every_engine = pytest.mark.parametrize("name", ["onnxruntime", pytest.param("openvino", marks=NEEDS_NATIVE)])
 
 
-def _frames(count: int, level: int = 255) -> np.ndarray:
-    return np.full((count, SIDE, SIDE, 3), level, np.uint8)
+BLACK, RED, WHITE = (0, 0, 0), (255, 0, 0), (255, 255, 255)
+
+
+def _halves(left: tuple[int, int, int], right: tuple[int, int, int]) -> np.ndarray:
+    frame = np.full((1, SIDE, SIDE, 3), left, np.uint8)
+    frame[:, :, SIDE // 2 :] = right
+    return frame
 
 
 @every_engine
 def test_scores_any_number_of_frames(model_path: Path, name: str) -> None:
     engine = open_engine(model_path, name, threads=1)
-    red = _frames(1) * np.array([1, 0, 0], np.uint8)
-    predictions = engine.infer(np.concatenate([_frames(1, 0), red, _frames(1)]))
-    assert scores_of(predictions) == pytest.approx([0, 20, 100], abs=0.01)
+    pairs = ((BLACK, RED), (BLACK, WHITE), (RED, WHITE))
+    predictions = engine.infer(np.concatenate([_halves(*pair) for pair in pairs]))
+    assert scores_of(predictions) == pytest.approx([10, 50, 60], abs=0.01)
     for prediction in predictions:
         assert (prediction.causes, prediction.map) == (None, None)
         assert (prediction.causes_by_name(), prediction.strongest_cause()) == ({}, None)
@@ -40,11 +45,22 @@ def test_scores_any_number_of_frames(model_path: Path, name: str) -> None:
 @every_engine
 def test_gives_causes_in_the_contracts_order(save_model: MakeModel, name: str) -> None:
     engine = open_engine(save_model(make_spec(("blur", "noise")), outputs=("score", "causes")), name)
-    predictions = engine.infer(_frames(3, 51))
+    predictions = engine.infer(np.repeat(_halves(BLACK, (102, 102, 102)), 3, axis=0))
     assert len(predictions) == 3
     for prediction in predictions:
         assert prediction.causes_by_name() == pytest.approx({"blur": 0.8, "noise": 0.8}, abs=0.001)
         assert prediction.strongest_cause() == "blur"  # the first of equals
+
+
+@every_engine
+def test_a_void_frame_is_predicted_as_such(save_model: MakeModel, name: str) -> None:
+    engine = open_engine(save_model(make_spec(("blur",)), outputs=("score", "causes", "map")), name)
+    predictions = engine.infer(np.concatenate([_halves(WHITE, WHITE), _halves(BLACK, WHITE)]))
+    white = engine.score(np.full((70, 90, 3), 255, np.uint8)).prediction
+    for prediction in (predictions[0], white):
+        assert (prediction.void, prediction.score, prediction.causes_by_name()) == ("white", 0, {})
+        assert (prediction.map == 0).all()
+    assert (predictions[1].void, predictions[1].score) == (None, pytest.approx(50, abs=0.01))
 
 
 def test_frames_of_another_size_are_refused(model_path: Path) -> None:

@@ -14,12 +14,38 @@ import pytest
 from made import Ended, MakeModel, make_spec, photo
 
 from dpiqa import Scorer
-from dpiqa.runtime.void import void_of
+from dpiqa.runtime.engines.native import why_absent
+from dpiqa.runtime.planes import Planes
+from dpiqa.runtime.void import Void, void_of
 
 Write = Callable[..., Path]
 Command = Callable[..., Ended]
+Rule = Callable[[np.ndarray | Planes], Void | None]
+TINY = Path(__file__).parents[1] / "cpp_bindings" / "data" / "tiny.onnx"
 SIZES = [(1080, 1920), (480, 640), (96, 128), (600, 40)]
 HD = (1080, 1920)
+
+
+@pytest.fixture(scope="session")
+def rule() -> Rule:
+    """The rule in Python and, where the native core can be loaded, in C++: both must agree."""
+    if why_absent():
+        return lambda frame: void_of(*frame.samples()) if isinstance(frame, Planes) else void_of(frame)
+    from dpiqa.native import Model
+
+    core = Model(TINY, threads=1)
+
+    def both(frame: np.ndarray | Planes) -> Void | None:
+        planes = (
+            frame
+            if isinstance(frame, Planes)
+            else Planes((np.ascontiguousarray(frame),), "bgr" if frame.ndim == 3 else "gray")
+        )
+        void = void_of(*planes.samples())
+        assert core.score(planes.planes, planes.format, planes.colour).void == void
+        return void
+
+    return both
 
 
 def _level(level: float | tuple[int, int, int], size: tuple[int, int] = HD) -> np.ndarray:
@@ -78,28 +104,28 @@ def _test_card() -> np.ndarray:
         ((0, 0, 20), "black"),
     ],
 )
-def test_one_colour_is_void(size: tuple[int, int], level: int | tuple[int, int, int], void: str) -> None:
-    assert void_of(_level(level, size)) == void
+def test_one_colour_is_void(size: tuple[int, int], level: int | tuple[int, int, int], void: str, rule: Rule) -> None:
+    assert rule(_level(level, size)) == void
     if isinstance(level, int):
-        assert void_of(_level(level, size)[..., 0]) == void
+        assert rule(_level(level, size)[..., 0]) == void
         for quality in (10, 50, 95):
-            assert void_of(_jpeg(_level(level, size), quality)) == void
+            assert rule(_jpeg(_level(level, size), quality)) == void
 
 
 @pytest.mark.parametrize("deviation", [1, 3, 10, 20, 30])
-def test_grain_on_a_covered_lens_is_void(deviation: float) -> None:
-    assert void_of(_grained(_level(0), deviation)) == "black"
-    assert void_of(_grained(_level(16), deviation)) == "black"
-    assert void_of(_grained(_level(128), deviation)) == "flat"
-    assert void_of(_jpeg(_grained(_level(2), deviation), 60)) == "black"
+def test_grain_on_a_covered_lens_is_void(deviation: float, rule: Rule) -> None:
+    assert rule(_grained(_level(0), deviation)) == "black"
+    assert rule(_grained(_level(16), deviation)) == "black"
+    assert rule(_grained(_level(128), deviation)) == "flat"
+    assert rule(_jpeg(_grained(_level(2), deviation), 60)) == "black"
 
 
 @pytest.mark.parametrize("size", [(480, 640), (240, 320)])
-def test_grain_of_a_small_camera_is_void(size: tuple[int, int]) -> None:
+def test_grain_of_a_small_camera_is_void(size: tuple[int, int], rule: Rule) -> None:
     for deviation in (2, 5, 10):
-        assert void_of(_grained(_level(4, size), deviation)) == "black"
+        assert rule(_grained(_level(4, size), deviation)) == "black"
     for deviation in (2, 5):
-        assert void_of(_jpeg(_grained(_level(4, size), deviation), 30)) == "black"
+        assert rule(_jpeg(_grained(_level(4, size), deviation), 30)) == "black"
 
 
 PHOTO = cv2.resize(photo(270, 480), HD[::-1], interpolation=cv2.INTER_CUBIC).astype(float)
@@ -128,13 +154,34 @@ A_LITTLE = {
 
 
 @pytest.mark.parametrize("frame", A_LITTLE.values(), ids=A_LITTLE)
-def test_what_shows_a_little_is_not_void(frame: np.ndarray) -> None:
-    assert void_of(frame) is None
+def test_what_shows_a_little_is_not_void(frame: np.ndarray, rule: Rule) -> None:
+    assert rule(frame) is None
 
 
-def test_the_edge_is_six_levels_between_halves() -> None:
-    assert void_of(np.hstack([_level(100, (1080, 960)), _level(106, (1080, 960))])) == "flat"
-    assert void_of(np.hstack([_level(100, (1080, 960)), _level(107, (1080, 960))])) is None
+def test_the_edge_is_six_levels_between_halves(rule: Rule) -> None:
+    assert rule(np.hstack([_level(100, (1080, 960)), _level(106, (1080, 960))])) == "flat"
+    assert rule(np.hstack([_level(100, (1080, 960)), _level(107, (1080, 960))])) is None
+
+
+def _yuv(frame: np.ndarray) -> list[Planes]:
+    y, u, v = cv2.split(cv2.cvtColor(frame, cv2.COLOR_BGR2YUV))
+    u, v = (cv2.resize(plane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for plane in (u, v))
+    yuyv = np.dstack([y, np.dstack([np.repeat(u, 2, 0), np.repeat(v, 2, 0)]).reshape(y.shape)])
+    return [
+        Planes((y, u, v), "i420", "bt601-full"),
+        Planes((y, np.dstack([u, v])), "nv12", "bt601-full"),
+        Planes((np.ascontiguousarray(yuyv),), "yuyv", "bt601-full"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["fog", "clock", "equal luma", "test card"])
+def test_planes_of_yuv_that_show_a_little_are_not_void(name: str, rule: Rule) -> None:
+    assert [rule(planes) for planes in _yuv(A_LITTLE[name])] == [None] * 3
+
+
+@pytest.mark.parametrize(("level", "void"), [(2, "black"), (128, "flat"), (250, "white")])
+def test_planes_of_yuv_without_content_are_void(level: int, void: str, rule: Rule) -> None:
+    assert [rule(planes) for planes in _yuv(_grained(_level(level), 4))] == [void] * 3
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])

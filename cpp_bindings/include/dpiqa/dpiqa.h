@@ -104,10 +104,19 @@ typedef struct dpiqa_info {
     float score_maximum;
 } dpiqa_info;
 
-/* What a frame got. `causes` and `map` are the caller's to set before the call: NULL, or room for cause_count and for
+/* A frame in which there is nothing to see: black, white, or one colour within its noise (runtime/void.py has the rule). */
+typedef enum dpiqa_void {
+    DPIQA_NOT_VOID = 0, /* also for every frame in device memory, whose pixels are not looked at */
+    DPIQA_VOID_BLACK = 1,
+    DPIQA_VOID_WHITE = 2,
+    DPIQA_VOID_FLAT = 3
+} dpiqa_void;
+
+/* What a frame got. A void frame has the lowest score there and in the map, and no causes. `causes` and `map` are the caller's to set before the call: NULL, or room for cause_count and for
  * map_height * map_width floats. The rest is written by the call. */
 typedef struct dpiqa_reading {
-    float score; /* within the model's scale, higher is better */
+    float score;       /* within the model's scale, higher is better */
+    int32_t void_kind; /* dpiqa_void */
     float preprocess_ms;
     float infer_ms;
     float *causes; /* 0 to 1 each, in the contract's order */

@@ -40,6 +40,7 @@ inline Frame make_frame(dpiqa_format format, dpiqa_colour colour, int width, int
 
 struct Reading {
     float score = 0;
+    dpiqa_void void_kind = DPIQA_NOT_VOID;
     std::vector<float> causes;  // 0 to 1 each, in the contract's order
     std::vector<float> map;     // rows of the quality map, empty where the model gives none
     float preprocess_ms = 0;
@@ -79,11 +80,12 @@ class Scorer {
         for (std::size_t i = 0; i < count; ++i) {
             readings[i].causes.resize(static_cast<std::size_t>(info_.cause_count));
             readings[i].map.resize(static_cast<std::size_t>(info_.map_width) * static_cast<std::size_t>(info_.map_height));
-            raw[i] = {0, 0, 0, readings[i].causes.data(), readings[i].map.data()};
+            raw[i] = {0, DPIQA_NOT_VOID, 0, 0, readings[i].causes.data(), readings[i].map.data()};
         }
         score_into(frames, count, raw.data());
         for (std::size_t i = 0; i < count; ++i) {
             readings[i].score = raw[i].score;
+            readings[i].void_kind = static_cast<dpiqa_void>(raw[i].void_kind);
             readings[i].preprocess_ms = raw[i].preprocess_ms;
             readings[i].infer_ms = raw[i].infer_ms;
         }

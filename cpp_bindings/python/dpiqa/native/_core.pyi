@@ -15,10 +15,15 @@ Plane: TypeAlias = np.ndarray  # of uint8: what OpenCV returns is not typed more
 Frame: TypeAlias = Plane | tuple[Plane, ...]
 
 class Result:
-    """What a frame got: score, causes float32 `[K]` from 0 to 1, map float32 `[h, w]`, or None without them."""
+    """What a frame got: score, causes float32 `[K]` from 0 to 1, map float32 `[h, w]`, or None without them.
+
+    `void` says that there is nothing to see: then the score and the map are the lowest, and the causes 0.
+    """
 
     @property
     def score(self) -> float: ...
+    @property
+    def void(self) -> Literal["black", "white", "flat"] | None: ...
     @property
     def causes(self) -> NDArray[np.float32] | None: ...
     @property

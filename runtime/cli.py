@@ -32,7 +32,7 @@ def score(
     model: Annotated[Path | None, typer.Option(help=f"{_MODEL} (default: {DEFAULT_MODEL}).")] = None,
     engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino or tensorrt.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Number of CPU threads (default: chosen by the engine).")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Number of pictures or frames at once (default: cores).")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Pictures or frames scored at once (default: cores).")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames to score per second of video (default: all).")] = None,
     form: Annotated[
         str | None,

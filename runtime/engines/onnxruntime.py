@@ -45,7 +45,9 @@ class OnnxRuntimeEngine:
     def __init__(self, path: str | Path, threads: int | None = None, requests: int = 1) -> None:
         self.requests = requests
         try:
-            self._session = open_session(str(path), max(1, (threads or cores()) // requests) if requests > 1 else threads)
+            self._session = open_session(
+                str(path), max(1, (threads or cores()) // requests) if requests > 1 else threads
+            )
         except Exception as error:  # ONNX Runtime's errors share no base class
             log.debug("%s: %s", path, error)
             raise EngineError(f"{path}: not an ONNX model that ONNX Runtime can load ({_first_line(error)})") from None

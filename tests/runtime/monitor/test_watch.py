@@ -22,7 +22,7 @@ class Slow:
 
     def __init__(self, engine: Engine, seconds: float, fails_at: int = 0) -> None:
         self._engine, self._seconds, self._calls, self._fails_at = engine, seconds, itertools.count(1), fails_at
-        self.name, self.spec, self.infer = engine.name, engine.spec, engine.infer
+        self.name, self.spec, self.infer, self.requests = engine.name, engine.spec, engine.infer, engine.requests
 
     def score(self, picture: np.ndarray | Planes) -> TimedPrediction:
         time.sleep(self._seconds)

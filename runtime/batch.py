@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from dpiqa.errors import DpiqaError, InputError
+from dpiqa.runtime.in_order import in_order
+from dpiqa.runtime.machine import cores
 from dpiqa.runtime.output import Output
 from dpiqa.runtime.pooling import Pool
 from dpiqa.runtime.progress import ProgressBar
@@ -16,7 +22,7 @@ from dpiqa.runtime.video import announced_duration_s
 
 
 class Batch:
-    """Scores files one after the other, with one frame in memory at a time.
+    """Scores files in order: pictures in a row in `scorer.jobs` threads, a video by itself, its frames likewise.
 
     `complain` gets one line for each name or file that cannot be scored, and one for each folder that says what was
     passed over there. After `run`, `scored` and `failed` count them;
@@ -36,7 +42,7 @@ class Batch:
         self._scorer, self._fps, self._complain, self._keep = scorer, fps, complain, keep
         self._written = {path.resolve() for path in written}
         self.explain: Callable[[Explanation], None] = lambda _: None
-        self.scored = self.failed = 0
+        self.scored = self.failed = self._done = 0
         self.videos: list[Pool] = []
         self.pictures: dict[str, Reading] = {}
 
@@ -61,30 +67,47 @@ class Batch:
             if Path(file).resolve() in self._written:
                 raise DpiqaError(f"{file}: is to be scored and written to, choose another name for --out or --plot")
         bar.total = len(files)
-        for done, file in enumerate(files):
-            bar.update(done, file)
-            try:
-                if is_video(file):
-                    self._video(file, output, bar, done)
-                else:
-                    self._picture(file, output)
-            except InputError as error:
-                bar.clear()
-                self._refuse(error)
+        for are_videos, group in groupby(files, _is_video):
+            if are_videos:
+                for file in group:
+                    self._attempt(partial(self._video, file, output, bar), file, bar)
             else:
-                self.scored += 1
+                for file, future in self._explained(group):
+                    self._attempt(partial(self._picture, file, future, output), file, bar)
         bar.clear()
         for line in left:
             self._complain(line)
 
-    def _picture(self, file: str, output: Output) -> None:
-        explanation = self._scorer.explain(file)
+    def _attempt(self, write: Callable[[], None], file: str, bar: ProgressBar) -> None:
+        bar.update(self._done, file)
+        try:
+            write()
+        except InputError as error:
+            bar.clear()
+            self._refuse(error)
+        else:
+            self.scored += 1
+        self._done += 1
+
+    def _explained(self, pictures: Iterator[str]) -> Iterator[tuple[str, Future[Explanation]]]:
+        begun: deque[str] = deque()
+
+        def tasks() -> Iterator[Callable[[], Explanation]]:
+            for file in pictures:
+                begun.append(file)
+                yield partial(self._scorer.explain, file)
+
+        for future in in_order(tasks(), self._scorer.jobs):
+            yield begun.popleft(), future
+
+    def _picture(self, file: str, future: Future[Explanation], output: Output) -> None:
+        explanation = future.result()
         output.reading(explanation.reading)
         self.explain(explanation)
         if self._keep:
             self.pictures[file] = explanation.reading
 
-    def _video(self, file: str, output: Output, bar: ProgressBar, done: int) -> None:
+    def _video(self, file: str, output: Output, bar: ProgressBar) -> None:
         pool, duration_s = Pool(file), announced_duration_s(file)
         worst: Explanation | None = None
         for explanation in self._scorer.explain_stream(file, self._fps):
@@ -93,7 +116,7 @@ class Batch:
             output.reading(reading)
             pool.add(reading)
             share = (reading.pts_s or 0.0) / duration_s if duration_s else 0.0
-            bar.update(done + min(share, 1.0), file)
+            bar.update(self._done + min(share, 1.0), file)
         output.video(pool)
         if worst is not None:
             self.explain(worst)
@@ -103,3 +126,15 @@ class Batch:
     def _refuse(self, error: InputError) -> None:
         self.failed += 1
         self._complain(str(error))
+
+
+def _is_video(file: str) -> bool:
+    try:
+        return is_video(file)
+    except InputError:
+        return False  # scoring it says what is wrong
+
+
+def jobs_for(names: Sequence[str]) -> int:
+    """How many pictures or frames to work on at once: one for a single picture, which then gets all threads."""
+    return 1 if len(names) == 1 and Path(names[0]).is_file() and not _is_video(names[0]) else cores()

@@ -32,6 +32,7 @@ def score(
     model: Annotated[Path | None, typer.Option(help=f"{_MODEL} (default: {DEFAULT_MODEL}).")] = None,
     engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino or tensorrt.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Number of CPU threads (default: chosen by the engine).")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Pictures or frames scored at once (default: cores).")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames to score per second of video (default: all).")] = None,
     form: Annotated[
         str | None,
@@ -51,7 +52,7 @@ def score(
 
     Exit status: 0 all scored, 1 some files could not be scored, 2 nothing could be scored.
     """
-    from dpiqa.runtime.batch import Batch
+    from dpiqa.runtime.batch import Batch, jobs_for
     from dpiqa.runtime.files import atomic_write
     from dpiqa.runtime.output import open_output
     from dpiqa.runtime.progress import ProgressBar
@@ -65,7 +66,7 @@ def score(
         raise DpiqaError(f"--plot {plot}: only PNG can be written, choose a name that ends in .png")
     if out is not None and plot is not None and out.resolve() == plot.resolve():
         raise DpiqaError(f"--out {out}: is also the file of --plot, choose another name for one of them")
-    scorer = Scorer(model, engine, threads, max_megapixels)
+    scorer = Scorer(model, engine, threads, max_megapixels, jobs or jobs_for(paths))
     written = [path for path in (out, plot) if path is not None]
     batch = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), plot is not None, written)
     if explain is not None:

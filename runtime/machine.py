@@ -17,6 +17,11 @@ def processor() -> str:
     return f"{_cpuinfo('model name') or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
+def cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def int8_instructions() -> tuple[str, ...]:
     """The processor's instructions for exact and fast INT8, as Linux names them; none known elsewhere."""
     return _present(_INT8)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.in_order import in_order
+from dpiqa.runtime.machine import cores
 from dpiqa.runtime.models import shipped_model
 from dpiqa.runtime.pictures import MAX_MEGAPIXELS, check_size, read_picture
 from dpiqa.runtime.planes import Planes
@@ -47,8 +50,10 @@ class Scorer:
 
     `model` is a model file or the name of a shipped one (default: `dpiqa-lite0`), `engine` the name of an engine or
     `auto`, `threads` how many CPU threads it may use (default: its own choice); a picture file of more than
-    `max_megapixels` million pixels is refused before it is decoded. Raises EngineError or ContractError if the model
-    cannot be used. After a fork the child opens its own: this one refuses there.
+    `max_megapixels` million pixels is refused before it is decoded. `jobs` is how many pictures are worked on at once
+    where there are several, each with its part of the threads (default: one a core is decoded, and all threads infer
+    one after the other, which is the least time for one picture). Raises EngineError or ContractError if the model
+    cannot be used. After a fork the child opens its own: this one refuses there. Pickled, it is its arguments.
     """
 
     def __init__(
@@ -57,9 +62,17 @@ class Scorer:
         engine: str = "auto",
         threads: int | None = None,
         max_megapixels: float = MAX_MEGAPIXELS,
+        jobs: int | None = None,
     ) -> None:
-        self.max_megapixels = max_megapixels
-        self.engine = open_engine(os.fspath(model) if model else str(shipped_model()), engine, threads)
+        if jobs is not None and jobs < 1:
+            raise InputError(f"jobs must be at least 1, found {jobs}")
+        self._arguments = (model, engine, threads, max_megapixels, jobs)
+        self.max_megapixels, self.jobs = max_megapixels, jobs or cores()
+        self.engine = open_engine(os.fspath(model) if model else str(shipped_model()), engine, threads, jobs or 1)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Open the model anew where it is unpickled: engines are of one process."""
+        return Scorer, self._arguments
 
     @property
     def spec(self) -> ModelSpec:
@@ -82,7 +95,7 @@ class Scorer:
         if is_video(path):
             raise InputError(f"{path}: not a picture; a video is scored with stream")
         pixels = read_picture(path, self.max_megapixels)
-        return self._explain(Frame(Planes((pixels,)), source or path), began)
+        return self._explain(Frame(Planes((pixels,)), source or path), perf_counter() - began)
 
     def stream(self, path: PathLike, fps: float | None = None) -> Iterator[Reading]:
         """Score a video lazily, `fps` frames per second of its time (None for every frame). Raises InputError."""
@@ -90,25 +103,30 @@ class Scorer:
 
     def explain_stream(self, path: PathLike, fps: float | None = None) -> Iterator[Explanation]:
         """Score a video as `stream` does, with the pixels and the quality map of each frame. Raises InputError."""
-        began = perf_counter()
-        for frame in read_video(os.fspath(path), fps):
-            check_size(frame.picture.planes[0], frame.source)
-            yield self._explain(frame, began)
-            began = perf_counter()
+        for future in in_order(self._frames(path, fps), self.jobs):
+            yield future.result()
 
     def score_many(self, items: Iterable[PathLike | np.ndarray], fps: float | None = None) -> Iterator[Reading]:
         """Score pictures, videos, folders, globs and arrays lazily, in order; InputError at the first bad one."""
-        for item in items:
-            if isinstance(item, np.ndarray):
-                yield self.score(item)
-                continue
-            for path in expand(item):
-                if is_video(path):
-                    yield from self.stream(path, fps)
-                else:
-                    yield self.score(path)
+        for future in in_order(self._tasks(items, fps), self.jobs):
+            yield future.result().reading
 
-    def _explain(self, frame: Frame, began: float | None = None) -> Explanation:
+    def _tasks(self, items: Iterable[PathLike | np.ndarray], fps: float | None) -> Iterator[Callable[[], Explanation]]:
+        for item in items:
+            for path in (item,) if isinstance(item, np.ndarray) else expand(item):
+                if isinstance(path, str) and is_video(path):
+                    yield from self._frames(path, fps)
+                else:
+                    yield partial(self.explain, path)
+
+    def _frames(self, path: PathLike, fps: float | None) -> Iterator[Callable[[], Explanation]]:
+        began = perf_counter()
+        for frame in read_video(os.fspath(path), fps):
+            check_size(frame.picture.planes[0], frame.source)
+            yield partial(self._explain, frame, perf_counter() - began)
+            began = perf_counter()
+
+    def _explain(self, frame: Frame, decode_s: float | None = None) -> Explanation:
         start = perf_counter()
         picture = within_reach(frame.picture)
         try:
@@ -116,8 +134,8 @@ class Scorer:
         except InputError as error:
             raise InputError(f"{frame.source}: {error}") from None
         end = perf_counter()
-        stages = {} if began is None else {"decode": start - began}
-        stages |= {"preprocess": preprocess_s, "infer": infer_s, "total": end - (start if began is None else began)}
+        stages = {} if decode_s is None else {"decode": decode_s}
+        stages |= {"preprocess": preprocess_s, "infer": infer_s, "total": end - start + (decode_s or 0)}
         reading = Reading(
             source=frame.source,
             index=frame.index,

@@ -5,6 +5,7 @@
 #include "engine.hpp"
 #include "error.hpp"
 #include "log.hpp"
+#include "openvino_int8.hpp"
 #include "preprocess.hpp"
 
 namespace dpiqa::core {
@@ -86,8 +87,14 @@ class OpenVinoEngine final : public Engine {
             model->reshape({{"frames", ov::PartialShape{1, spec_.height, spec_.width, 3}}});
         });
         check_outputs(*model);
+        ov::AnyMap settings = properties(options);
+        if (spec_.precision == "int8" && !has_exact_int8() && !fit_16_bits(*model)) {
+            log(DPIQA_LOG_WARNING, file + ": this CPU has no VNNI, on which the INT8 arithmetic of this file would saturate; it "
+                                          "is computed in FP32 (dpiqa export int8 makes a file that does not)");
+            settings.insert({"LP_TRANSFORMS_MODE", false});
+        }
         compiled_ = translated(file + ": OpenVINO cannot compile it",
-                               [&] { return core_->compile_model(model, "CPU", properties(options)); });
+                               [&] { return core_->compile_model(model, "CPU", settings); });
     }
 
     const char* name() const override { return "openvino"; }
@@ -105,17 +112,14 @@ class OpenVinoEngine final : public Engine {
     }
 
   private:
-    ov::AnyMap properties(const EngineOptions& options) const {
+    static ov::AnyMap properties(const EngineOptions& options) {
         using Mode = ov::hint::PerformanceMode;
         ov::AnyMap properties{ov::hint::performance_mode(options.throughput ? Mode::THROUGHPUT : Mode::LATENCY)};
         if (options.threads > 0) properties.insert(ov::inference_num_threads(options.threads));
         if (options.requests > 0) properties.insert(ov::hint::num_requests(static_cast<unsigned>(options.requests)));
         if (options.force_float32) properties.insert(ov::hint::inference_precision(ov::element::f32));
-        if (spec_.precision == "int8" && !has_exact_int8()) {
-            log(DPIQA_LOG_WARNING, file_ + ": this CPU has no VNNI, its INT8 arithmetic would saturate; the INT8 model is "
-                                           "computed in FP32, the FP32 model is faster here");
-            properties.insert({"LP_TRANSFORMS_MODE", false});
-        }
+        // Pinned, two processes of one thread each share one core.
+        properties.insert(ov::hint::enable_cpu_pinning(false));
         return properties;
     }
 

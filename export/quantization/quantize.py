@@ -21,6 +21,7 @@ from dpiqa.export.gate.report import Report
 from dpiqa.export.graphs.model import Model
 from dpiqa.export.graphs.transform import with_names
 from dpiqa.export.quantization.bias_correction import correct_biases, correct_heads
+from dpiqa.export.quantization.headroom import with_headroom
 from dpiqa.export.quantization.options import Method, Quantization
 from dpiqa.export.quantization.qdq import int8_share
 from dpiqa.export.quantization.ranges import clip_ranges
@@ -109,7 +110,7 @@ def quantize(model: Model, settings: Quantization, notify: Notify = ignore) -> t
     )
     notify(f"calibrating on {len(calibration)} pictures from {settings.calibration} ({settings.method})")
     original = with_names(model.graph)
-    plain = insert_qdq(original, calibration.frames, settings.method, settings.percentile)
+    plain = with_headroom(insert_qdq(original, calibration.frames, settings.method, settings.percentile), original)
     if settings.bias_correction:
         plain = correct_biases(plain, original, calibration.frames[:_FOR_BIASES], progress=True)
     drifts: dict[str, float] = {}

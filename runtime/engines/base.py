@@ -72,6 +72,11 @@ class Engine(Protocol):
         """The contract of the model file."""
         ...
 
+    @property
+    def requests(self) -> int:
+        """The number of threads that may usefully call at once."""
+        ...
+
     def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         """Score RGB frames, uint8 `[N, H, W, 3]` with the contract's H and W. Raises EngineError if the run fails."""
         ...

@@ -34,21 +34,27 @@ def core_version() -> str | None:
 
 
 class NativeEngine:
-    """Runs a model file with the named engine of the native core; `threads` is as for every engine.
+    """Runs a model file with the named engine of the native core; `threads` and `requests` are as for every engine.
 
     OpenVINO computes FP32 models in FP32 also where the CPU has a faster bfloat16, so that scores are those of every
     other engine. Raises EngineError when the core is absent or cannot run the file, ContractError for one without a
     valid contract.
     """
 
-    def __init__(self, name: str, path: str | Path, threads: int | None = None) -> None:
+    def __init__(self, name: str, path: str | Path, threads: int | None = None, requests: int = 1) -> None:
         if reason := why_absent():
             advice = "pip install '.[openvino]' brings its libraries"
             raise EngineError(f"engine '{name}' cannot be loaded: {reason}; {advice}")
         self.name = name
         self._model: Any = import_module("dpiqa.native").Model(
-            path, engine=name, threads=threads or 0, force_float32=True
+            path,
+            engine=name,
+            threads=threads or 0,
+            requests=requests if requests > 1 else 0,
+            mode="throughput" if requests > 1 else "latency",
+            force_float32=True,
         )
+        self.requests: int = self._model.requests
         self._process = Process(self._model)
         self.spec = parse_spec(self._model.contract, path)
         self.infer(np.zeros((1, self.spec.input.height, self.spec.input.width, 3), np.uint8))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dpiqa.errors import ContractError, EngineError
 from dpiqa.runtime.engines.base import Process, TimedPrediction
+from dpiqa.runtime.machine import cores
 from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.prediction import Floats, Prediction
 from dpiqa.runtime.preprocess import to_input
@@ -36,15 +37,18 @@ def open_session(model: str | bytes, threads: int | None = None) -> ort.Inferenc
 class OnnxRuntimeEngine:
     """Runs an `.onnx` file on the CPU with ONNX Runtime, the reference for every other engine.
 
-    `threads` is the number of CPU threads, None for one per core. Raises EngineError when the file cannot be loaded,
-    ContractError when it has no contract or its graph does not keep it.
+    `threads` is the number of CPU threads, None for one per core; more than one request share them. Raises EngineError
+    when the file cannot be loaded, ContractError when it has no contract or its graph does not keep it.
     """
 
     name = "onnxruntime"
 
-    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+    def __init__(self, path: str | Path, threads: int | None = None, requests: int = 1) -> None:
+        self.requests = requests
         try:
-            self._session = open_session(str(path), threads)
+            self._session = open_session(
+                str(path), max(1, (threads or cores()) // requests) if requests > 1 else threads
+            )
         except Exception as error:  # ONNX Runtime's errors share no base class
             log.debug("%s: %s", path, error)
             raise EngineError(f"{path}: not an ONNX model that ONNX Runtime can load ({_first_line(error)})") from None

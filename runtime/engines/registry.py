@@ -12,14 +12,14 @@ from dpiqa.runtime.engines.native import NativeEngine, why_absent
 from dpiqa.runtime.models import find_model
 
 
-def _onnxruntime(path: str | Path, threads: int | None) -> Engine:
+def _onnxruntime(path: str | Path, threads: int | None, requests: int) -> Engine:
     # Imported only where it runs: a child that was forked after the import hangs when it exits.
     from dpiqa.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(path, threads)
+    return OnnxRuntimeEngine(path, threads, requests)
 
 
-ENGINES: dict[str, Callable[[str | Path, int | None], Engine]] = {
+ENGINES: dict[str, Callable[[str | Path, int | None, int], Engine]] = {
     "onnxruntime": _onnxruntime,
     "openvino": partial(NativeEngine, "openvino"),
     "tensorrt": partial(NativeEngine, "tensorrt"),
@@ -35,9 +35,11 @@ def _suits(path: str | Path) -> str | None:
     return names[-1] if why_absent() else names[0]
 
 
-def open_engine(path: str | Path, name: str = "auto", threads: int | None = None) -> Engine:
+def open_engine(path: str | Path, name: str = "auto", threads: int | None = None, requests: int = 1) -> Engine:
     """Open a model file, or a shipped one by its name, with the named engine or the one that suits the file (`auto`).
 
+    `threads` is the number of CPU threads (None: the engine's choice). With more than one of `requests`, so many
+    callers are served at once, each with its part of the threads; with one, a caller has them all.
     Raises EngineError for a missing file, an unknown name, or a file that the engine cannot run, and ContractError for
     a file without a valid contract.
     """
@@ -49,4 +51,4 @@ def open_engine(path: str | Path, name: str = "auto", threads: int | None = None
     chosen = _suits(path) if name == "auto" else name
     if chosen is None:
         raise EngineError(f"{path}: no engine here runs such files, expected one of: {', '.join(_BY_SUFFIX)}")
-    return ENGINES[chosen](path, threads)
+    return ENGINES[chosen](path, threads, requests)

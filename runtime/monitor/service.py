@@ -144,11 +144,12 @@ def _engine_settings(settings: MonitorSettings) -> tuple[Path | None, str, int |
 
 
 def _open_engine(settings: MonitorSettings) -> Engine:
+    options = settings.engine, settings.threads, settings.threads
     if settings.model:
-        return open_engine(settings.model, settings.engine, settings.threads)
-    engine = open_engine(shipped_model(INT8_MODEL), settings.engine, settings.threads)
+        return open_engine(settings.model, *options)
+    engine = open_engine(shipped_model(INT8_MODEL), *options)
     # ONNX Runtime is slower with INT8 than with FP32.
-    return open_engine(shipped_model(), settings.engine, settings.threads) if engine.name == "onnxruntime" else engine
+    return open_engine(shipped_model(), *options) if engine.name == "onnxruntime" else engine
 
 
 def _close(sinks: Sequence[Sink]) -> None:

@@ -1,4 +1,4 @@
-"""Monitors many sources with one engine: which frame is scored next, and which sinks get the messages."""
+"""Monitors many sources with one engine: which frames are scored next, and which sinks get the messages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from time import monotonic, perf_counter
 
@@ -25,10 +26,12 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.1  # how long a signal, a stall or a request may go unnoticed
 _SHUTDOWN_S = 0.5
+_MOST_REQUESTS = 64
+_Scored = tuple[LiveFrame, LiveReading, Floats | None]
 
 
 class _Channel:
-    """A camera with its alarms, meter, snapshots and schedule."""
+    """A camera with its alarms, meter, snapshots, schedule, and the frame that is being scored."""
 
     def __init__(self, camera: Camera, interval_s: float) -> None:
         self.camera = camera
@@ -38,12 +41,14 @@ class _Channel:
         self.due_s = monotonic()
         self.status_due_s = self.due_s + interval_s
         self.failing = False
+        self.scoring: Future[_Scored] | None = None
 
 
 class Monitor:
-    """Scores the frames of many sources in turn, in the thread that calls `run`, and sends messages to the sinks.
+    """Scores the frames of many sources in turn, and sends messages to the sinks from the thread that calls `run`.
 
-    The source whose next score is due first goes first, so that none starves, no matter how slow the engine is.
+    As many sources have a frame scored at once as the engine has requests, one frame of each. The source whose next
+    score is due first goes first, so that none starves, no matter how slow the engine is.
     `engine` and `sinks` may be replaced between two frames (see `call_soon`) and are not closed here. `wall_clock`
     returns Unix seconds and may jump: it does not affect durations.
     """
@@ -99,29 +104,47 @@ class Monitor:
     def run(self) -> None:
         """Monitor until `stop` is called or every source has ended."""
         try:
-            while not self._stopping:
-                self._wake.clear()
-                while self._requests:
-                    self._requests.popleft()()
-                for channel in self._channels.values():
-                    self._publish_status(channel)
-                ready = [channel for channel in self._channels.values() if channel.camera.has_frame]
-                if ready:
-                    self._score_frame(min(ready, key=lambda channel: channel.due_s))
-                elif all(camera.finished for camera in self.cameras):
-                    break
-                else:
+            with ThreadPoolExecutor(_MOST_REQUESTS, "scoring") as pool:
+                while not self._stopping:
+                    self._wake.clear()
+                    self._publish_scored()
+                    while self._requests:
+                        self._requests.popleft()()
+                    for channel in self._channels.values():
+                        if channel.scoring is None:  # its reading comes before the end of its source
+                            self._publish_status(channel)
+                    self._score_next(pool)
+                    if not self._scoring() and all(camera.finished for camera in self.cameras):
+                        break
                     self._wake.wait(_POLL_S)
+            self._publish_scored()
         finally:
             self._shut_down()
 
-    def _score_frame(self, channel: _Channel) -> None:
-        camera, frame = channel.camera, channel.camera.take()
-        if frame is None:
-            return
-        channel.due_s = monotonic() + 1 / (camera.settings.fps or 1)
+    def _scoring(self) -> list[_Channel]:
+        return [channel for channel in self._channels.values() if channel.scoring is not None]
+
+    def _score_next(self, pool: ThreadPoolExecutor) -> None:
+        """Start to score frames, until the engine is busy."""
+        free = min(self.engine.requests, _MOST_REQUESTS) - len(self._scoring())
+        ready = [channel for channel in self._channels.values() if channel.camera.has_frame and channel.scoring is None]
+        for channel in sorted(ready, key=lambda channel: channel.due_s)[: max(0, free)]:
+            if (frame := channel.camera.take()) is not None:
+                channel.due_s = monotonic() + 1 / (channel.camera.settings.fps or 1)
+                channel.scoring = pool.submit(self._score, self.engine, channel, frame)
+                channel.scoring.add_done_callback(lambda _: self._wake.set())
+
+    def _publish_scored(self) -> None:
+        for channel in self._scoring():
+            future = channel.scoring
+            if future is not None and future.done():
+                channel.scoring = None
+                self._publish_frame(channel, future)
+
+    def _publish_frame(self, channel: _Channel, future: Future[_Scored]) -> None:
+        camera = channel.camera
         try:
-            reading, quality_map = self._reading(channel, frame)
+            frame, reading, quality_map = future.result()
             events = channel.alarms.on_reading(reading, frame.pixels)
             snapshot = channel.snapshots.take(reading, frame.pixels, quality_map)
         except Exception as error:  # one bad frame of one source must not stop the others
@@ -133,10 +156,11 @@ class Monitor:
         camera.count_scored()
         self._publish([reading, *events, *([snapshot] if snapshot else [])])
 
-    def _reading(self, channel: _Channel, frame: LiveFrame) -> tuple[LiveReading, Floats | None]:
+    @staticmethod
+    def _score(engine: Engine, channel: _Channel, frame: LiveFrame) -> _Scored:
         began_s, began = monotonic(), perf_counter()
         picture = within_reach(frame.picture)
-        prediction, preprocess_s, infer_s = self.engine.score(picture)
+        prediction, preprocess_s, infer_s = engine.score(picture)
         scored = perf_counter()
         signals = channel.meter.measure(frame.pixels)
         measured = perf_counter()
@@ -164,7 +188,7 @@ class Monitor:
             void=prediction.void,
             latency_ms={stage: seconds * 1000 for stage, seconds in stages_s.items()},
         )
-        return reading, None if prediction.void else prediction.map
+        return frame, reading, None if prediction.void else prediction.map
 
     def _publish_status(self, channel: _Channel) -> None:
         statuses = channel.camera.changes()

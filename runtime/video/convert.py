@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any, NamedTuple
 
 import av
@@ -58,6 +59,7 @@ class Converter:
     def __init__(self, video: VideoStream) -> None:
         self._video = video
         self._aspect = video.sample_aspect_ratio
+        self._reformatting = Lock()  # a frame may be converted to BGR later, in another thread
         self._orientations: dict[int, Orientation] = {}
         self._reformatters: dict[
             str, VideoReformatter
@@ -107,8 +109,9 @@ class Converter:
         return self._reformat("bgr24", frame, width, **options).to_ndarray()
 
     def _reformat(self, target: str, frame: av.VideoFrame, width: int, **options: int) -> av.VideoFrame:
-        reformatter = self._reformatters.setdefault(target, VideoReformatter())
-        return reformat(reformatter, frame, width=width, height=frame.height, format=target, **options)
+        with self._reformatting:
+            reformatter = self._reformatters.setdefault(target, VideoReformatter())
+            return reformat(reformatter, frame, width=width, height=frame.height, format=target, **options)
 
     def _tags(self, frame: av.VideoFrame) -> _Tags:
         context = self._video.codec_context

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dpiqa.runtime.machine import cores
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
 from dpiqa.runtime.monitor.settings.base import Settings
 from dpiqa.runtime.monitor.settings.redact import redact
@@ -80,13 +81,13 @@ class CameraSettings(Settings):
 class MonitorSettings(Settings):
     """All settings of a monitor.
 
-    `threads` is the number of CPU threads of the engine: one costs the least CPU per score, more keep up with more
-    cameras.
+    `threads` is the number of CPU threads of the engine, each of which scores a frame of another camera (default: the
+    cores).
     """
 
     model: Path | None = None
     engine: str = "auto"
-    threads: Annotated[int, Field(ge=1)] = 1
+    threads: Annotated[int, Field(ge=1)] = Field(default_factory=cores)
     fps: Rate = DEFAULT_FPS
     status_interval_s: Seconds = 10
     cameras: tuple[CameraSettings, ...] = ()

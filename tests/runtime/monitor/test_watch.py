@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class Slow:
 
     def __init__(self, engine: Engine, seconds: float, fails_at: int = 0) -> None:
         self._engine, self._seconds, self._calls, self._fails_at = engine, seconds, itertools.count(1), fails_at
-        self.name, self.spec, self.infer = engine.name, engine.spec, engine.infer
+        self.name, self.spec, self.infer, self.requests = engine.name, engine.spec, engine.infer, engine.requests
 
     def score(self, picture: np.ndarray | Planes) -> TimedPrediction:
         time.sleep(self._seconds)
@@ -124,3 +125,40 @@ def test_a_status_says_what_sinks_have_lost(engine: Engine, long: Path) -> None:
         seen.lost = 3
         seen.wait(lambda: seen.statuses("a")[-1].lost == {"collected": 3})
     assert seen.statuses("a")[0].lost == {}
+
+
+class Counting(Slow):
+    """A slow engine for several callers that records how many are in it, and whose frames."""
+
+    def __init__(self, engine: Engine, seconds: float, requests: int) -> None:
+        super().__init__(engine, seconds)
+        self.requests, self.inside, self.most, self._lock = requests, 0, 0, threading.Lock()
+
+    def score(self, picture: np.ndarray | Planes) -> TimedPrediction:
+        with self._lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        prediction = super().score(picture)
+        with self._lock:
+            self.inside -= 1
+        return prediction
+
+
+def test_as_many_frames_are_scored_at_once_as_the_engine_wants(engine: Engine, long: Path) -> None:
+    counting = Counting(engine, 0.1, requests=2)
+    with watching(counting, *[_live(long, name, fps=25) for name in "abc"]) as (_, seen):
+        seen.wait(lambda: len(seen.readings()) >= 40)
+        counts = {name: len(seen.readings(name)) for name in "abc"}
+    assert counting.most == 2
+    assert max(counts.values()) - min(counts.values()) <= 2
+    for name in "abc":
+        indices = [reading.index for reading in seen.readings(name)]
+        assert indices == sorted(set(indices))
+
+
+def test_one_camera_has_one_frame_scored_at_a_time(engine: Engine, stream: Path) -> None:
+    counting = Counting(engine, 0.01, requests=4)
+    with watching(counting, {"source": str(stream), "name": "a"}) as (_, seen):
+        seen.wait(lambda: seen.states()[-1:] == ["down"])
+    assert counting.most == 1
+    assert [reading.index for reading in seen.readings()] == list(range(50))

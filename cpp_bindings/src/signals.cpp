@@ -14,6 +14,9 @@ namespace {
 constexpr int kLongestSide = 480, kShortestSide = 16, kCropSide = 512, kGrid = 8;
 constexpr std::size_t kBlack = 5, kWhite = 250;
 constexpr double kHalfPi = 1.5707963267948966;
+constexpr int kTile = 32, kMaxTiles = kLongestSide / kTile * kLongestSide / kTile;
+constexpr double kChance = 1.05;       // of many tiles with the same noise, a tenth show so much less
+constexpr double kLaplacianGain = 20;  // the variance that the Laplacian gives white noise of variance 1
 
 int shrunk(int side, int longest) {
     if (longest <= kLongestSide) return side;
@@ -53,33 +56,53 @@ struct Histogram {
 };
 
 struct Detail {
-    double laplacian_deviation, noise;
+    double laplacian_variance, noise;
+    double floor;  // the noise of the smoothest tenth of the tiles, where no texture counts as noise, less chance
 };
 
 // Both masks in one pass over the plane without its rim.
 Detail detail_of(const LumaPlane& plane) {
-    const int width = plane.width(), height = plane.height();
+    const int width = plane.width() - 2, height = plane.height() - 2;
+    const int columns = std::max(1, width / kTile), rows = std::max(1, height / kTile);
     std::int64_t sum = 0, squares = 0, differences = 0;
-    for (int y = 1; y + 1 < height; ++y) {
-        const std::uint8_t *above = plane.row(y - 1), *here = plane.row(y), *below = plane.row(y + 1);
-        std::int32_t row_sum = 0, row_differences = 0;
-        std::int64_t row_squares = 0;
-        for (int x = 1; x + 1 < width; ++x) {
-            const std::int32_t cross = above[x] + below[x] + here[x - 1] + here[x + 1];
-            const std::int32_t corners = above[x - 1] + above[x + 1] + below[x - 1] + below[x + 1];
-            const std::int32_t laplacian = cross - 4 * here[x];
-            row_sum += laplacian;
-            row_squares += laplacian * laplacian;
-            row_differences += std::abs(corners - 2 * cross + 4 * here[x]);  // Immerkaer 1996
+    std::array<double, kMaxTiles> tiles{};
+    for (int tile_row = 0; tile_row < rows; ++tile_row)
+        for (int tile_column = 0; tile_column < columns; ++tile_column) {
+            const int top = 1 + tile_row * height / rows, bottom = 1 + (tile_row + 1) * height / rows;
+            const int left = 1 + tile_column * width / columns, right = 1 + (tile_column + 1) * width / columns;
+            std::int64_t tile_differences = 0;
+            for (int y = top; y < bottom; ++y) {
+                const std::uint8_t *above = plane.row(y - 1), *here = plane.row(y), *below = plane.row(y + 1);
+                std::int32_t row_sum = 0, row_differences = 0;
+                std::int64_t row_squares = 0;
+                for (int x = left; x < right; ++x) {
+                    const std::int32_t cross = above[x] + below[x] + here[x - 1] + here[x + 1];
+                    const std::int32_t corners = above[x - 1] + above[x + 1] + below[x - 1] + below[x + 1];
+                    const std::int32_t laplacian = cross - 4 * here[x];
+                    row_sum += laplacian;
+                    row_squares += laplacian * laplacian;
+                    row_differences += std::abs(corners - 2 * cross + 4 * here[x]);  // Immerkaer 1996
+                }
+                sum += row_sum;
+                squares += row_squares;
+                tile_differences += row_differences;
+            }
+            differences += tile_differences;
+            tiles[static_cast<std::size_t>(tile_row * columns + tile_column)] =
+                static_cast<double>(tile_differences) / (static_cast<double>(bottom - top) * (right - left));
         }
-        sum += row_sum;
-        squares += row_squares;
-        differences += row_differences;
-    }
-    const double count = static_cast<double>(width - 2) * (height - 2);
+    const double count = static_cast<double>(width) * height, to_deviation = std::sqrt(kHalfPi) / 6;
     const double mean = static_cast<double>(sum) / count;
-    return {std::sqrt(std::max(0.0, static_cast<double>(squares) / count - mean * mean)),
-            std::sqrt(kHalfPi) / 6 * static_cast<double>(differences) / count};
+    const auto smoothest = tiles.begin() + (rows * columns - 1) / 10;
+    std::nth_element(tiles.begin(), smoothest, tiles.begin() + rows * columns);
+    return {std::max(0.0, static_cast<double>(squares) / count - mean * mean),
+            to_deviation * static_cast<double>(differences) / count, kChance * to_deviation * *smoothest};
+}
+
+double focus_of(const Detail& detail, double deviation) {
+    const double noise = detail.floor * detail.floor;
+    return std::sqrt(std::max(0.0, detail.laplacian_variance - kLaplacianGain * noise)) /
+           (std::sqrt(std::max(0.0, deviation * deviation - noise)) + 1);
 }
 
 struct Steps {
@@ -164,7 +187,7 @@ dpiqa_signals Meter::measure(const dpiqa_frame& frame) {
     const Histogram histogram(whole_.pixels());
     const Detail detail = detail_of(whole_);
     const auto as_float = [](double value) { return static_cast<float>(value); };
-    const dpiqa_signals signals{as_float(detail.laplacian_deviation / (histogram.deviation() + 1)),
+    const dpiqa_signals signals{as_float(focus_of(detail, histogram.deviation())),
                                 as_float(histogram.mean() / 255),
                                 as_float(histogram.share(0, kBlack)),
                                 as_float(histogram.share(kWhite, 255)),

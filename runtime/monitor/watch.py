@@ -12,6 +12,7 @@ from dataclasses import replace
 from time import monotonic, perf_counter
 
 from dpiqa.runtime.engines.base import Engine
+from dpiqa.runtime.monitor.alarms.kept import MemoryFile
 from dpiqa.runtime.monitor.alarms.source_alarms import SourceAlarms
 from dpiqa.runtime.monitor.camera import Camera, LiveFrame
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Sink, Status
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 _POLL_S = 0.1  # how long a signal, a stall or a request may go unnoticed
 _SHUTDOWN_S = 0.5
 _MOST_REQUESTS = 64
+_KEEP_S = 60.0
 _Scored = tuple[LiveFrame, LiveReading, Floats | None]
 
 
@@ -49,8 +51,8 @@ class Monitor:
 
     As many sources have a frame scored at once as the engine has requests, one frame of each. The source whose next
     score is due first goes first, so that none starves, no matter how slow the engine is.
-    `engine` and `sinks` may be replaced between two frames (see `call_soon`) and are not closed here. `wall_clock`
-    returns Unix seconds and may jump: it does not affect durations.
+    `engine` and `sinks` may be replaced between two frames (see `call_soon`) and are not closed here. `memory` keeps
+    what the alarms know over a restart. `wall_clock` returns Unix seconds and may jump: it does not affect durations.
     """
 
     def __init__(
@@ -59,8 +61,11 @@ class Monitor:
         engine: Engine,
         sinks: Sequence[Sink],
         wall_clock: Callable[[], float] = time.time,
+        memory: MemoryFile | None = None,
     ) -> None:
         self.engine, self.sinks = engine, sinks
+        self._memory, self._keep_due_s = memory, monotonic() + _KEEP_S
+        self._known = memory.load() if memory else {}
         self._wall_clock = wall_clock
         self._wake = threading.Event()
         self._requests: deque[Callable[[], None]] = deque()
@@ -79,6 +84,17 @@ class Monitor:
         """Call `request` from the thread of `run` between two frames; may be called from a signal handler."""
         self._requests.append(request)
 
+    def accept_view(self, source: str, by: str) -> bool:
+        """Accept the changed view of a camera, if it is one; only from a request of `call_soon`."""
+        channel = self._channels.get(source)
+        return channel is not None and channel.alarms.accept_view(by)
+
+    def relearn(self) -> None:
+        """Learn all baselines anew: another model gives other scores."""
+        self._known.clear()
+        for channel in self._channels.values():
+            channel.alarms.relearn()
+
     def stop(self) -> None:
         """End `run` after the current frame; may be called from a signal handler."""
         self._stopping = True
@@ -94,10 +110,13 @@ class Monitor:
         cameras = {camera.label: camera for camera in settings.resolved()}
         for name, channel in list(self._channels.items()):
             if cameras.get(name) != channel.camera.settings:
+                self._known[name] = channel.alarms.to_json()
                 self._retire(self._channels.pop(name).camera, is_removed=name not in cameras)
         for name, camera in cameras.items():
             if name not in self._channels:
                 channel = _Channel(Camera(camera, self._wake.set, self._wall_clock), self._interval_s)
+                if name in self._known:
+                    channel.alarms.restore(self._known[name])
                 self._channels[name] = channel
                 channel.camera.start()
 
@@ -113,6 +132,8 @@ class Monitor:
                     for channel in self._channels.values():
                         if channel.scoring is None:  # its reading comes before the end of its source
                             self._publish_status(channel)
+                    if monotonic() >= self._keep_due_s:
+                        self._keep()
                     self._score_next(pool)
                     if not self._scoring() and all(camera.finished for camera in self.cameras):
                         break
@@ -220,10 +241,17 @@ class Monitor:
             log.info("%s: %s", camera.name, reason)
             self._publish([replace(last, state="removed", reason=reason)])
 
+    def _keep(self) -> None:
+        self._keep_due_s = monotonic() + _KEEP_S
+        if self._memory:
+            self._known |= {name: channel.alarms.to_json() for name, channel in self._channels.items()}
+            self._memory.save(self._known)
+
     def _shut_down(self) -> None:
         deadline_s = monotonic() + _SHUTDOWN_S
         for camera in self.cameras:
             camera.stop()
             self._publish([camera.status()])
+        self._keep()
         for camera in [*self.cameras, *self._retired]:
             camera.join(max(0.0, deadline_s - monotonic()))

@@ -147,7 +147,7 @@ DPIQA_API int dpiqa_preprocess(const dpiqa_frame *frame, int32_t width, int32_t 
 /* What can be measured of a frame without a model. All but `blockiness` is measured on the luma (BT.601, full range) of
  * the frame, shrunk by area averaging to a longest side of at most 480 pixels. */
 typedef struct dpiqa_signals {
-    float focus;        /* standard deviation of the Laplacian over that of the luma plus one level: 0 or more */
+    float focus;        /* standard deviation of the Laplacian over that of the luma plus one level, less noise: 0 or more */
     float brightness;   /* mean luma, 0 to 1 */
     float clipped_low;  /* share of pixels at level 5 or below, 0 to 1 */
     float clipped_high; /* at level 250 or above */

@@ -75,6 +75,14 @@ class Latch:
         self.ended = began
         return "cleared"
 
+    def clear(self, now: Moment) -> None:
+        """Clear at once, whatever the condition."""
+        self.is_raised, self.ended, self._since = False, now, None
+
+    def resume(self, began: Moment) -> None:
+        """Be raised since a moment before a restart."""
+        self.is_raised, self.began, self.ended, self._since = True, began, None, None
+
     def interrupt(self) -> None:
         """Cancel a pending change: frames are missing."""
         self._since = None

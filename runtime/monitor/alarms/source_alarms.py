@@ -8,15 +8,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dpiqa.runtime.monitor.alarms.conditions import MIN_CAUSE, Conditions, Verdict, rules_by_kind
+from dpiqa.runtime.monitor.alarms.conditions import AGAINST_BASELINE, MIN_CAUSE, Conditions, Verdict, rules_by_kind
 from dpiqa.runtime.monitor.alarms.latch import Latch, Moment, StreamClock
-from dpiqa.runtime.monitor.alarms.scene import View
+from dpiqa.runtime.monitor.alarms.memory import Memories
+from dpiqa.runtime.monitor.alarms.view import View
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Status
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
 from dpiqa.runtime.monitor.snapshots import jpeg_thumbnail
 
 KINDS = (*rules_by_kind(AlarmSettings()), "SignalLoss")
-_AGAINST_BASELINE = ("QualityDrop", "ImageTooBlurry", "Obstructed")
+_VIEW = "GlobalSceneChange"
 
 
 class SourceAlarms:
@@ -33,10 +34,14 @@ class SourceAlarms:
     ) -> None:
         self._settings = settings or AlarmSettings()
         self._clock = StreamClock(clock, is_live)
-        self._conditions = Conditions(self._settings)
+        self._memories = Memories(self._settings)
+        self._conditions = Conditions(self._settings, self._memories)
         rules = rules_by_kind(self._settings).items()
         self._latches = {kind: Latch(rule.hold_s, rule.release_s) for kind, rule in rules if rule.enabled}
-        self._relearn_s = 0.0
+        self._now_s = self._relearn_s = 0.0
+        self._view: View | None = None
+        self._accepted_by: str | None = None
+        self._resumed: float | None = None  # since when a view that a restart found changed is
         self._lost_since: float | None = None
         self._baseline: float | None = None
 
@@ -45,23 +50,39 @@ class SourceAlarms:
         """The baseline score, 0 to 100, at the latest reading, None while it is being learnt."""
         return self._baseline
 
+    def accept_view(self, by: str) -> bool:
+        """Accept a changed view from the next frame on; `by` says who. Returns whether the view is a changed one."""
+        latch = self._latches.get(_VIEW)
+        if latch is None or not latch.is_raised:
+            return False
+        self._accepted_by = by
+        return True
+
+    def relearn(self) -> None:
+        """Learn anew what is usual: the scores come from another model."""
+        self._memories.forget()
+
     def on_reading(self, reading: LiveReading, frame_bgr: NDArray[Any]) -> list[Event]:
         """The events that a frame, BGR uint8 `[h, w, 3]`, raises or clears."""
         now = Moment(self._clock.at(reading.pts_s), reading.wall_time, reading.pts_s)
-        view = View(frame_bgr)
-        verdicts = self._conditions.evaluate(now, reading, view)
-        self._baseline = self._conditions.baseline(now.wall_time)
+        self._now_s = now.stream_s
+        view = self._view = View(frame_bgr, self._view)
+        verdicts, is_undisturbed = self._conditions.evaluate(now, reading, view)
+        scores = self._memories.current.scores.at(now.wall_time)
+        self._baseline = scores.median if scores.is_ready else None
         thumbnail, events = None, []
         for kind, latch in self._latches.items():
-            verdict = verdicts[kind]
-            change = latch.step(now, verdict.is_bad)
+            change, evidence = latch.step(now, verdicts[kind].is_bad), verdicts[kind].evidence
+            if kind == _VIEW:
+                change, evidence = self._follow_view(now, latch, change, evidence)
             if change is None or latch.began is None:
                 continue
             thumbnail = thumbnail or jpeg_thumbnail(frame_bgr)
             ended = latch.ended and max(latch.ended.wall_time, latch.began.wall_time)
-            evidence = _evidence(reading, verdict.evidence, (latch.ended or latch.began).pts_s)
+            evidence = _evidence(reading, evidence, (latch.ended or latch.began).pts_s)
             events.append(Event(kind, reading.source, change, latch.began.wall_time, ended, evidence, thumbnail))
-        self._learn(now, reading, view, verdicts)
+        if reading.void is None:
+            self._learn(now, reading, view, verdicts, is_undisturbed)
         return events
 
     def on_status(self, status: Status) -> list[Event]:
@@ -81,14 +102,58 @@ class SourceAlarms:
             return [Event("SignalLoss", status.source, "cleared", began, ended, evidence)]
         return []
 
-    def _learn(self, now: Moment, reading: LiveReading, view: View, verdicts: dict[str, Verdict]) -> None:
-        raised = [latch for kind, latch in self._latches.items() if kind in _AGAINST_BASELINE and latch.is_raised]
-        oldest_s = min((latch.began.stream_s for latch in raised if latch.began), default=now.stream_s)
+    def to_json(self) -> dict[str, Any]:
+        """What to keep over a restart: what is usual, and since when the view is a changed one (Unix seconds)."""
+        latch = self._latches.get(_VIEW)
+        changed = latch.began.wall_time if latch is not None and latch.is_raised and latch.began else None
+        return {"changed_since": changed, "memories": self._memories.to_json(self._now_s)}
+
+    def restore(self, document: dict[str, Any]) -> None:
+        """Take over what was kept, before the first reading; what is not understood is left out."""
+        try:
+            self._memories.restore(document["memories"], self._now_s)
+            changed = document["changed_since"]
+            self._resumed = None if changed is None else float(changed)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            self._memories = Memories(self._settings)
+            self._conditions = Conditions(self._settings, self._memories)
+
+    def _follow_view(
+        self, now: Moment, latch: Latch, change: Any, evidence: Mapping[str, float | str]
+    ) -> tuple[Any, Mapping[str, float | str]]:
+        """Change memories with the view, accept it in time, and take up what a restart interrupted."""
+        if self._resumed is not None:
+            resumed, self._resumed = self._resumed, None
+            latch.resume(Moment(now.stream_s, resumed))
+            return "raised", {"view": "changed before the restart"}
+        if change == "raised":
+            self._memories.change_view()
+        elif change == "cleared":
+            self._memories.return_view()
+        elif latch.is_raised and latch.began:
+            if now.stream_s - latch.began.stream_s >= self._settings.global_scene_change.accept_s:
+                self._accepted_by = "time"
+            if self._accepted_by is not None:
+                by, self._accepted_by = self._accepted_by, None
+                self._memories.accept_view()
+                latch.clear(now)
+                return "cleared", {"accepted_by": by}
+        self._accepted_by = None
+        return change, evidence
+
+    def _learn(
+        self, now: Moment, reading: LiveReading, view: View, verdicts: dict[str, Verdict], is_undisturbed: bool
+    ) -> None:
+        raised = {kind: latch for kind, latch in self._latches.items() if latch.is_raised and kind != _VIEW}
+        began = [latch.began.stream_s for kind, latch in raised.items() if latch.began and kind in AGAINST_BASELINE]
+        oldest_s = min(began, default=now.stream_s)
         if now.stream_s - max(oldest_s, self._relearn_s) >= self._settings.baseline.adapt_s:
-            self._conditions.relearn()
+            self._memories.relearn()
             self._relearn_s = now.stream_s
-        is_usual = not raised and not any(verdicts[kind].is_bad for kind in _AGAINST_BASELINE)
-        self._conditions.learn(now, reading, view, is_usual)
+        judged = self._latches.keys() - ({_VIEW} if self._latches.get(_VIEW, Latch(0, 0)).is_raised else set())
+        is_good = not raised and not any(verdicts[kind].is_bad for kind in judged)
+        is_new = not self._memories.current.is_ready and not raised.keys() - set(AGAINST_BASELINE)
+        self._memories.current.learn(now, reading, view, is_undisturbed and (is_good or is_new))
 
 
 def _evidence(reading: LiveReading, numbers: Mapping[str, float | str], pts_s: float | None) -> dict[str, float | str]:

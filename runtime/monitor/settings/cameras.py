@@ -81,8 +81,9 @@ class CameraSettings(Settings):
 class MonitorSettings(Settings):
     """All settings of a monitor.
 
-    `threads` is the number of CPU threads of the engine, each of which scores a frame of another camera (default: the
-    cores).
+    `memory` is the file that keeps over a restart what is usual for each camera (default: beside the history, with
+    `.memory.json` added to its name; none without a history). `threads` is the number of CPU threads of the engine,
+    each of which scores a frame of another camera (default: the cores).
     """
 
     model: Path | None = None
@@ -90,6 +91,7 @@ class MonitorSettings(Settings):
     threads: Annotated[int, Field(ge=1)] = Field(default_factory=cores)
     fps: Rate = DEFAULT_FPS
     status_interval_s: Seconds = 10
+    memory: Path | None = None
     cameras: tuple[CameraSettings, ...] = ()
     sinks: SinkSettings = SinkSettings()
 
@@ -99,6 +101,13 @@ class MonitorSettings(Settings):
             if count > 1:
                 raise ValueError(f"{count} cameras are called '{label}', give each its own name")
         return self
+
+    @property
+    def memory_file(self) -> Path | None:
+        """The file that keeps what is usual, None for none."""
+        if self.memory is not None or self.sinks.sqlite is None:
+            return self.memory
+        return self.sinks.sqlite.path.with_name(f"{self.sinks.sqlite.path.name}.memory.json")
 
     def resolved(self) -> tuple[CameraSettings, ...]:
         """The cameras, with defaults filled in from the monitor's settings."""

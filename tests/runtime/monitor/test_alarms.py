@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,9 @@ CLIP = Path(__file__).parents[3] / "examples" / "clip.mp4"
 FROZEN_AT_S, FROZEN_S = 10.4, 4.0
 
 
+LIVING = [np.clip(FRAME + np.random.default_rng(seed).normal(0, 4, FRAME.shape), 0, 255).astype(np.uint8) for seed in (1, 2)]
+
+
 class Change(NamedTuple):
     kind: str
     state: str
@@ -36,6 +40,9 @@ class Change(NamedTuple):
 
 def changes(events: Iterable[Event], at_s: float) -> list[Change]:
     return [Change(event.kind, event.state, at_s) for event in events]
+
+
+QUICK = AlarmSettings.model_validate({"baseline": {"learn_s": 2}})
 
 
 def play(alarms: SourceAlarms, frames: Iterable[tuple[float, float, np.ndarray]]) -> list[Change]:
@@ -53,7 +60,7 @@ def still(
     rng = np.random.default_rng(0)
     for step in range(round(first_s * 5), round(last_s * 5)):
         grain = rng.normal(0, 2, frame.shape)
-        yield step / 5, 80, np.clip(frame + grain, 0, 255).astype(np.uint8)
+        yield step / 5, score, np.clip(frame + grain, 0, 255).astype(np.uint8)
 
 
 def clip_that_freezes() -> Iterator[tuple[Frame, float]]:
@@ -69,7 +76,7 @@ def clip_that_freezes() -> Iterator[tuple[Frame, float]]:
 @pytest.mark.slow
 def test_the_example_clip_raises_its_events_and_no_others() -> None:
     engine, meter = Scorer(CLIP.parents[1] / "models" / "dpiqa-lite0-int8.onnx").engine, open_meter()
-    alarms = SourceAlarms(AlarmSettings.model_validate({"frozen": {"hold_s": 1.5}}))
+    alarms = SourceAlarms(AlarmSettings.model_validate({"frozen": {"hold_s": 1.5}, "baseline": {"learn_s": 2}}))
     events: list[tuple[Event, float]] = []
     score: dict[int, float] = {}
     for frame, at_s in clip_that_freezes():
@@ -133,38 +140,193 @@ def test_the_cause_that_the_model_names_is_likelier_than_the_signals_but_for_noi
         (blurred, {"noise": 0.3, "motion": 0.6}, "motion"),
         (grainy, {"compression": 0.9}, "noise"),
     ):
-        alarms = SourceAlarms()
+        alarms = SourceAlarms(QUICK)
         run(alarms, [replace(reading(at_s), causes={}) for at_s in seconds(0, 5)])
         drops = [replace(reading(at_s, 40, measured), causes=causes) for at_s in seconds(5, 7)]
         (raised,) = [e for item in drops for e in alarms.on_reading(item, FRAME) if e.kind == "QualityDrop"]
         assert raised.evidence["likely_cause"] == likely
 
 
-def test_another_scene_is_reported_until_it_has_settled() -> None:
-    frames = [*still(noise_frame(1), 0, 15), *still(noise_frame(2), 15, 30)]
-    reported = play(SourceAlarms(), frames)
-    assert [(kind, state) for kind, state, _ in reported] == [
-        ("GlobalSceneChange", "raised"),
-        ("GlobalSceneChange", "cleared"),
-    ]
-    assert 15.9 <= reported[0].at_s <= 16.3
-    assert 26 <= reported[1].at_s <= 28
+def kinds(reported: Iterable[Change]) -> list[tuple[str, str]]:
+    return [(change.kind, change.state) for change in reported]
+
+
+TURNED = ("GlobalSceneChange", "raised")
+BACK = ("GlobalSceneChange", "cleared")
+
+
+def test_another_scene_stays_known_until_the_camera_is_turned_back() -> None:
+    frames = [*still(noise_frame(1), 0, 15), *still(noise_frame(2), 15, 60), *still(noise_frame(1), 60, 65)]
+    reported = play(SourceAlarms(QUICK), frames)
+    assert kinds(reported) == [TURNED, BACK]
+    assert 19.9 <= reported[0].at_s <= 20.5
+    assert 61 <= reported[1].at_s <= 62
+
+
+def test_another_scene_is_accepted_by_a_person_or_in_time() -> None:
+    alarms = SourceAlarms(QUICK)
+    play(alarms, still(noise_frame(1), 0, 15))
+    assert not alarms.accept_view("me")
+    assert kinds(play(alarms, still(noise_frame(2), 15, 30))) == [TURNED]
+    assert alarms.accept_view("me")
+    assert kinds(play(alarms, still(noise_frame(2), 30, 45))) == [BACK]
+    assert kinds(play(alarms, still(noise_frame(1), 45, 55))) == [TURNED]
+
+    impatient = SourceAlarms(AlarmSettings.model_validate({"global_scene_change": {"accept_s": 20}}))
+    reported = play(impatient, [*still(noise_frame(1), 0, 15), *still(noise_frame(2), 15, 60)])
+    assert kinds(reported) == [TURNED, BACK]
+    assert reported[1].at_s == pytest.approx(35, abs=0.5)
+
+
+def test_a_changed_view_has_a_baseline_of_its_own() -> None:
+    alarms = SourceAlarms(QUICK)
+    play(alarms, still(noise_frame(1), 0, 15, 80))
+    assert kinds(play(alarms, still(noise_frame(2), 15, 40, 50))) == [TURNED]  # and no QualityDrop
+    assert alarms.baseline == 50
+    play(alarms, still(noise_frame(1), 40, 45, 80))
+    assert alarms.baseline == 80
 
 
 def test_a_scene_that_comes_back_at_once_or_never_settles_is_no_change() -> None:
-    blink = [*still(noise_frame(1), 0, 15), *still(noise_frame(2), 15, 15.6), *still(noise_frame(1), 15.6, 20)]
-    assert play(SourceAlarms(), blink) == []
+    blink = [*still(noise_frame(1), 0, 15), *still(noise_frame(2), 15, 19), *still(noise_frame(1), 19, 24)]
+    assert play(SourceAlarms(QUICK), blink) == []
     patrol = [frame for stop in range(6) for frame in still(noise_frame(stop % 3), stop * 5, stop * 5 + 5)]
-    assert play(SourceAlarms(), patrol) == []
+    assert play(SourceAlarms(QUICK), patrol) == []
 
 
-def test_a_covered_camera_is_obstructed_and_not_also_another_scene() -> None:
-    hand = cv2.GaussianBlur(noise_frame(5), (0, 0), 60)
+def test_a_covered_camera_is_obstructed_and_neither_dark_nor_another_scene() -> None:
+    hand = np.repeat(np.linspace(2, 30, 320)[None, :, None], 180, 0).repeat(3, 2)
     reported = play(
-        SourceAlarms(), [*still(noise_frame(1), 0, 15), *still(hand, 15, 20), *still(noise_frame(1), 20, 25)]
+        SourceAlarms(QUICK), [*still(noise_frame(1), 0, 15), *still(hand, 15, 30), *still(noise_frame(1), 30, 35)]
     )
-    assert [(kind, state) for kind, state, _ in reported] == [("Obstructed", "raised"), ("Obstructed", "cleared")]
-    assert 15.9 <= reported[0].at_s <= 16.3
+    assert kinds(reported) == [("Obstructed", "raised"), ("Obstructed", "cleared")]
+    assert reported[0].at_s <= 25
+    assert 31 <= reported[1].at_s <= 32
+
+
+def test_what_passes_by_is_not_reported() -> None:
+    def truck(at_s: float) -> np.ndarray:
+        frame = noise_frame(1).copy()
+        frame[60:150, : int(320 * min(1, at_s % 20 / 2))] = (200, 60, 40)
+        return frame
+
+    seen = list(still(noise_frame(1), 0, 15))
+    for first in (20, 40):
+        seen += [(at_s, 40, truck(at_s)) for at_s in seconds(first, first + 4)]
+        seen += list(still(noise_frame(1), first + 4, first + 10))
+    assert play(SourceAlarms(QUICK), seen) == []
+
+
+def test_drops_on_a_part_of_the_lens_are_found_and_blur_of_the_whole_is_not_them() -> None:
+    clean = cv2.resize(noise_frame(1), (480, 270))
+    clean = np.clip(clean + np.random.default_rng(1).normal(0, 25, clean.shape), 0, 255).astype(np.uint8)
+    soft = cv2.GaussianBlur(clean, (0, 0), 6)
+    drops = clean.copy()
+    drops[:, :150] = soft[:, :150]
+    settings = {"baseline": {"learn_s": 2}, "obstructed": {"partly_hold_s": 5}}
+    for frame, expected in ((drops, "Obstructed"), (soft, "ImageTooBlurry")):
+        alarms = SourceAlarms(AlarmSettings.model_validate(settings))
+        play(alarms, still(clean, 0, 15))
+        assert kinds(play(alarms, still(frame, 15, 25, 75))) == [(expected, "raised")]
+
+
+def test_fog_is_low_contrast_and_neither_dimming_nor_blur_is() -> None:
+    scene = noise_frame(1).astype(float)
+    dim, fog = scene * 0.6, scene * 0.6 + 80
+    for frame, expected in ((fog, [("LowContrast", "raised")]), (dim, [])):
+        alarms = SourceAlarms(QUICK)
+        play(alarms, still(scene.astype(np.uint8), 0, 15))
+        assert kinds(play(alarms, still(frame.astype(np.uint8), 15, 25))) == expected
+
+
+def test_infrared_is_learnt_as_a_state_of_its_own() -> None:
+    day = noise_frame(1)
+    night = cv2.cvtColor(cv2.cvtColor(day // 2, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    alarms = SourceAlarms(QUICK)
+    for at_s, frame, score in ((0, day, 80), (20, night, 45), (40, day, 80), (60, night, 45)):
+        grain = np.random.default_rng(0).normal(0, 2, (2, *day.shape[:2], 1))  # grey, as infrared's
+        items = [(now, score, np.clip(frame + grain[i % 2], 0, 255).astype(np.uint8)) for i, now in enumerate(seconds(at_s, at_s + 20))]
+        assert play(alarms, items) == []
+        assert alarms.baseline == score
+    play(alarms, [(now, 20, np.clip(night + grain[i % 2], 0, 255).astype(np.uint8)) for i, now in enumerate(seconds(80, 85))])
+    assert alarms.baseline == 45
+
+
+def test_a_clock_in_the_picture_does_not_hide_a_freeze() -> None:
+    def frozen(at_s: float, hides: bool) -> np.ndarray:
+        frame = noise_frame(1).copy()
+        cv2.putText(frame, f"{at_s:05.1f}", (4, 16) if hides else (140, 95), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255))
+        return frame
+
+    for is_overlay, expected in ((True, [("Frozen", "raised"), ("Frozen", "cleared")]), (False, [])):
+        frames = [(at_s, 80.0, frozen(at_s, is_overlay)) for at_s in seconds(0, 15)]
+        reported = play(SourceAlarms(), [*frames, *still(noise_frame(1), 15, 20)])
+        assert kinds(reported) == expected
+
+
+def test_a_bad_start_is_forgotten_within_three_minutes_of_a_good_picture() -> None:
+    noisy, good = replace(signals(0.9), noise=0.2), signals(0.3)
+    alarms = SourceAlarms()
+    assert run(alarms, [reading(at_s, 40, noisy) for at_s in range(300)]) == []
+    assert alarms.baseline == 40
+    assert run(alarms, [reading(at_s, 80, good) for at_s in range(300, 480)]) == []
+    assert alarms.baseline == 80
+    assert [change.kind for change in run(alarms, [reading(at_s, 40, noisy) for at_s in range(480, 490)])] == ["QualityDrop"]
+
+
+def test_a_frame_between_dark_and_bright_enough_is_judged_by_the_others() -> None:
+    dim = signals(brightness=0.07)  # 2.8 stops: neither 2.5 nor 3
+    alarms = SourceAlarms(QUICK)
+    run(alarms, map(reading, seconds(0, 5)))
+    blurred = [reading(at_s, 75, signals(0.05, 0.5)) for at_s in seconds(5, 8)]
+    assert kinds(run(alarms, blurred)) == [("ImageTooBlurry", "raised")]
+    assert kinds(run(alarms, [reading(at_s, 80, dim) for at_s in seconds(8, 11)])) == [("ImageTooBlurry", "cleared")]
+
+
+def test_no_blur_where_the_score_is_as_usual() -> None:
+    alarms = SourceAlarms(QUICK)
+    assert run(alarms, [*map(reading, seconds(0, 5)), *(reading(at_s, 80, signals(0.1)) for at_s in seconds(5, 9))]) == []
+
+
+def test_a_slow_loss_is_reported_against_the_week_but_dusk_is_not() -> None:
+    for dusk, expected in ((1.0, ["QualityDrop"]), (0.4, [])):
+        alarms = SourceAlarms(AlarmSettings.model_validate({"baseline": {"window_s": 1200}}))
+        steps = [reading(at_s, 80) for at_s in range(0, 36000, 60)]
+        fading = range(36000, 50400, 60)
+        for at_s in fading:
+            part = (at_s - 36000) / 14400
+            steps.append(reading(at_s, 80 - 30 * part, signals(brightness=0.5 * (1 - part * (1 - dusk)))))
+        assert [kind for kind, state, _ in run(alarms, steps) if state == "raised"] == expected
+
+
+def test_a_restart_keeps_what_is_usual_and_that_the_view_has_changed() -> None:
+    alarms = SourceAlarms(QUICK)
+    play(alarms, still(noise_frame(1), 0, 15, 80))
+    restarted = SourceAlarms(QUICK)
+    restarted.restore(json.loads(json.dumps(alarms.to_json())))
+    assert kinds(play(restarted, still(noise_frame(1), 0, 3, 40))) == [("QualityDrop", "raised")]
+    assert kinds(play(alarms, still(noise_frame(2), 15, 30, 80))) == [TURNED]
+    restarted = SourceAlarms(QUICK)
+    restarted.restore(json.loads(json.dumps(alarms.to_json())))
+    assert kinds(play(restarted, still(noise_frame(2), 0, 5, 80))) == [TURNED]
+    assert kinds(play(restarted, still(noise_frame(1), 5, 8, 80))) == [BACK]
+
+
+@pytest.mark.parametrize("kept", [{}, {"memories": 3, "changed_since": None}, {"memories": {"usual": {"colour": 1}}}])
+def test_what_was_kept_damaged_is_left_out(kept: dict[str, Any]) -> None:
+    alarms = SourceAlarms(QUICK)
+    alarms.restore(kept)
+    assert run(alarms, map(reading, seconds(0, 5))) == []
+    assert alarms.baseline == 80
+
+
+def test_cuts_of_a_programme_are_no_events() -> None:
+    rng = np.random.default_rng(0)
+    shots = []
+    for number, at_s in enumerate(range(0, 300, 6)):
+        score = rng.uniform(30, 90)
+        shots += [(now, score, frame) for now, _, frame in still(noise_frame(number % 7), at_s, at_s + 2)]
+    assert play(SourceAlarms(AlarmSettings.model_validate({"profile": "broadcast"})), shots) == []
 
 
 @pytest.mark.parametrize(
@@ -176,7 +338,7 @@ def test_a_covered_camera_is_obstructed_and_not_also_another_scene() -> None:
     ],
 )
 def test_light_that_is_wrong_is_reported_by_one_name(kind: str, frame: np.ndarray) -> None:
-    reported = play(SourceAlarms(), [*still(FRAME, 0, 5), *still(frame, 5, 8), *still(FRAME, 8, 12)])
+    reported = play(SourceAlarms(QUICK), [*still(FRAME, 0, 5), *still(frame, 5, 8), *still(FRAME, 8, 12)])
     assert [(change.kind, change.state) for change in reported] == [(kind, "raised"), (kind, "cleared")]
     assert reported[0].at_s == pytest.approx(6, abs=0.3)
     assert reported[1].at_s == pytest.approx(9.5, abs=0.3)
@@ -187,7 +349,8 @@ def drop(at_s: float, points: float) -> LiveReading:
 
 
 def run(alarms: SourceAlarms, readings: Iterable[LiveReading]) -> list[Change]:
-    return [event for item in readings for event in changes(alarms.on_reading(item, FRAME), item.pts_s or 0)]
+    frames = cycle(LIVING)
+    return [event for item in readings for event in changes(alarms.on_reading(item, next(frames)), item.pts_s or 0)]
 
 
 def seconds(first: float, last: float) -> list[float]:
@@ -202,13 +365,13 @@ def test_sensitivity_scales_what_counts_as_a_drop() -> None:
         (2, 5, False),
         (0.5, 20, False),
     ):
-        alarms = SourceAlarms(AlarmSettings(sensitivity=sensitivity))
+        alarms = SourceAlarms(AlarmSettings(sensitivity=sensitivity, baseline=QUICK.baseline))
         readings = [*map(reading, seconds(0, 5)), *(drop(at_s, points) for at_s in seconds(5, 8))]
         assert bool(run(alarms, readings)) == is_raised, (sensitivity, points)
 
 
 def test_a_lasting_drop_becomes_the_new_baseline() -> None:
-    alarms = SourceAlarms(AlarmSettings.model_validate({"baseline": {"adapt_s": 20}}))
+    alarms = SourceAlarms(AlarmSettings.model_validate({"baseline": {"adapt_s": 20, "learn_s": 2}}))
     reported = run(alarms, [*map(reading, seconds(0, 5)), *(drop(at_s, 30) for at_s in seconds(5, 60))])
     assert [(kind, state) for kind, state, _ in reported] == [("QualityDrop", "raised"), ("QualityDrop", "cleared")]
     assert 25 <= reported[1].at_s <= 31
@@ -217,7 +380,7 @@ def test_a_lasting_drop_becomes_the_new_baseline() -> None:
 
 def test_what_is_switched_off_is_not_reported() -> None:
     off = {kind: {"enabled": False} for kind in ("quality_drop", "frozen", "signal_loss")}
-    alarms = SourceAlarms(AlarmSettings.model_validate(off))
+    alarms = SourceAlarms(AlarmSettings.model_validate({**off, "baseline": {"learn_s": 2}}))
     assert run(alarms, [*map(reading, seconds(0, 5)), *(drop(at_s, 60) for at_s in seconds(5, 9))]) == []
     assert alarms.on_status(status("down")) == []
 
@@ -247,7 +410,7 @@ anything = st.lists(
 
 def replay(steps: list[tuple[Any, ...]], jumps: bool) -> list[Change]:
     now_s, reported = 0.0, []
-    alarms = SourceAlarms(AlarmSettings.model_validate({"frozen": {"hold_s": 2}}), lambda: now_s)
+    alarms = SourceAlarms(AlarmSettings.model_validate({"frozen": {"hold_s": 2}, "baseline": {"learn_s": 2}}), lambda: now_s)
     for step_s, score, focus, brightness, black, difference, state, jump_s in steps:
         now_s += step_s
         item = reading(now_s, score, signals(focus, brightness, black, 0.0, difference))

@@ -54,4 +54,14 @@ def test_the_native_core_measures_what_opencv_measures(size: tuple[int, int]) ->
         frame = photo(*size, seed)
         expected, actual = asdict(opencv.measure(frame)), asdict(native.measure(frame))
         assert (actual.pop("difference") or 0) == pytest.approx(expected.pop("difference") or 0, abs=0.001)
+        assert actual.pop("focus") == pytest.approx(expected.pop("focus"), abs=0.01)
         assert actual == pytest.approx(expected, abs=0.001)
+
+
+@pytest.mark.parametrize("meter", meters(), ids=lambda meter: type(meter).__name__)
+def test_noise_is_not_focus(meter: Meter) -> None:
+    frame = cv2.GaussianBlur(photo(270, 480), (0, 0), 1)
+    grain = np.random.default_rng(0).normal(0, 20, (270, 480, 1))
+    noisy = meter.measure(np.clip(frame + grain, 0, 255).astype(np.uint8))
+    assert noisy.noise > 0.07
+    assert noisy.focus < 0.5  # the Laplacian of the grain alone is five times that

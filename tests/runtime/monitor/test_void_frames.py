@@ -39,13 +39,13 @@ def test_the_monitor_says_so(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_the_baseline_does_not_learn_from_it() -> None:
-    settings = AlarmSettings()
+    settings = AlarmSettings.model_validate({"baseline": {"learn_s": 2}})
     alarms, minimum = SourceAlarms(settings), settings.baseline.minimum
     for number in range(2 * minimum):
         alarms.on_reading(_void(number), np.zeros_like(FRAME))
     assert alarms.baseline is None
     for number in range(2 * minimum, 4 * minimum):
-        alarms.on_reading(reading(number), FRAME)
+        alarms.on_reading(reading(number), np.roll(FRAME, number % 2, 1))
     assert alarms.baseline == 80
     for number in range(4 * minimum, 12 * minimum):
         alarms.on_reading(_void(number), np.zeros_like(FRAME))

@@ -87,7 +87,7 @@ def main(
     from dpiqa.train.loop.fit import fit, pick_precision
     from dpiqa.train.loop.record import Distillation, RunRecord, StudentConfig
     from dpiqa.train.loop.run import record_run
-    from dpiqa.train.students.model import PROJECTION
+    from dpiqa.train.students.model import DISCARDED
     from dpiqa.train.teachers.cache import TeacherCache
     from dpiqa.train.teachers.distillation import DistilledStudent, distillation_loss
     from dpiqa.train.teachers.frames import TaughtFrames, collect_samples
@@ -143,7 +143,7 @@ def main(
                    plan.check(outputs, spec))  # fmt: skip
     else:
         best = fit(student, taught, frames, recipe, out, record, save_every, loss)
-    parameters = sum(weight.numel() for name, weight in student.named_parameters() if not name.startswith(PROJECTION))
+    parameters = sum(weight.numel() for name, weight in student.named_parameters() if not name.startswith(DISCARDED))
     record_run(out, record, start=origin, recipe=asdict(recipe), parameters=parameters)
     typer.echo(f"best epoch on validation: {best}")
 

@@ -30,17 +30,19 @@ def ranking_loss(score: Tensor, mos: Tensor) -> Tensor:
     return hinge.sum() / higher.abs().sum().clamp_min(1) / _UNIT
 
 
-def quality_loss(score: Tensor, mos: Tensor, collection: Tensor | None = None) -> Tensor:
+def quality_loss(score: Tensor, mos: Tensor, collection: Tensor | None = None, offsets: Tensor | None = None) -> Tensor:
     """The loss of the student: regression + correlation + ranking, each about one at the start.
 
     With `collection`, whole numbers `[N]`, correlation and ranking compare only pictures of one collection: otherwise
-    the student learns to recognise collections of high MOS, which says nothing about pictures from elsewhere.
+    the student learns to recognise collections of high MOS, which says nothing about pictures from elsewhere. With
+    `offsets` `[N, C]` too, the regression compares the score plus the offset of the picture's collection, in points.
     """
     if collection is None:
         return regression_loss(score, mos) + correlation_loss(score, mos) + ranking_loss(score, mos)
     compared = [(score[own], mos[own]) for own in collection[None] == collection.unique()[:, None]]
     compared = [pair for pair in compared if len(pair[0]) >= _MIN_COMPARED]
-    total = regression_loss(score, mos)
+    shift = 0 if offsets is None else offsets.gather(1, collection[:, None]).squeeze(1)
+    total = regression_loss(score + shift, mos)
     for own_score, own_mos in compared:
         fraction = len(own_score) / sum(len(own) for own, _ in compared)
         total = total + fraction * (correlation_loss(own_score, own_mos) + ranking_loss(own_score, own_mos))

@@ -13,7 +13,7 @@ class Recipe:
     `batch` counts the pictures of one step over all processes and all its `accumulate` parts. `trunk_lr` is the
     fraction of `lr` at which the pretrained trunk learns. With `milestones` (fractions of the run) the rate is
     multiplied by `decay` at each; without, it warms up and then falls along a cosine. `ema` 0 keeps no averaged
-    weights. `precision` is fp32, bf16 or fp16.
+    weights. `precision` is fp32, bf16 or fp16. The last `whole` (a fraction) of all steps take whole frames, not crops.
     """
 
     epochs: int = 2
@@ -30,6 +30,7 @@ class Recipe:
     accumulate: int = 1
     milestones: tuple[float, ...] = ()
     decay: float = 0.1
+    whole: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class StudentConfig(_Section):
     causes: tuple[str, ...] | None = None
     map: bool | None = None
     fixed_norms: bool | None = None
+    deviations: bool | None = None
 
 
 class TeacherConfig(_Section):
@@ -97,6 +98,7 @@ class RunRecord(_Section):
     """What is known of a run; a student's and a teacher's record each hold the configuration of that model.
 
     `start_sha256` is the digest of the model that the run started from, `frozen` names outputs that it left unchanged.
+    With `offsets`, the scores may differ from the MOS of each collection by a constant that was learned beside them.
     """
 
     student: StudentConfig | None = None
@@ -109,6 +111,7 @@ class RunRecord(_Section):
     distillation: Distillation | None = None
     distortions: Distortions | None = None
     across_collections: bool | None = None
+    offsets: bool | None = None
     quantization: Quantization | None = None
 
     def identity(self) -> dict[str, Any]:

@@ -66,6 +66,10 @@ class RatedFrames(Dataset[tuple[Tensor, ...]]):
         steps = len(self) // batch
         return rng.permutation(len(self))[: steps * batch].reshape(steps, batch)
 
+    def shuffled(self, count: int) -> list[int]:
+        """Up to `count` indices in an order that depends on the seed alone."""
+        return np.random.default_rng(self.seed).permutation(len(self))[:count].tolist()
+
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         frame, _ = self.load(index, index)
         return frame, torch.tensor(self.samples[index].mos, dtype=torch.float32)

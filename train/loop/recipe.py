@@ -53,6 +53,20 @@ class HeadRecipe:
 
 
 @dataclass(frozen=True)
+class SoupRecipe:
+    """All numbers that an average of runs depends on.
+
+    The trunk is moved a share `imagenet` of the way to its ImageNet weights; batch normalisation is estimated on crops
+    of `pictures` training pictures.
+    """
+
+    imagenet: float = 0.0
+    pictures: int = 1024
+    crop: int = Recipe.crop
+    batch: int = 32
+
+
+@dataclass(frozen=True)
 class DistortionWeights:
     """Weights of the losses on distorted pictures; a student has no output whose weight is 0."""
 

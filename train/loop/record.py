@@ -83,6 +83,13 @@ class Distillation(_Section):
     images_per_epoch: int
 
 
+class Average(_Section):
+    """The mean of several students' weights: their digests, and the share of ImageNet's weights in the trunk."""
+
+    members: tuple[Sha256, ...]
+    imagenet: float
+
+
 class Quantization(_Section):
     """Fine-tuning with fake quantizers; `file_names` are of all pictures that took part."""
 
@@ -112,6 +119,7 @@ class RunRecord(_Section):
     distortions: Distortions | None = None
     across_collections: bool | None = None
     offsets: bool | None = None
+    average: Average | None = None
     quantization: Quantization | None = None
 
     def identity(self) -> dict[str, Any]:

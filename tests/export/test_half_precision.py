@@ -14,10 +14,12 @@ from dpiqa.errors import EngineError, InputError
 from dpiqa.export import verify
 from dpiqa.export.gate import half_precision
 from dpiqa.export.gate.half_precision import HalfPrecisionEngine, half_engine
+from dpiqa.export.gate.options import Budget
 from dpiqa.export.graphs.model import Model, read_model
 from dpiqa.export.graphs.probes import probe_frames
 from dpiqa.export.graphs.torch_graph import TorchGraph
 from dpiqa.export.graphs.transform import half, variance_nodes, with_names
+from dpiqa.export.quantization.options import Quantization
 from dpiqa.export.tensorrt.network import prepare_network
 from dpiqa.runtime.models import shipped_model
 from dpiqa.runtime.prediction import scores_of
@@ -53,10 +55,11 @@ def test_pytorch_runs_the_shipped_graph_as_onnx_runtime_does() -> None:
     outputs = TorchGraph(model.graph, torch.device("cpu")).run(torch.from_numpy(frames))
     expected = model.engine().infer(frames)
     assert np.allclose(outputs["score"], scores_of(expected), atol=1e-3)
-    assert np.allclose(
-        outputs["causes"], np.stack([one.causes for one in expected if one.causes is not None]), atol=1e-4
-    )
-    assert np.allclose(outputs["map"], np.stack([one.map for one in expected if one.map is not None]), atol=1e-2)
+    for row, prediction in enumerate(expected):
+        assert prediction.causes is not None
+        assert prediction.map is not None
+        assert np.allclose(outputs["causes"][row], prediction.causes, atol=1e-4)
+        assert np.allclose(outputs["map"][row], prediction.map, atol=1e-2)
 
 
 def test_every_layer_rounds_to_eleven_bits_and_what_overflows_is_refused() -> None:
@@ -76,7 +79,7 @@ def test_every_layer_rounds_to_eleven_bits_and_what_overflows_is_refused() -> No
 
 
 def test_the_deviation_of_a_nearly_flat_channel_survives() -> None:
-    """Values of 30 plus or minus 0.1 have a variance of 0.01; FP16's steps are 0.5 at their squares."""
+    """Of values from 30 to 30.5 the variance is 0.04; the steps of FP16 at their squares are 0.5."""
     body = """scaled = Mul(x, scale)
         level = Add(scaled, thirty)
         mean = ReduceMean<keepdims = 0>(level, axes)
@@ -88,13 +91,13 @@ def test_the_deviation_of_a_nearly_flat_channel_survives() -> None:
         deviation = Sqrt(positive)
         c = ReduceMean<keepdims = 0>(deviation, last)
         score = Mul(c, hundred)"""
-    constants = ", float scale = {0.1}, float thirty = {30.0}, float least = {0.000001}, float hundred = {100.0}"
+    constants = ", float scale = {0.25}, float thirty = {30.0}, float least = {0.000001}, float hundred = {100.0}"
     model = _model(body, constants)
     assert len(variance_nodes(model.graph)) == 7
     frames = np.random.default_rng(0).integers(0, 3, (4, 32, 32, 3)).astype(np.uint8)
     expected = scores_of(model.engine().infer(frames))
     engine = HalfPrecisionEngine(Model(half(model.graph), model.spec))
-    assert np.allclose(scores_of(engine.infer(frames)), expected, rtol=0.05)
+    assert np.allclose(scores_of(engine.infer(frames)), expected, rtol=0.01)
     assert "emulated" in engine.name or "FP16 on" in engine.name
 
 
@@ -117,9 +120,6 @@ def test_a_graph_that_pytorch_does_not_know_is_judged_by_onnx_runtime() -> None:
 def test_the_report_says_which_pictures_and_what_judged(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dpiqa.export.gate.options import Budget
-    from dpiqa.export.quantization.options import Quantization
-
     np.save(tmp_path / "frames.npy", np.random.default_rng(0).integers(0, 256, (8, 96, 64, 3)).astype(np.uint8))
     pictures = str(tmp_path / "frames.npy")
     with pytest.raises(InputError, match="at least 500 pictures"):

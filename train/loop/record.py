@@ -49,13 +49,18 @@ class StudentConfig(_Section):
 
 
 class TeacherConfig(_Section):
-    """The arguments of `build_teacher`; a diffusion prior also has the place and the digest of its frozen weights."""
+    """The arguments of `build_teacher`; a diffusion prior also has the place and the digest of its frozen weights.
+
+    `timestep` and `zero_adapter` only where they are not the defaults.
+    """
 
     prior: str
     weights: str | None = None
     frozen_sha256: Sha256 | None = None
     size: int
     width: int
+    timestep: int | None = None
+    zero_adapter: bool | None = None
 
 
 class PristineSource(_Section):
@@ -81,6 +86,7 @@ class Distillation(_Section):
     unlabelled: int
     weights: DistillationWeights
     images_per_epoch: int
+    loss: str | None = None
 
 
 class Average(_Section):
@@ -117,6 +123,7 @@ class RunRecord(_Section):
     frozen: tuple[str, ...] | None = None
     distillation: Distillation | None = None
     distortions: Distortions | None = None
+    loss: str | None = None
     across_collections: bool | None = None
     offsets: bool | None = None
     average: Average | None = None

@@ -24,7 +24,7 @@ def main(
     fp32: Annotated[bool, typer.Option("--fp32", help="Single precision.")] = False,
     model: Annotated[Path | None, typer.Option(help="Path to a model file (default: the shipped one).")] = None,
     calibration: Annotated[
-        str | None, typer.Option(help=f"Pictures to quantize an FP32 model with and compare on: {SOURCES}.")
+        str | None, typer.Option(help=f"Pictures to quantize an FP32 model with and to compare on: {SOURCES}.")
     ] = None,
     allow_few: Annotated[bool, typer.Option(help="Accept any number of pictures to calibrate and compare on.")] = False,
     auto_repair: Annotated[bool, typer.Option(help="Keep as few layers in FP32 as the budget requires.")] = False,

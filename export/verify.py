@@ -41,7 +41,7 @@ def main(
     from dpiqa.runtime.engines.registry import open_engine
 
     budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)
-    engine = engine or ("tensorrt" if candidate.suffix == ".engine" else "onnxruntime")
+    engine = engine or ("tensorrt" if candidate.suffix == ".engine" else None)
     spec = open_engine(reference, "onnxruntime").spec
     pictures = read_pictures(images, spec.input, skip + count, seed)[skip:]
     if len(pictures) < budget.pictures:

@@ -6,10 +6,10 @@ result is a checkpoint like train.student's.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -49,6 +49,10 @@ def main(
     ranking_weight: Annotated[
         float, typer.Option(min=0, help="Weight of the ranking of pictures.")
     ] = DistillationWeights.ranking,
+    loss: Annotated[
+        Literal["paper", "smooth"],
+        typer.Option(help="paper: squared errors of score and map; smooth: large errors count less, and correlation."),
+    ] = "smooth",
     epochs: Annotated[int, typer.Option(min=1, help="Number of epochs.")] = Recipe.epochs,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps per epoch; by default one pass over all pictures.")
@@ -87,7 +91,7 @@ def main(
     from dpiqa.train.loop.fit import fit, pick_precision
     from dpiqa.train.loop.record import Distillation, RunRecord, StudentConfig
     from dpiqa.train.loop.run import record_run
-    from dpiqa.train.students.model import PROJECTION
+    from dpiqa.train.students.model import DISCARDED
     from dpiqa.train.teachers.cache import TeacherCache
     from dpiqa.train.teachers.distillation import DistilledStudent, distillation_loss
     from dpiqa.train.teachers.frames import TaughtFrames, collect_samples
@@ -99,9 +103,11 @@ def main(
     if crop > side:
         raise InputError(f"--crop {crop} is larger than --size {side}")
     weights = DistillationWeights(score_weight, teacher_weight, map_weight, ranking_weight)
+    teacher = TeacherCache(cache)
+    if not teacher.has_maps:
+        weights = replace(weights, map=0.0)
     if weights == DistillationWeights(0, 0, 0, 0):
         raise InputError("every weight is 0, there is nothing to learn")
-    teacher = TeacherCache(cache)
     samples, rows, val = collect_samples(teacher, [parse_source(text) for text in data], unlabelled or [])
     rated = sum(sample.mos == sample.mos for sample in samples)
     typer.echo(f"train {rated} rated, {len(samples) - rated} unlabelled  val {len(val)}")
@@ -129,21 +135,22 @@ def main(
             unlabelled=len(samples) - rated,
             weights=weights,
             images_per_epoch=(steps or len(samples) // batch) * batch,
+            loss=None if loss == "smooth" else loss,
         ),
         distortions=plan.record if plan else None,
     )
     taught = TaughtFrames(samples, rows, teacher, spec, crop, seed, steps and steps * batch)
-    loss = partial(distillation_loss, weights=weights)
+    taught_loss = partial(distillation_loss, weights=weights, squared=loss == "paper")
     out.mkdir(parents=True, exist_ok=True)
     frames = RatedFrames(val, spec)
     if plan:
         outputs = (*student.outputs, "taught_map")
-        mixed = plan.loss(outputs, lambda by_name, *targets: loss(tuple(by_name.values()), *targets))
+        mixed = plan.loss(outputs, lambda by_name, *targets: taught_loss(tuple(by_name.values()), *targets))
         best = fit(student, plan.frames(taught), frames, recipe, out, record, save_every, mixed,
                    plan.check(outputs, spec))  # fmt: skip
     else:
-        best = fit(student, taught, frames, recipe, out, record, save_every, loss)
-    parameters = sum(weight.numel() for name, weight in student.named_parameters() if not name.startswith(PROJECTION))
+        best = fit(student, taught, frames, recipe, out, record, save_every, taught_loss)
+    parameters = sum(weight.numel() for name, weight in student.named_parameters() if not name.startswith(DISCARDED))
     record_run(out, record, start=origin, recipe=asdict(recipe), parameters=parameters)
     typer.echo(f"best epoch on validation: {best}")
 

@@ -41,12 +41,25 @@ def main(
     trunk_lr: Annotated[
         float, typer.Option(min=0, help="Learning rate of the trunk as a fraction of --lr.")
     ] = Recipe.trunk_lr,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = Recipe.seed,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, help="Random seed; new heads begin alike whatever it is."),
+    ] = Recipe.seed,
+    split_seed: Annotated[int, typer.Option(min=0, help="Seed of the validation part.")] = 0,
     bf16: Annotated[bool | None, typer.Option(help="Mixed precision; by default if the hardware has bfloat16.")] = None,
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
     across_collections: Annotated[
         bool, typer.Option("--across-collections", help="Also rank pictures of different collections by MOS.")
     ] = False,
+    deviations: Annotated[
+        bool, typer.Option("--deviations", help="The score reads the deviations of features as well as their means.")
+    ] = False,
+    offsets: Annotated[
+        bool, typer.Option("--offsets", help="Learn an offset of each collection beside the scores, and discard it.")
+    ] = False,
+    whole: Annotated[
+        float, typer.Option(min=0, max=1, help="Fraction of the steps, at the end, that take whole frames.")
+    ] = Recipe.whole,
     distortions: Fraction = 0.0,
     pristine: Folders = None,
     pristine_mos: LeastMos = LEAST_MOS,
@@ -58,7 +71,7 @@ def main(
     """Train a student on human opinion scores and keep its best epoch on the validation part.
 
     With --distortions it also learns from distorted photographs, and predicts causes and a quality map; train.heads
-    adds these afterwards and leaves every score unchanged.
+    adds these afterwards and leaves every score unchanged. train.soup averages the weights of several runs.
     """
     import torch
 
@@ -68,19 +81,21 @@ def main(
     from dpiqa.train.distortions.plan import plan_distortions
     from dpiqa.train.loop.checkpoint import state_sha256
     from dpiqa.train.loop.fit import fit, pick_precision
-    from dpiqa.train.loop.losses import quality_loss
     from dpiqa.train.loop.record import RunRecord, StudentConfig
     from dpiqa.train.loop.run import record_run
+    from dpiqa.train.students.collections import OFFSETS, CollectedStudent, by_name, rating_loss
     from dpiqa.train.students.files import load_start, with_heads
-    from dpiqa.train.students.model import Student
+    from dpiqa.train.students.model import DISCARDED, Student
 
-    whole, trained_on = load_parts(data, split, seed)
+    if offsets and across_collections:
+        raise InputError("--offsets: allow for collections, which --across-collections compares; leave one of them out")
+    parts, trained_on = load_parts(data, split, split_seed)
     weights = DistortionWeights(order_weight, cause_weight, map_weight)
-    plan = plan_distortions(distortions, pristine, pristine_mos, weights, whole.train, seed)
+    plan = plan_distortions(distortions, pristine, pristine_mos, weights, parts.train, seed)
     trained_on += plan.photographs if plan else []
-    typer.echo(whole)
-    torch.manual_seed(seed)
-    heads = plan.heads if plan else {}
+    typer.echo(parts)
+    torch.manual_seed(Recipe.seed)
+    heads = (plan.heads if plan else {}) | ({"deviations": True} if deviations else {})
     digest = None
     if start:
         student, earlier = load_start(start, arch)
@@ -100,7 +115,8 @@ def main(
     if crop > (side := min(spec.height, spec.width)):
         raise InputError(f"--crop {crop} is larger than --size {side}")
     precision = pick_precision(bf16)
-    recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, trunk_lr=trunk_lr, seed=seed, precision=precision)
+    recipe = Recipe(epochs=epochs, batch=batch, crop=crop, lr=lr, trunk_lr=trunk_lr, seed=seed, precision=precision,
+                    whole=whole)  # fmt: skip
     record = RunRecord(
         student=StudentConfig(**student.config),
         input=spec,
@@ -108,17 +124,22 @@ def main(
         start_sha256=digest,
         distortions=plan.record if plan else None,
         across_collections=across_collections,
+        split_seed=split_seed,
+        offsets=offsets or None,
     )
     out.mkdir(parents=True, exist_ok=True)
-    crops = (RatedFrames if across_collections else CollectedFrames)(whole.train, spec, crop, seed)
-    val = RatedFrames(whole.val, spec)
+    collected = CollectedFrames(parts.train, spec, crop, seed)
+    crops = RatedFrames(parts.train, spec, crop, seed) if across_collections else collected
+    val = RatedFrames(parts.val, spec)
+    names = student.outputs
+    if offsets:
+        student, names = CollectedStudent(student, collected.pictures()), (*names, OFFSETS)
     if plan:
-        loss = plan.loss(student.outputs, lambda outputs, *targets: quality_loss(outputs["score"], *targets))
-        best = fit(student, plan.frames(crops), val, recipe, out, record, save_every, loss,
-                   plan.check(student.outputs, spec))  # fmt: skip
+        best = fit(student, plan.frames(crops), val, recipe, out, record, save_every, plan.loss(names, rating_loss),
+                   plan.check(names, spec))  # fmt: skip
     else:
-        best = fit(student, crops, val, recipe, out, record, save_every)
-    parameters = sum(weight.numel() for weight in student.parameters())
+        best = fit(student, crops, val, recipe, out, record, save_every, by_name(names, rating_loss))
+    parameters = sum(weight.numel() for name, weight in student.named_parameters() if not name.startswith(DISCARDED))
     record_run(out, record, start=origin, recipe=asdict(recipe), parameters=parameters)
     typer.echo(f"best epoch on validation: {best}")
 

@@ -13,6 +13,7 @@ from dpiqa.runtime.program import run
 from dpiqa.train.data.options import AUTO, DIVISIONS
 from dpiqa.train.loop.memory import memory_advice
 from dpiqa.train.loop.recipe import Recipe
+from dpiqa.train.teachers.presets import BACKBONES, PRIORS, RELEASES
 from dpiqa.train.teachers.schedules import Preset, diffusion_recipe, preset_for, timm_recipe
 
 
@@ -20,7 +21,7 @@ from dpiqa.train.teachers.schedules import Preset, diffusion_recipe, preset_for,
 def main(
     data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; repeatable.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and plots; a run in it is resumed.")],
-    prior: Annotated[str | None, typer.Option(help="Prior: sd14, sd15, sd21, vit-s or any timm backbone.")] = None,
+    prior: Annotated[str | None, typer.Option(help=f"Prior: {PRIORS} or any timm backbone.")] = None,
     start: Annotated[Path | None, typer.Option(help="Trained teacher to start from instead of a prior.")] = None,
     weights: Annotated[
         str | None,
@@ -51,6 +52,19 @@ def main(
     gradient_checkpointing: Annotated[
         bool, typer.Option(help="Halves the memory and takes a third more time.")
     ] = False,
+    loss: Annotated[
+        Literal["paper", "ranked", "quality"] | None,
+        typer.Option(
+            help="paper: squared error and margin ranking; ranked: large errors count less; quality: correlation too.  "
+            "[ranked for a diffusion prior, else quality]"
+        ),
+    ] = None,
+    timestep: Annotated[
+        int | None, typer.Option(help="Diffusion prior: the timestep that its U-Net is given.  [1]")
+    ] = None,
+    zero_adapter: Annotated[
+        bool, typer.Option("--zero-adapter", help="Diffusion prior: the image adapter has no effect at first.")
+    ] = False,
     pretrained: Annotated[bool, typer.Option(help="Start a timm prior from its pretrained weights.")] = True,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
 ) -> None:
@@ -62,18 +76,18 @@ def main(
     from dpiqa.train.data.splits import load_parts
     from dpiqa.train.loop.checkpoint import load_checkpoint, state_sha256
     from dpiqa.train.loop.fit import fit, pick_precision
-    from dpiqa.train.loop.losses import paper_loss, quality_loss
+    from dpiqa.train.loop.losses import paper_loss, quality_loss, ranked_loss
     from dpiqa.train.loop.processes import processes
     from dpiqa.train.loop.record import RunRecord, TeacherConfig
     from dpiqa.train.loop.run import record_run
     from dpiqa.train.teachers.model import build_teacher, load_teacher, of_scores
-    from dpiqa.train.teachers.priors import RELEASES, VIT_S, TimmPrior
+    from dpiqa.train.teachers.priors import TimmPrior
 
-    if start and (prior or size or width):
-        raise InputError(f"--start {start} brings its own --prior, --size and --width")
+    if start and (prior or size or width or timestep is not None or zero_adapter):
+        raise InputError(f"--start {start} brings its own --prior, --size, --width, --timestep and --zero-adapter")
     if not start and not prior:
         raise InputError("the teacher needs something to start from: --prior or --start")
-    arch = VIT_S if prior == "vit-s" else str(prior)
+    arch = BACKBONES.get(str(prior), str(prior))
     default_size, default_width = (512, 512) if prior in RELEASES else (448, 128)
     side = load_checkpoint(start, "teacher")[0].input.height if start else size or default_size
     if (crop or side) > side:
@@ -88,7 +102,7 @@ def main(
         digest = state_sha256(teacher)
         origin = f"a teacher of weights {digest[:12]}"
     else:
-        teacher = build_teacher(arch, side, width or default_width, weights)
+        teacher = build_teacher(arch, side, width or default_width, weights, None, timestep, zero_adapter)
         digest, origin = None, teacher.config.get("weights", "random weights")
     if isinstance(teacher.prior, TimmPrior) and pretrained and not start:
         origin = teacher.prior.load_pretrained(weights)
@@ -108,12 +122,13 @@ def main(
         precision=precision or pick_precision(None),
         **{name: value for name, value in overrides.items() if value is not None},
     )
-    loss = of_scores(paper_loss if diffusion else quality_loss)
+    losses = {"paper": paper_loss, "ranked": ranked_loss, "quality": quality_loss}
+    chosen_loss = of_scores(losses[loss or ("ranked" if diffusion else "quality")])
     record = RunRecord(teacher=TeacherConfig(**teacher.config), input=teacher.input, trained_on=tuple(trained_on),
-                       split_seed=seed, start_sha256=digest)  # fmt: skip
+                       split_seed=seed, start_sha256=digest, loss=loss)  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     frames, val = RatedFrames(whole.train, teacher.input, recipe.crop, seed), RatedFrames(whole.val, teacher.input)
-    best = fit(teacher, frames, val, recipe, out, record, save_every, loss)
+    best = fit(teacher, frames, val, recipe, out, record, save_every, chosen_loss)
     parameters = sum(weight.numel() for weight in teacher.parameters())
     record_run(out, record, start=origin, preset=chosen, recipe=asdict(recipe), parameters=parameters)
     echo(f"best epoch on validation: {best}")

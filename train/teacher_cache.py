@@ -1,7 +1,8 @@
 """Store a teacher's outputs: `python -m train.teacher_cache --teacher BEST.pt --data NAME=PATH --out DIR`.
 
 The teacher scores every picture whole. Test parts are left out, and so are copies of their pictures in unlabelled
-folders. A run that was killed goes on with the remaining pictures.
+folders. A run that was killed goes on with the remaining pictures. Instead of a teacher, any rater will do, a large
+multimodal model for instance: `--scores CSV` with its scores, and its certainty if it states that.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from dpiqa.train.loop.memory import memory_advice
 
 @memory_advice("use a smaller --batch")
 def main(
-    teacher: Annotated[Path, typer.Option(help="best.pt of train.teacher.")],
     data: Annotated[list[str], typer.Option(help="NAME=PATH of a rated data set; repeatable.")],
     out: Annotated[Path, typer.Option(help="Folder for the cache; an unfinished one in it is completed.")],
+    teacher: Annotated[Path | None, typer.Option(help="best.pt of train.teacher.")] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(help="Table image,score[,std] of any rater instead, 0 to 100, with every picture of the others."),
+    ] = None,
     unlabelled: Annotated[list[Path] | None, typer.Option(help="Folder of unlabelled pictures; repeatable.")] = None,
     split: Annotated[str, typer.Option(help=f"As for the teacher: {DIVISIONS}")] = AUTO,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the validation part, as for the teacher.")] = 0,
@@ -36,8 +41,22 @@ def main(
     from dpiqa.train.teachers.cache import TeacherCache
     from dpiqa.train.teachers.fill_cache import describe, fill, plan
     from dpiqa.train.teachers.model import load_teacher
+    from dpiqa.train.teachers.rater import columns, describe_rater, ratings_of
 
+    if (teacher is None) == (scores is None):
+        raise InputError("name one source of scores: --teacher, or --scores with a table")
     index, pictures, origins = plan([parse_source(text) for text in data], unlabelled or [], split, seed)
+    if scores:
+        values, stds = columns(ratings_of(scores, pictures))
+        contents = describe_rater(scores, index, origins)
+        if (out / "cache.json").is_file():
+            TeacherCache(out).require(contents)
+        else:
+            check_pictures("teacher cache", pictures, progress=True)
+            TeacherCache.of_ratings(out, contents, index, values, stds)
+        typer.echo(f"{out}: scores of {len(pictures)} pictures, table {contents.teacher[:12]}")
+        return
+    assert teacher
     model, record = load_teacher(teacher, weights)
     if record.split_seed not in (None, seed):
         raise InputError(f"{teacher}: its validation part was drawn with --seed {record.split_seed}, use the same here")

@@ -138,7 +138,7 @@ def _history(epochs: pd.DataFrame) -> str:
     rows += [[format(row[name], shape) for name, (_, shape) in logged.items()] for row in epochs.to_dict("records")]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     chosen = "\n\nThe epoch with the best validation SRCC + PLCC was kept, the last of equals."
-    return table + (chosen if "val_srcc" in logged else "")
+    return table + (chosen if "epoch" in logged else "")
 
 
 def _reproduction(recipe: dict[str, Any]) -> str:

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpiqa.errors import ContractError, GateError, InputError
+from dpiqa.export.gate.half_precision import half_engine
 from dpiqa.export.gate.options import Budget
 from dpiqa.export.gate.pictures import Pictures
 from dpiqa.export.gate.progress import tracked
+from dpiqa.export.graphs.model import read_model
 from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.prediction import Prediction
@@ -123,16 +125,21 @@ class Comparison:
 
 
 def compare_files(
-    reference: Path, candidate: Path, pictures: Pictures, engine: str = "onnxruntime", progress: bool = False
+    reference: Path, candidate: Path, pictures: Pictures, engine: str | None = None, progress: bool = False
 ) -> Comparison:
     """Compare two model files, the reference in ONNX Runtime and the candidate in `engine`; see `compare`.
 
+    Without `engine`, it is ONNX Runtime too or, for an FP16 graph, `half_engine`.
+
     Raises ContractError when they do not take the same input, and whatever opening and running an engine raises.
     """
-    engines = open_engine(reference, "onnxruntime"), open_engine(candidate, engine)
+    engines = open_engine(reference, "onnxruntime"), open_engine(candidate, engine or "onnxruntime")
     if engines[0].spec.input != engines[1].spec.input:
         raise ContractError(f"{candidate}: takes another input than {reference}, they cannot be compared")
-    return compare(*engines, pictures, progress)
+    judged = (
+        half_engine(read_model(candidate)) if engine is None and engines[1].spec.precision == "fp16" else engines[1]
+    )
+    return compare(engines[0], judged, pictures, progress)
 
 
 def compare(reference: Engine, candidate: Engine, pictures: Pictures, progress: bool = False) -> Comparison:

@@ -10,8 +10,9 @@ from typing import Any
 from dpiqa.errors import InputError
 from dpiqa.export.gate.comparison import compare
 from dpiqa.export.gate.deliver import deliver
-from dpiqa.export.gate.options import Budget
-from dpiqa.export.gate.pictures import Pictures
+from dpiqa.export.gate.half_precision import half_engine
+from dpiqa.export.gate.options import MIN_PICTURES, Budget
+from dpiqa.export.gate.pictures import Pictures, read_pictures
 from dpiqa.export.gate.progress import Notify, ignore
 from dpiqa.export.gate.report import Report
 from dpiqa.export.graphs.model import Model
@@ -62,8 +63,8 @@ def prepare_network(
         raise InputError(f"{path}: is {before} already, name the fp32 model that it was made from")
     if precision == "int8" and before == "fp32" and quantization is None:
         raise InputError(f"{path}: is fp32, --int8 needs --calibration with pictures like those it will score")
-    if precision != "int8" and quantization:
-        raise InputError(f"--calibration {quantization.calibration}: is for --int8 only")
+    if precision == "fp32" and quantization:
+        raise InputError(f"--calibration {quantization.calibration}: is for --int8 and --fp16 only")
     model = model._replace(graph=for_tensorrt(with_names(model.graph)))
     verified = "below" if before != precision else _verified_before(path, model)
     stem = path.stem if path.stem.endswith(f"-{precision}") else f"{path.stem}-{precision}"
@@ -75,22 +76,28 @@ def prepare_network(
     target = out / f"{stem}.onnx"
     if path.resolve() == target.resolve():
         raise InputError(f"--out {out}: {target} would overwrite the model, choose another folder")
-    if quantization is not None:
+    if precision == "fp16" and before == "fp32":
+        model, report = _halved(model, quantization)
+    elif quantization is not None:
         model, report = quantize(model, quantization, notify)
-    elif precision == "fp16" and before == "fp32":
-        model, report = _halved(model)
     else:
         model.engine()  # runs it, also at another size
         return Network(target, model.save(target), verified)
     return Network(target, deliver(model, target, report, notify=notify), verified, report)
 
 
-def _halved(model: Model) -> tuple[Model, Report]:
+def _halved(model: Model, settings: Quantization | None) -> tuple[Model, Report]:
+    """The model in FP16, compared with FP32 on the pictures of `settings` or, without them, on test patterns."""
     halved = Model(half(model.graph), model.spec).declaring(precision="fp16", evaluated_on=())
-    frames = probe_frames(model.spec.input)
-    patterns = Pictures(frames, tuple(f"test pattern {number}" for number in range(1, len(frames) + 1)))
-    comparison = compare(model.engine(), halved.engine(), patterns)
-    return halved, Report("FP16 against FP32", comparison, budget=_FP16_BUDGET)
+    if settings:
+        pictures = read_pictures(settings.calibration, model.spec.input, MIN_PICTURES, settings.seed)
+        budget = settings.budget
+    else:
+        frames = probe_frames(model.spec.input)
+        pictures = Pictures(frames, tuple(f"test pattern {number}" for number in range(1, len(frames) + 1)))
+        budget = _FP16_BUDGET
+    comparison = compare(model.engine(), half_engine(halved), pictures, progress=settings is not None)
+    return halved, Report(f"FP16 against FP32 ({comparison.engine})", comparison, budget=budget)
 
 
 def _verified_before(path: Path, model: Model) -> str:

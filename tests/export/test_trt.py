@@ -221,7 +221,7 @@ def test_a_graph_that_breaks_the_contract_is_refused(
         ({}, "name one precision"),
         ({"int8": True, "fp16": True}, "name one precision"),
         ({"int8": True, "model": "tiny"}, "is fp32, --int8 needs --calibration"),
-        ({"fp16": True, "model": "tiny", "calibration": "x"}, "is for --int8 only"),
+        ({"fp32": True, "model": "tiny", "calibration": "x"}, "is for --int8 and --fp16 only"),
         ({"fp32": True, "size": "64"}, "expected height x width"),
         ({"fp32": True, "size": "8x8192"}, "--size 8x8192: height"),
         (

@@ -25,7 +25,7 @@ from dpiqa.train.data.frames import RatedFrames, View
 from dpiqa.train.data.splits import split
 from dpiqa.train.data.terms import TrainingData
 from dpiqa.train.distortions.kinds import DISTORTIONS
-from dpiqa.train.loop.losses import quality_loss
+from dpiqa.train.loop.losses import paper_loss, quality_loss
 from dpiqa.train.loop.recipe import DistillationWeights
 from dpiqa.train.students.files import load_student
 from dpiqa.train.students.model import Student
@@ -57,7 +57,7 @@ def _write_pictures(folder: Path, count: int) -> Path:
 @pytest.fixture(scope="module")
 def cache(teacher_file: Path, rated_set: Path, unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("cached") / "cache"
-    teacher_cache.main(teacher_file, [f"csv={rated_set}"], out, [unlabelled], SPLIT, batch=8)
+    teacher_cache.main([f"csv={rated_set}"], out, teacher_file, unlabelled=[unlabelled], split=SPLIT, batch=8)
     return out
 
 
@@ -98,7 +98,7 @@ def test_a_killed_cache_goes_on_with_nothing_lost_or_doubled(
     half = TeacherCache(out)
     done = np.flatnonzero(np.isfinite(half.scores))
     assert 0 < len(done) < 84
-    teacher_cache.main(teacher_file, [f"csv={rated_set}"], out, [unlabelled], SPLIT, batch=8)
+    teacher_cache.main([f"csv={rated_set}"], out, teacher_file, unlabelled=[unlabelled], split=SPLIT, batch=8)
     whole, straight = TeacherCache(out), TeacherCache(cache)
     assert len(whole.missing()) == 0
     assert np.array_equal(whole.scores[done], half.scores[done])
@@ -128,11 +128,11 @@ def test_another_teacher_and_other_data_do_not_go_on_with_a_cache(
     torch.save(whole, tmp_path / "other.pt")
     data = [f"csv={rated_set}"]
     with pytest.raises(InputError, match="a cache of another teacher"):
-        teacher_cache.main(tmp_path / "other.pt", data, cache, [unlabelled], SPLIT)
+        teacher_cache.main(data, cache, tmp_path / "other.pt", unlabelled=[unlabelled], split=SPLIT)
     with pytest.raises(InputError, match="a cache of another data"):
-        teacher_cache.main(teacher_file, data, cache, None, SPLIT)
+        teacher_cache.main(data, cache, teacher_file, unlabelled=None, split=SPLIT)
     with pytest.raises(InputError, match="trained on csv with --split ratio:0, use the same here"):
-        teacher_cache.main(teacher_file, data, cache, None, "ratio:1")
+        teacher_cache.main(data, cache, teacher_file, unlabelled=None, split="ratio:1")
 
 
 def test_sources_of_one_name_or_without_new_pictures_are_refused(
@@ -140,12 +140,12 @@ def test_sources_of_one_name_or_without_new_pictures_are_refused(
 ) -> None:
     data = f"csv={rated_set}"
     with pytest.raises(InputError, match="two sources are called 'csv'"):
-        teacher_cache.main(teacher_file, [data, data], tmp_path / "cache", None, SPLIT)
+        teacher_cache.main([data, data], tmp_path / "cache", teacher_file, unlabelled=None, split=SPLIT)
     copies = tmp_path / "copies"
     copies.mkdir()
     shutil.copy(rated_set.parent / "3.png", copies)
     with pytest.raises(InputError, match="every picture in it also belongs to a rated data set"):
-        teacher_cache.main(teacher_file, [data], tmp_path / "cache", [copies], SPLIT)
+        teacher_cache.main([data], tmp_path / "cache", teacher_file, unlabelled=[copies], split=SPLIT)
     assert not (tmp_path / "cache").exists()
 
 
@@ -250,30 +250,109 @@ def test_a_crop_is_taught_the_map_where_it_lies(mirrored: bool) -> None:
 def test_with_labels_alone_the_loss_is_the_one_of_training_on_mos() -> None:
     torch.manual_seed(0)
     score, mos, taught = (100 * torch.rand(8) for _ in range(3))
-    maps = torch.randn(8, 8, 5, 5)
+    maps, sure = torch.randn(8, 8, 5, 5), torch.ones(8)
     predicted = torch.randn(8, 8, 10, 10)
-    loss = distillation_loss((score, predicted), mos, taught, maps, DistillationWeights(teacher=0, map=0))
+    loss = distillation_loss((score, predicted), mos, taught, maps, sure, DistillationWeights(teacher=0, map=0))
     assert torch.isclose(loss, quality_loss(score, mos))
 
 
 def test_pictures_without_mos_are_taught_by_the_teacher_alone() -> None:
     torch.manual_seed(0)
     mos, taught = 100 * torch.rand(6), 100 * torch.rand(6)
-    mos[3:] = torch.nan
+    mos[3:], sure = torch.nan, torch.ones(6)
     score = (100 * torch.rand(6)).requires_grad_()
     predicted, maps = torch.randn(6, 8, 4, 4, requires_grad=True), torch.randn(6, 8, 4, 4)
     distillation_loss(
-        (score, predicted), mos, taught, maps, DistillationWeights(teacher=0, map=0, ranking=0)
+        (score, predicted), mos, taught, maps, sure, DistillationWeights(teacher=0, map=0, ranking=0)
     ).backward()
     assert score.grad is not None
     assert (score.grad[:3] != 0).all()
     assert (score.grad[3:] == 0).all()
-    loss = distillation_loss((score, predicted), mos * torch.nan, taught, maps, DistillationWeights(ranking=0))
+    loss = distillation_loss((score, predicted), mos * torch.nan, taught, maps, sure, DistillationWeights(ranking=0))
     assert torch.isclose(loss, _score_loss(score, taught) + functional.smooth_l1_loss(predicted, maps))
-    ranked = distillation_loss((taught, maps), mos * torch.nan, taught, maps, DistillationWeights())
+    ranked = distillation_loss((taught, maps), mos * torch.nan, taught, maps, sure, DistillationWeights())
     assert ranked < 0.25 * distillation_loss(
-        (taught.flip(0), maps), mos * torch.nan, taught, maps, DistillationWeights()
+        (taught.flip(0), maps), mos * torch.nan, taught, maps, sure, DistillationWeights()
     )
+
+
+def test_what_a_rater_is_unsure_of_counts_less() -> None:
+    """The last picture, whose score is far from the rater's, has no say when the rater knows nothing of it."""
+    taught, score = torch.tensor([10.0, 30.0, 50.0, 90.0]), torch.tensor([10.0, 30.0, 50.0, 20.0])
+    unrated, no_map = torch.full((4,), torch.nan), torch.empty(4, 0)
+    losses = [
+        distillation_loss((score, torch.empty(4, 8, 2, 2)), unrated, taught, no_map, torch.tensor([1.0, 1, 1, last]),
+                          DistillationWeights(map=0)).item() for last in (1.0, 0.2, 0.0)
+    ]  # fmt: skip
+    assert losses[0] > losses[1] > losses[2]
+    assert losses[2] == pytest.approx(0, abs=1e-5)
+
+
+def test_the_papers_loss_is_the_squared_error_of_score_and_maps_one_to_one() -> None:
+    score, taught, mos = torch.tensor([20.0, 60.0]), torch.tensor([40.0, 70.0]), torch.full((2,), torch.nan)
+    predicted, maps = torch.zeros(2, 8, 4, 4), torch.full((2, 8, 4, 4), 3.0)
+    loss = distillation_loss((score, predicted), mos, taught, maps, torch.ones(2), DistillationWeights(ranking=0),
+                             squared=True)  # fmt: skip
+    assert loss.item() == pytest.approx((2**2 + 1**2) / 2 + 3**2)
+    assert paper_loss(score, taught).item() == pytest.approx((2**2 + 1**2) / 2)  # in the right order, wide apart
+
+
+@pytest.fixture(scope="module")
+def ratings(rated_set: Path, unlabelled: Path) -> Path:
+    """A rater's table: of the rated set as its MOS says, more and more unsure, and of the folder `more` too."""
+    rows = ["image,score,std"]
+    rows += [f"{sample.path},{sample.mos},{sample.path.stem}" for sample in load("csv", rated_set)]
+    rows += [f"{path},50," for path in sorted(unlabelled.rglob("*.png"))]
+    table = rated_set.with_name("ratings.csv")
+    table.write_text("\n".join(rows) + "\n")
+    return table
+
+
+def test_any_rater_teaches_a_student_by_its_certainty(
+    ratings: Path, rated_set: Path, unlabelled: Path, tmp_path: Path
+) -> None:
+    data, out = [f"csv={rated_set}"], tmp_path / "cache"
+    teacher_cache.main(data, out, scores=ratings, unlabelled=[unlabelled], split=SPLIT)
+    teacher_cache.main(data, out, scores=ratings, unlabelled=[unlabelled], split=SPLIT)  # is there already
+    opened = TeacherCache(out)
+    assert not opened.has_maps
+    samples, rows, _ = collect_samples(opened, [("csv", rated_set)], [unlabelled])
+    frames = TaughtFrames(samples, rows, opened, InputSpec(height=96, width=96), crop=64)
+    items = [frames[index] for index in range(len(frames))]
+    assert {(float(score), float(certainty)) for _, mos, score, _, certainty in items if torch.isnan(mos)} == {(50, 1)}
+    expected = sorted(1 / (1 + (int(sample.path.stem) / 10) ** 2) for sample in samples if sample.mos == sample.mos)
+    certainties = sorted(float(certainty) for _, mos, _, _, certainty in items if not torch.isnan(mos))
+    assert certainties == pytest.approx(expected)  # half at ten points, a fifth at twenty
+    best = _distill(out, rated_set, tmp_path / "run", unlabelled, loss="paper")
+    trained, record = load_student(best)
+    assert trained.outputs == ("score",)
+    assert record.distillation
+    assert (record.distillation.weights.map, record.distillation.loss) == (0, "paper")
+    with pytest.raises(InputError, match="name one source of scores"):
+        teacher_cache.main(data, out, split=SPLIT)
+    more = ratings.with_name("more.csv")
+    more.write_text(ratings.read_text().replace(",50,", ",51,"))
+    with pytest.raises(InputError, match="a cache of another teacher"):
+        teacher_cache.main(data, out, scores=more, unlabelled=[unlabelled], split=SPLIT)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,mos\na.png,5\n", "column 'score' is missing, expected image,score"),
+        ("image,score\na.png,101\n", "line 2: score is '101', expected a number, 0 to 100"),
+        ("image,score,std\na.png,5,-1\n", "line 2: std is '-1', expected a number, 0 or more"),
+        ("image,score\na.png,5\na.png,5\n", "line 3: a.png is rated twice"),
+        ("image,score\na.png,\n", "line 2: score is ''"),
+        ("image,score\na.png,5\n", "64 of 64 pictures have no score: "),
+    ],
+)
+def test_bad_ratings_are_one_line_and_write_nothing(rated_set: Path, tmp_path: Path, text: str, message: str) -> None:
+    table = tmp_path / "ratings.csv"
+    table.write_text(text)
+    with pytest.raises(InputError, match=message):
+        teacher_cache.main([f"csv={rated_set}"], tmp_path / "cache", scores=table, split=SPLIT)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_imagenet_weights_that_only_a_hub_has_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

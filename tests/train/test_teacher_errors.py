@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dpiqa.train import teacher, teacher_cache
 from dpiqa.train.loop import losses
-from dpiqa.train.loop.losses import paper_loss
+from dpiqa.train.loop.losses import ranked_loss
 from dpiqa.train.teachers.adapters import TextAdapter
 
 LAYOUT = (
@@ -231,11 +231,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_good(
 
     def breaks(score: Tensor, mos: Tensor) -> Tensor:
         calls.append(1)
-        return paper_loss(score, mos) * (torch.nan if len(calls) > 4 else 1)
+        return ranked_loss(score, mos) * (torch.nan if len(calls) > 4 else 1)
 
     options = teach(release, table, tmp_path / "run", "--save-every", "1")
     with monkeypatch.context() as patch:
-        patch.setattr(losses, "paper_loss", breaks)
+        patch.setattr(losses, "ranked_loss", breaks)
         status, lines = ended(teacher.main, options)
     best = tmp_path / "run" / "best.pt"
     assert (status, lines) == (2, [f"the loss is nan in epoch 2 ({best} is from before), " + CALMER])

@@ -53,11 +53,20 @@ class DistortedFrames(Dataset[tuple[Tensor, ...]]):
         """`pictures` by source, each source drawn equally often; `fraction` of each batch (0 to 1) is distorted."""
         self.base, self.pictures, self.fraction = base, pictures, fraction
         assert base.crop
-        self.crop, self.seed, self.epoch = base.crop, base.seed, 0
+        self.seed, self.epoch = base.seed, 0
         self._unrated: list[Tensor] = []
 
     def __len__(self) -> int:
         return len(self.base)
+
+    @property
+    def whole(self) -> bool:
+        """Whether frames are whole instead of crops, as those of the rated pictures are."""
+        return self.base.whole
+
+    @whole.setter
+    def whole(self, value: bool) -> None:
+        self.base.whole = value
 
     def sha256(self) -> str:
         """Digest of the pictures, the opinion scores, and the effect of every distortion on noise at each level."""
@@ -87,9 +96,11 @@ class DistortedFrames(Dataset[tuple[Tensor, ...]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         self.base.epoch = self.epoch
+        spec, crop = self.base.spec, self.base.side
+        assert crop
         if index < len(self.base):
-            cells = -(-self.crop // CELL)
-            return (*self.base[index], *_labels(-1, 0, -1, np.zeros((cells, cells), np.float32)))
+            cells = tuple(-(-min(crop, side) // CELL) for side in (spec.height, spec.width))
+            return (*self.base[index], *_labels(-1, 0, -1, np.zeros(cells, np.float32)))
         group, place = divmod(index - len(self.base), GROUP)
         rng = np.random.default_rng((self.seed, self.epoch, len(self.base) + group))
         source = self.pictures[int(rng.integers(len(self.pictures)))]
@@ -98,9 +109,8 @@ class DistortedFrames(Dataset[tuple[Tensor, ...]]):
         level = int([0, *np.sort(rng.choice(LEVELS, 2, replace=False))][place])
         regional = name in REGIONAL and rng.random() < 0.5
         pair = distorted_pair(_read_pristine(path), name, level, int(rng.integers(2**32)), regional)
-        spec = self.base.spec
-        view = View.draw((spec.height, spec.width), self.crop, rng)
-        clean, distorted = (view.cut(to_input(picture, spec), self.crop) for picture in pair)
+        view = View.draw((spec.height, spec.width), crop, rng)
+        clean, distorted = (view.cut(to_input(picture, spec), crop) for picture in pair)
         cause = CAUSES.index(DISTORTIONS[name].cause)
         self._unrated = self._unrated or [_unrated(target) for target in self.base[0][1:]]
         labels = _labels(group, level, cause, changed_cells(clean, distorted))

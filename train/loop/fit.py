@@ -39,10 +39,11 @@ _MAX_SKIPPED = 50  # FP16's scaler finds its scale in fewer, unless no gradient 
 class Frames(Protocol):
     """A data set of `(frames, *targets)`: uint8 `[H, W, 3]` frames, MOS and more; its random draws depend on `epoch`.
 
-    `batches(batch, rng)` gives the indices `[steps, batch]` of an epoch.
+    `batches(batch, rng)` gives the indices `[steps, batch]` of an epoch. With `whole`, frames are not cropped.
     """
 
     epoch: int
+    whole: bool
 
     def __len__(self) -> int: ...
     def batches(self, batch: int, rng: np.random.Generator, /) -> np.ndarray: ...  # noqa: D102
@@ -103,7 +104,8 @@ def fit(
             batches = train.batches(recipe.batch, np.random.default_rng((recipe.seed, state.epoch)))[state.step :]
             train.epoch = state.epoch
             model.train()
-            loader = iter(load_batches(train, batch_sampler=step.parts_of(batches), prefetch_factor=4))
+            cropped = _first_whole(steps, recipe) - state.epoch * steps - state.step
+            loader = _load(train, batches, max(cropped, 0), step)
             for _ in batches:
                 began = time.perf_counter()
                 done = state.epoch * steps + state.step
@@ -192,6 +194,19 @@ class _Step:
         rows = list(self.accelerator.gather(own.detach().contiguous()).split(len(own)))  # type: ignore[union-attr]
         rows[self.accelerator.process_index] = own
         return torch.cat(rows)
+
+
+def _load(train: Frames, batches: np.ndarray, cropped: int, step: _Step) -> Iterator[list[Tensor]]:
+    """This process's parts of batches `[steps, batch]`: so many steps as crops, the others as whole frames."""
+    for whole, steps in ((False, batches[:cropped]), (True, batches[cropped:])):
+        if len(steps):
+            train.whole = whole
+            yield from load_batches(train, batch_sampler=step.parts_of(steps), prefetch_factor=4)
+
+
+def _first_whole(steps: int, recipe: Recipe) -> int:
+    """The first step that takes whole frames, of a run with `steps` steps per epoch."""
+    return math.ceil((1 - recipe.whole) * recipe.epochs * steps)
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -13,7 +13,7 @@ class Recipe:
     `batch` counts the pictures of one step over all processes and all its `accumulate` parts. `trunk_lr` is the
     fraction of `lr` at which the pretrained trunk learns. With `milestones` (fractions of the run) the rate is
     multiplied by `decay` at each; without, it warms up and then falls along a cosine. `ema` 0 keeps no averaged
-    weights. `precision` is fp32, bf16 or fp16.
+    weights. `precision` is fp32, bf16 or fp16. The last `whole` (a fraction) of all steps take whole frames, not crops.
     """
 
     epochs: int = 2
@@ -30,6 +30,7 @@ class Recipe:
     accumulate: int = 1
     milestones: tuple[float, ...] = ()
     decay: float = 0.1
+    whole: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,20 @@ class HeadRecipe:
     lr: float = 2e-3
     weight_decay: float = 1e-2
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class SoupRecipe:
+    """All numbers that an average of runs depends on.
+
+    The trunk is moved a share `imagenet` of the way to its ImageNet weights; batch normalisation is estimated on crops
+    of `pictures` training pictures.
+    """
+
+    imagenet: float = 0.0
+    pictures: int = 1024
+    crop: int = Recipe.crop
+    batch: int = 32
 
 
 @dataclass(frozen=True)

@@ -45,16 +45,22 @@ class StudentConfig(_Section):
     causes: tuple[str, ...] | None = None
     map: bool | None = None
     fixed_norms: bool | None = None
+    deviations: bool | None = None
 
 
 class TeacherConfig(_Section):
-    """The arguments of `build_teacher`; a diffusion prior also has the place and the digest of its frozen weights."""
+    """The arguments of `build_teacher`; a diffusion prior also has the place and the digest of its frozen weights.
+
+    `timestep` and `zero_adapter` only where they are not the defaults.
+    """
 
     prior: str
     weights: str | None = None
     frozen_sha256: Sha256 | None = None
     size: int
     width: int
+    timestep: int | None = None
+    zero_adapter: bool | None = None
 
 
 class PristineSource(_Section):
@@ -80,6 +86,14 @@ class Distillation(_Section):
     unlabelled: int
     weights: DistillationWeights
     images_per_epoch: int
+    loss: str | None = None
+
+
+class Average(_Section):
+    """The mean of several students' weights: their digests, and the share of ImageNet's weights in the trunk."""
+
+    members: tuple[Sha256, ...]
+    imagenet: float
 
 
 class Quantization(_Section):
@@ -97,6 +111,7 @@ class RunRecord(_Section):
     """What is known of a run; a student's and a teacher's record each hold the configuration of that model.
 
     `start_sha256` is the digest of the model that the run started from, `frozen` names outputs that it left unchanged.
+    With `offsets`, the scores may differ from the MOS of each collection by a constant that was learned beside them.
     """
 
     student: StudentConfig | None = None
@@ -108,7 +123,10 @@ class RunRecord(_Section):
     frozen: tuple[str, ...] | None = None
     distillation: Distillation | None = None
     distortions: Distortions | None = None
+    loss: str | None = None
     across_collections: bool | None = None
+    offsets: bool | None = None
+    average: Average | None = None
     quantization: Quantization | None = None
 
     def identity(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import onnx
 import torch
 from onnx.numpy_helper import to_array
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.engines.onnxruntime import open_session
@@ -19,7 +20,7 @@ from dpiqa.train.data.terms import TrainingData
 from dpiqa.train.loop.checkpoint import load_checkpoint
 from dpiqa.train.loop.record import RunRecord, StudentConfig
 from dpiqa.train.model_files import load_model, read_contract
-from dpiqa.train.students.model import PROJECTION, Student
+from dpiqa.train.students.model import DISCARDED, Student
 from dpiqa.train.students.presets import PRESETS
 
 
@@ -29,7 +30,7 @@ def load_student(checkpoint: Path) -> tuple[Student, RunRecord]:
     if record.quantization:
         raise InputError(f"{checkpoint}: a checkpoint of train.qat, python -m export.qat takes it")
     student = build_student(record)
-    student.load_state_dict({name: weight for name, weight in state.items() if not name.startswith(PROJECTION)})
+    student.load_state_dict({name: weight for name, weight in state.items() if not name.startswith(DISCARDED)})
     return student.eval(), record
 
 
@@ -67,8 +68,11 @@ def load_packed(model: Path, arch: str | None) -> tuple[Student, RunRecord]:
             bias = stored.get(node.input[2]) if len(node.input) > 2 else torch.zeros(len(weight))
             weights |= {f"{node.input[1].removesuffix('.weight')}.bias": bias} if bias is not None else {}
     try:
-        student = Student(arch or PRESETS["lite0"][0], len(weights["head.1.weight"]), causes=spec.causes,
-                          map=any(output.name == "map" for output in graph.graph.output), fixed_norms=True)  # fmt: skip
+        hidden, features = weights["head.1.weight"].shape
+        outputs = {"causes": spec.causes, "map": any(output.name == "map" for output in graph.graph.output)}
+        student = Student(arch or PRESETS["lite0"][0], hidden, **outputs, fixed_norms=True)
+        if features == 2 * student.head[1].in_features:
+            student = Student(student.config["arch"], hidden, **outputs, fixed_norms=True, deviations=True)
         modules = dict(student.named_modules())
         names = [name for name, part in modules.items() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d))]
         for name, after in pairwise([*names, ""]):
@@ -108,11 +112,17 @@ def _identity(norm: nn.BatchNorm2d, name: str, bias: Tensor) -> dict[str, Tensor
 
 
 def with_heads(student: Student, heads: dict[str, Any]) -> Student:
-    """The same student with the outputs of `heads` (arguments of Student); new heads are untrained."""
+    """The same student with the outputs of `heads` (arguments of Student); new heads are untrained.
+
+    With `deviations` among them, the score reads deviations as well, at first without effect.
+    """
     config = {name: value for name, value in student.config.items() if name not in ("causes", "map")}
     if heads.get("causes") not in (None, (), student.causes) and student.causes:
         raise InputError(f"this student names other causes: {', '.join(student.causes)}")
-    other = Student(**config, **heads)
+    other = Student(**config | heads)
     names = other.state_dict().keys()
-    other.load_state_dict({name: value for name, value in student.state_dict().items() if name in names}, strict=False)
+    weights = {name: value for name, value in student.state_dict().items() if name in names}
+    missing = other.head[1].in_features - weights["head.1.weight"].shape[1]
+    weights["head.1.weight"] = functional.pad(weights["head.1.weight"], (0, missing))
+    other.load_state_dict(weights, strict=False)
     return other

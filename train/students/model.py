@@ -16,7 +16,7 @@ from dpiqa.errors import InputError
 from dpiqa.runtime.prediction import Prediction
 from dpiqa.train.students.imagenet import load_imagenet
 
-PROJECTION = "projection."  # prefix of weights that only distillation needs; a student is loaded without them
+DISCARDED = ("projection.", "offsets")  # weights that only training needs; a student is loaded without them
 _CAUSE_WIDTH, _MAP_WIDTH = 128, 16
 _MIN_VARIANCE = 1e-6  # a flat channel has no gradient
 _MAP_LEVEL = 1  # index of the feature level at an eighth of the frame's size
@@ -26,9 +26,9 @@ class Student(nn.Module):
     """A timm trunk, its feature levels averaged over the picture, and a two-layer head.
 
     Low levels carry noise and blur, high levels what the picture shows; averaging each over the picture keeps the head
-    small (the paper's flattened decoder, section 3.3, spends 16.8M parameters there). Optionally it also names causes,
-    from these averages and each channel's deviation, and predicts a quality map. `outputs` are the names of the
-    outputs, in order.
+    small (the paper's flattened decoder, section 3.3, spends 16.8M parameters there). Optionally the head reads each
+    channel's deviation beside its average, the student also names causes, from both, and it predicts a quality map.
+    `outputs` are the names of the outputs, in order.
     """
 
     mean: Tensor
@@ -42,11 +42,12 @@ class Student(nn.Module):
         causes: Sequence[str] = (),
         map: bool = False,
         fixed_norms: bool = False,
+        deviations: bool = False,
     ) -> None:
         """Build an untrained student; `arch` is any timm trunk with at least four feature levels.
 
         `causes` are their names in the contract's order. With `fixed_norms`, batch normalisation uses its stored
-        statistics even in training.
+        statistics even in training. With `deviations`, the score too reads the deviations of the features.
         """
         super().__init__()
         if not timm.is_model(arch):
@@ -57,13 +58,14 @@ class Student(nn.Module):
         self.config: dict[str, Any] = {"arch": arch, "hidden": hidden, "dropout": dropout}
         self.config |= ({"causes": list(causes)} if causes else {}) | ({"map": True} if map else {})
         self.config |= {"fixed_norms": True} if fixed_norms else {}
+        self.config |= {"deviations": True} if deviations else {}
         self.trunk: Any = timm.create_model(arch, num_classes=0, global_pool="")
         channels = [level["num_chs"] for level in self.trunk.feature_info][-4:]
         regress = nn.Linear(hidden, 1)
         nn.init.normal_(regress.weight, std=0.01)
         nn.init.zeros_(regress.bias)
         channels.append(self.trunk.num_features)
-        pooled = nn.Linear(sum(channels), hidden)
+        pooled = nn.Linear((2 if deviations else 1) * sum(channels), hidden)
         self.head = nn.Sequential(nn.Dropout(dropout), pooled, nn.ReLU(), regress)
         if causes:
             strengths = nn.Linear(_CAUSE_WIDTH, len(causes))
@@ -104,10 +106,13 @@ class Student(nn.Module):
 
     def forward_heads(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
         """All outputs, float32, from the features of `forward_features`."""
-        pooled = means(levels)
-        outputs = [100 * torch.sigmoid(self.head(pooled).float().squeeze(1))]
+        averages = pooled = means(levels)
+        if "deviations" in self.config or "causes" in self.outputs:
+            pooled = torch.cat([averages, deviations(levels)], dim=1)
+        read = pooled if "deviations" in self.config else averages
+        outputs = [100 * torch.sigmoid(self.head(read).float().squeeze(1))]
         if "causes" in self.outputs:
-            outputs.append(torch.sigmoid(self.cause_head(torch.cat([pooled, deviations(levels)], dim=1)).float()))
+            outputs.append(torch.sigmoid(self.cause_head(pooled).float()))
         if "map" in self.outputs:
             outputs.append(self.forward_map(levels))
         return tuple(outputs)

@@ -1,7 +1,8 @@
 """A teacher's scores and quality maps, stored in a folder so that they are computed only once.
 
 `index.csv` lists every picture with the digest of its bytes, `scores.npy` float32 `[n]` holds the scores (NaN: none
-yet), `maps.npy` float16 `[n, 8, 64, 64]` the quality maps of whole pictures, and `cache.json` describes the cache.
+yet), `maps.npy` float16 `[n, 8, 64, 64]` the quality maps of whole pictures, and `cache.json` describes the cache. A
+rater that is no teacher of ours gives no maps but may say how certain it is: `stds.npy` float32 `[n]`, in points.
 """
 
 from __future__ import annotations
@@ -37,14 +38,17 @@ class Origin(BaseModel):
 
 
 class Contents(BaseModel):
-    """The description of a cache: digests of the teacher's weights and of the index, and the sources of both."""
+    """The description of a cache: digests of the teacher's weights and of the index, and the sources of both.
+
+    `input` is None for a rater's scores, which come without maps; `teacher` is then the digest of its table.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
     teacher: str
     data: str
-    input: InputSpec
+    input: InputSpec | None
     bf16: bool
     trained_on: tuple[TrainingData, ...]
     origins: tuple[Origin, ...]
@@ -60,13 +64,34 @@ class TeacherCache:
             self.contents = Contents.model_validate_json((folder / "cache.json").read_bytes())
             self.index = pd.read_csv(folder / "index.csv", dtype=str, keep_default_na=False)
             self.scores = np.load(folder / "scores.npy")
-            shape = np.load(folder / "maps.npy", mmap_mode="r").shape
+            shape, self.stds = (len(self.index), *MAP_SHAPE), np.zeros_like(self.scores)
+            if self.has_maps:
+                shape = np.load(folder / "maps.npy", mmap_mode="r").shape
+            else:
+                self.stds = np.load(folder / "stds.npy")
         except FileNotFoundError as error:
             raise InputError(f"{folder}: not a teacher cache, {Path(error.filename).name} is missing") from None
         except (ValidationError, ValueError, EOFError) as error:
             raise InputError(f"{folder}: not a teacher cache of this release ({str(error).splitlines()[0]})") from None
-        if shape != (len(self.index), *MAP_SHAPE) or self.scores.shape != (len(self.index),):
+        if shape != (len(self.index), *MAP_SHAPE) or {self.scores.shape, self.stds.shape} != {(len(self.index),)}:
             raise InputError(f"{folder}: a damaged teacher cache, its maps do not match its index; create it again")
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether the teacher drew quality maps."""
+        return self.contents.input is not None
+
+    @staticmethod
+    def of_ratings(
+        folder: Path, contents: Contents, index: pd.DataFrame, scores: np.ndarray, stds: np.ndarray
+    ) -> TeacherCache:
+        """Write a whole cache of a rater's scores and standard deviations, float32 `[n]`; InputError if it exists."""
+        with atomic_folder(folder) as part:
+            np.save(part / "scores.npy", scores)
+            np.save(part / "stds.npy", stds)
+            index.to_csv(part / "index.csv", index=False)
+            (part / "cache.json").write_text(contents.model_dump_json(indent=2) + "\n")
+        return TeacherCache(folder)
 
     @staticmethod
     def create(folder: Path, contents: Contents, index: pd.DataFrame) -> TeacherCache:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dpiqa.train.loop.losses import correlation_loss, ranking_loss, regression_loss
+from dpiqa.train.loop.losses import correlation_loss, ranking_loss, regression_loss, squared_loss
 from dpiqa.train.loop.recipe import DistillationWeights
 from dpiqa.train.students.model import Student
 from dpiqa.train.teachers.cache import MAP_SHAPE
@@ -35,27 +35,39 @@ class DistilledStudent(Student):
 
 
 def distillation_loss(
-    outputs: tuple[Tensor, ...], mos: Tensor, teacher_score: Tensor, teacher_maps: Tensor, weights: DistillationWeights
+    outputs: tuple[Tensor, ...],
+    mos: Tensor,
+    teacher_score: Tensor,
+    teacher_maps: Tensor,
+    certainty: Tensor,
+    weights: DistillationWeights,
+    squared: bool = False,
 ) -> Tensor:
     """The weighted sum of all losses; `mos` (NaN if unknown) and `teacher_score` `[N]` in points.
 
     Scores have the losses of training on MOS, regression and correlation. Pictures are ranked by MOS or, without one,
-    by the teacher's score. Maps `[N, 8, h, w]` are compared by smooth L1 at the teacher's scale.
+    by the teacher's score. Maps `[N, 8, h, w]` are compared by smooth L1 at the teacher's scale. What the teacher says
+    counts by its `certainty` `[N]`, 0 to 1. With `squared`, scores and maps have the mean squared error alone, as in
+    the paper.
     """
     score, *_, maps = outputs
     rated = mos.isfinite()
     total = 0 * (score.sum() + maps.sum())  # every weight takes part, as several processes need it
     if weights.score and rated.any():
-        total = total + weights.score * _score_loss(score[rated], mos[rated])
+        total = total + weights.score * _score_loss(score[rated], mos[rated], squared=squared)
     if weights.teacher:
-        total = total + weights.teacher * _score_loss(score, teacher_score)
+        total = total + weights.teacher * _score_loss(score, teacher_score, certainty, squared)
     if weights.ranking:
-        total = total + weights.ranking * ranking_loss(score, torch.where(rated, mos, teacher_score))
+        target, weight = torch.where(rated, mos, teacher_score), torch.where(rated, 1, certainty)
+        total = total + weights.ranking * ranking_loss(score, target, weight)
     if weights.map:
         maps = functional.interpolate(maps, teacher_maps.shape[2:], mode="bilinear", antialias=True)
-        total = total + weights.map * functional.smooth_l1_loss(maps, teacher_maps)
+        difference = functional.mse_loss if squared else functional.smooth_l1_loss
+        total = total + weights.map * difference(maps, teacher_maps)
     return total
 
 
-def _score_loss(score: Tensor, target: Tensor) -> Tensor:
-    return regression_loss(score, target) + correlation_loss(score, target)
+def _score_loss(score: Tensor, target: Tensor, weight: Tensor | None = None, squared: bool = False) -> Tensor:
+    if squared:
+        return squared_loss(score, target, weight)
+    return regression_loss(score, target, weight) + correlation_loss(score, target, weight)

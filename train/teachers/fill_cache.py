@@ -69,6 +69,7 @@ def describe(teacher: nn.Module, record: RunRecord, index: pd.DataFrame, origins
 @torch.inference_mode()
 def fill(cache: TeacherCache, teacher: nn.Module, pictures: list[Sample], batch: int) -> None:
     """Compute the scores and maps that the cache lacks; each batch is stored when it is done."""
+    assert cache.contents.input
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher.to(device).eval()
     missing = cache.missing()

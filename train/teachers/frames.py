@@ -16,12 +16,15 @@ from dpiqa.train.data.datasets import Sample, digests, load, load_unlabelled
 from dpiqa.train.data.frames import RatedFrames, View
 from dpiqa.train.teachers.cache import TeacherCache, relative
 
+_UNIT = 10.0  # points, as in loop/losses.py
+
 
 class TaughtFrames(RatedFrames):
-    """uint8 RGB frames `[H, W, 3]`, MOS (NaN if unrated), the teacher's score and its map `[8, h, w]`.
+    """uint8 RGB frames `[H, W, 3]`, MOS (NaN if unrated), the teacher's score, its map `[8, h, w]` and its certainty.
 
     The teacher scored whole pictures. The targets of a crop are the same region of the whole picture's map, mirrored
-    with the crop, and (as with MOS) the whole picture's score. Maps are standardised by channel.
+    with the crop, and (as with MOS) the whole picture's score. Maps are standardised by channel; a rater's are empty,
+    `[0]`. The certainty is 1 for a teacher and falls with a rater's standard deviation, to a half at ten points.
     """
 
     def __init__(self, samples: list[Sample], rows: np.ndarray, cache: TeacherCache, spec: InputSpec,
@@ -29,7 +32,7 @@ class TaughtFrames(RatedFrames):
         """`rows`: of the samples in the cache. `length`: pictures per epoch, drawn in turn; by default all."""
         super().__init__(samples, spec, crop, seed)
         self.rows, self.cache, self.length = rows, cache, length or len(samples)
-        self.mean, self.std = cache.map_scale()
+        self.mean, self.std = cache.map_scale() if cache.has_maps else (np.zeros(1), np.ones(1))
 
     def __len__(self) -> int:
         return self.length
@@ -39,9 +42,13 @@ class TaughtFrames(RatedFrames):
         picture = int(_order(self.seed, turn, len(self.samples))[place])
         frame, view = self.load(picture, index)
         row = self.rows[picture]
-        whole = torch.from_numpy((self.cache.map(row) - self.mean) / self.std)
+        taught_map = torch.empty(0)
+        if self.cache.has_maps:
+            whole = torch.from_numpy((self.cache.map(row) - self.mean) / self.std)
+            taught_map = region(whole, view, len(frame), self.spec)
+        certainty = 1 / (1 + (float(self.cache.stds[row]) / _UNIT) ** 2)
         mos, taught = self.samples[picture].mos, float(self.cache.scores[row])
-        return frame, torch.tensor(mos), torch.tensor(taught), region(whole, view, len(frame), self.spec)
+        return frame, torch.tensor(mos), torch.tensor(taught), taught_map, torch.tensor(certainty)
 
 
 def region(whole: Tensor, view: View, crop: int, spec: InputSpec) -> Tensor:

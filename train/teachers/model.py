@@ -13,7 +13,8 @@ from dpiqa.runtime.spec import InputSpec
 from dpiqa.train.loop.checkpoint import load_checkpoint
 from dpiqa.train.loop.record import RunRecord
 from dpiqa.train.teachers.decoder import Decoder
-from dpiqa.train.teachers.priors import RELEASES, Prior, TimmPrior
+from dpiqa.train.teachers.presets import RELEASES
+from dpiqa.train.teachers.priors import Prior, TimmPrior
 
 
 class Teacher(nn.Module):
@@ -38,19 +39,28 @@ class Teacher(nn.Module):
 
 
 def build_teacher(
-    prior: str, size: int, width: int, weights: str | None = None, frozen_sha256: str | None = None
+    prior: str,
+    size: int,
+    width: int,
+    weights: str | None = None,
+    frozen_sha256: str | None = None,
+    timestep: int | None = None,
+    zero_adapter: bool | None = None,
 ) -> Teacher:
     """An untrained teacher: `prior` as in `--prior`; a diffusion prior as released, any other with random weights.
 
-    `weights` is the path of the release. Raises InputError if its frozen parts do not match `frozen_sha256`.
+    `weights` is the path of the release; for `timestep` and `zero_adapter`, which only a diffusion prior has, see
+    StableDiffusionPrior. Raises InputError if the release's frozen parts do not match `frozen_sha256`.
     """
     if prior not in RELEASES:
+        if timestep is not None or zero_adapter:
+            raise InputError(f"--prior {prior}: only a diffusion prior has --timestep and --zero-adapter")
         return Teacher(TimmPrior(prior, size), size, width)
     try:
         from dpiqa.train.teachers.stable_diffusion import StableDiffusionPrior  # slow to import, and an optional extra
     except ImportError as error:
         raise InputError(f"--prior {prior} needs the extra 'teacher' ({error.name} is not installed)") from None
-    released = StableDiffusionPrior.from_release(prior, weights or RELEASES[prior], size)
+    released = StableDiffusionPrior.from_release(prior, weights or RELEASES[prior], size, timestep, zero_adapter)
     if frozen_sha256 not in (None, released.config["frozen_sha256"]):
         raise InputError(
             f"{released.config['weights']}: not the VAE and text encoder that the teacher was trained with"

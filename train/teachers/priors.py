@@ -14,15 +14,9 @@ from torch import Tensor, nn
 from dpiqa.errors import InputError
 from dpiqa.train.loop.memory import is_out_of_memory
 from dpiqa.train.teachers.packaged import VIT_INSTALL, packaged_vit
+from dpiqa.train.teachers.presets import PRIORS, VIT_S
 
-VIT_S = "vit_small_patch14_dinov2"
 _LEVELS = 4
-# Names on the hub, by value of `--prior`; a folder in `--weights` comes first.
-RELEASES = {
-    "sd14": "CompVis/stable-diffusion-v1-4",
-    "sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5",
-    "sd21": "stabilityai/stable-diffusion-2-1-base",
-}
 
 
 class Prior(nn.Module, ABC):
@@ -77,9 +71,7 @@ class TimmPrior(Prior):
         """Untrained; frames are `size` x `size` pixels, or any multiple of the patch side if there are patches."""
         super().__init__()
         if not timm.is_model(arch):
-            raise InputError(
-                f"--prior {arch}: neither vit-s nor {', '.join(RELEASES)} nor a model of timm {timm.__version__}"
-            )
+            raise InputError(f"--prior {arch}: none of {PRIORS} and no model of timm {timm.__version__}")
         self.arch, self.config = arch, {"prior": arch}
         self.trunk: Any
         self._options, self.trunk = _create(arch, size)

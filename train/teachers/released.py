@@ -20,7 +20,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from dpiqa.errors import InputError
 from dpiqa.runtime.files import atomic_write
 from dpiqa.train.loop.memory import is_out_of_memory
-from dpiqa.train.teachers.priors import RELEASES
+from dpiqa.train.teachers.presets import RELEASES
 from dpiqa.train.teachers.prompts import PROMPTS
 
 _WEIGHTS = {

@@ -15,8 +15,8 @@ from typer.core import TyperGroup
 from dpiqa.runtime.cli import app as runtime_app
 from dpiqa.runtime.program import as_app, complain, open_closed_streams, run
 
-TRAIN_VERBS = ("student", "heads", "teacher", "teacher-cache", "distill", "qat", "evaluate", "protocol", "order",
-               "calibrate", "degrade", "near-duplicates")  # fmt: skip
+TRAIN_VERBS = ("student", "soup", "heads", "teacher", "teacher-cache", "distill", "qat", "evaluate", "protocol",
+               "order", "calibrate", "degrade", "near-duplicates")  # fmt: skip
 EXPORT_VERBS = ("onnx", "int8", "qat", "verify", "trt", "triton", "deepstream", "card")
 
 

@@ -15,6 +15,7 @@
 
 #include "dpiqa/dpiqa.hpp"
 #include "error.hpp"
+#include "manifest.hpp"
 #include "model_spec.hpp"
 
 namespace py = pybind11;
@@ -231,6 +232,13 @@ py::array_t<std::uint8_t> preprocess(const py::object& pixels, int width, int he
     return rgb;
 }
 
+void check_engine(const std::filesystem::path& engine, const std::string& flavour, int library, const std::string& capability,
+                  bool is_lean) {
+    const auto manifest = dpiqa::core::read_manifest(engine.string());
+    dpiqa::core::check_library(manifest, {flavour, library, is_lean}, engine.string());
+    dpiqa::core::check_gpu(manifest, {"a GPU", capability}, engine.string());
+}
+
 void log_to_python(int level, const char* message, void*) {
     const py::gil_scoped_acquire acquired;
     try {
@@ -306,6 +314,9 @@ PYBIND11_MODULE(_core, module) {
         .def("measure", &PyMeter::measure, "frame"_a, "format"_a = "bgr", "colour"_a = py::none());
 
     module.def("preprocess", &preprocess, "frame"_a, "width"_a, "height"_a, "format"_a = "bgr", "colour"_a = py::none());
+
+    module.def("check_engine", &check_engine, "engine"_a, py::kw_only(), "flavour"_a, "library"_a, "compute_capability"_a,
+               "lean"_a = false);
 
     dpiqa_set_log(log_to_python, nullptr);
     py::module_::import("atexit").attr("register")(py::cpp_function([] { dpiqa_set_log(nullptr, nullptr); }));

@@ -45,13 +45,6 @@ cudaDeviceProp probe_gpu(const std::string& file) {
     return properties;
 }
 
-std::string library_version() {
-    const int version = getInferLibVersion();
-    const int thousand = version >= 100000 ? 10000 : 1000;  // the numbering widened with TensorRT 10
-    return std::to_string(version / thousand) + "." + std::to_string(version % thousand / 100) + "." +
-           std::to_string(version % 100);
-}
-
 std::string read_engine(const std::string& file) {
     std::ifstream stream(file, std::ios::binary);
     if (!stream) throw EngineError(file + ": no such model file, or it cannot be read");
@@ -163,13 +156,14 @@ class TensorRtRequest final : public Request {
 class TensorRtEngine final : public Engine {
   public:
     explicit TensorRtEngine(const std::string& file) : file_(file), manifest_(read_manifest(file)) {
+        const std::string version = version_text(getInferLibVersion());
+        check_library(manifest_, {DPIQA_TENSORRT_FLAVOUR, getInferLibVersion(), false}, file);
         const cudaDeviceProp gpu = probe_gpu(file);
         cuda_check(cudaGetDevice(&device_), "cudaGetDevice");
-        check_machine(manifest_, {DPIQA_TENSORRT_FLAVOUR, library_version(), gpu.name,
-                                  std::to_string(gpu.major) + "." + std::to_string(gpu.minor)}, file);
+        check_gpu(manifest_, {gpu.name, std::to_string(gpu.major) + "." + std::to_string(gpu.minor)}, file);
         runtime_.reset(nvinfer1::createInferRuntime(logger()));
         if (!runtime_)
-            throw EngineError(file + ": TensorRT " + library_version() + " does not start, the log says why");
+            throw EngineError(file + ": TensorRT " + version + " does not start, the log says why");
         const std::string bytes = read_engine(file);
         engine_.reset(runtime_->deserializeCudaEngine(bytes.data(), bytes.size()));
         if (!engine_)

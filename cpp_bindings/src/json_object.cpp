@@ -91,6 +91,13 @@ double JsonObject::number(const char* field, double minimum, double maximum) con
     return found;
 }
 
+bool JsonObject::flag(const char* field) const {
+    if (!has(field)) return false;
+    const nlohmann::json& found = value(field);
+    if (!found.is_boolean()) refuse(field, "must be true or false" + shown(found));
+    return found.get<bool>();
+}
+
 std::vector<std::string> JsonObject::texts(const char* field) const {
     const nlohmann::json& found = value(field);
     if (!found.is_array()) refuse(field, "must be a list of texts" + shown(found));

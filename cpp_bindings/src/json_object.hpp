@@ -22,6 +22,7 @@ class JsonObject {
     std::int64_t integer(const char* field, std::int64_t minimum, std::int64_t maximum) const;
     double number(const char* field) const;
     double number(const char* field, double minimum, double maximum) const;
+    bool flag(const char* field) const;  // false where absent
     std::vector<std::string> texts(const char* field) const;
     JsonObject object(const char* field) const;
     std::vector<JsonObject> objects(const char* field) const;

@@ -43,6 +43,8 @@ class Manifest(BaseModel):
     profile: BatchProfile
     workspace_mb: int | None = None
     dla: int | None = None
+    version_compatible: bool = False
+    profile_sharing: bool = False
     calibration_sha256: Sha256 | None = None
     convolution_shares: dict[str, float] = Field(default_factory=dict)
     engine_sha256: Sha256

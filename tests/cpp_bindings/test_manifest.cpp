@@ -5,6 +5,7 @@
 #include "error.hpp"
 #include "golden.hpp"
 #include "manifest.hpp"
+#include "sha256.hpp"
 
 using namespace dpiqa::core;
 using nlohmann::json;
@@ -14,6 +15,8 @@ namespace {
 json valid() {
     return {{"manifest_version", 1},
             {"onnx_sha256", std::string(64, 'a')},
+            {"engine_sha256", std::string(64, 'b')},
+            {"profile", {{"min", 1}, {"opt", 2}, {"max", 4}}},
             {"flavour", "tensorrt"},
             {"tensorrt_version", "10.9.0"},
             {"precision", "int8"},
@@ -28,8 +31,8 @@ void refuse(const json& document, const char* part) {
     CHECK_THROWS_WITH_AS(parse(document), doctest::Contains(part), ContractError);
 }
 
-void refuse_on(const Machine& machine, const char* sentence) {
-    CHECK_THROWS_WITH_AS(check_machine(parse(valid()), machine, "m.engine"), sentence, EngineError);
+void refuse_library(const json& document, const Library& library, const char* sentence) {
+    CHECK_THROWS_WITH_AS(check_library(parse(document), library, "m.engine"), sentence, EngineError);
 }
 
 }  // namespace
@@ -38,16 +41,46 @@ TEST_CASE("a manifest carries the model's contract") {
     const Manifest manifest = parse(valid());
     CHECK(manifest.spec.name == "tiny");
     CHECK(manifest.compute_capabilities.size() == 2);
-    CHECK_NOTHROW(check_machine(manifest, {"tensorrt", "10.9.3", "RTX 3060", "8.6"}, "m.engine"));
+    CHECK(manifest.batches.best == 2);
+    CHECK(manifest.batches.largest == 4);
+    CHECK_FALSE(manifest.is_version_compatible);
+    CHECK_NOTHROW(check_library(manifest, {"tensorrt", 100903, false}, "m.engine"));
+    CHECK_NOTHROW(check_gpu(manifest, {"RTX 3060", "8.6"}, "m.engine"));
+}
+
+TEST_CASE("library numbers are read as each generation counts") {
+    CHECK(version_text(8601) == "8.6.1");
+    CHECK(version_text(9300) == "9.3.0");
+    CHECK(version_text(10701) == "1.7.1");  // TensorRT-RTX
+    CHECK(version_text(100903) == "10.9.3");
+    CHECK(version_text(101600) == "10.16.0");
+    CHECK(version_text(110100) == "11.1.0");
 }
 
 TEST_CASE("an engine for another machine says so, and how to rebuild it") {
-    refuse_on({"tensorrt", "10.13.0", "RTX 3060", "8.6"},
-              "m.engine: built for tensorrt 10.9.0, found tensorrt 10.13.0; rebuild it with: python -m export.trt --int8");
-    refuse_on({"tensorrt-rtx", "10.9.0", "RTX 3060", "8.6"},
-              "m.engine: built for tensorrt 10.9.0, found tensorrt-rtx 10.9.0; rebuild it with: python -m export.trt --int8");
-    refuse_on({"tensorrt", "10.9.0", "Orin", "8.7"},
-              "m.engine: built for compute capability 8.6, 8.9, found Orin with 8.7; rebuild it with: python -m export.trt --int8");
+    refuse_library(valid(), {"tensorrt", 101300, false},
+                   "m.engine: built for tensorrt 10.9.0, found tensorrt 10.13.0; rebuild it with: python -m export.trt --int8");
+    refuse_library(valid(), {"tensorrt-rtx", 10701, false},
+                   "m.engine: built for tensorrt 10.9.0, found tensorrt-rtx 1.7.1; rebuild it with: python -m export.trt --int8");
+    CHECK_THROWS_WITH_AS(check_gpu(parse(valid()), {"Orin", "8.7"}, "m.engine"),
+                         "m.engine: built for compute capability 8.6, 8.9, found Orin with 8.7; rebuild it with: "
+                         "python -m export.trt --int8",
+                         EngineError);
+}
+
+TEST_CASE("the lean runtime runs version-compatible engines, also of earlier minor versions") {
+    refuse_library(valid(), {"tensorrt", 100900, true},
+                   "m.engine: TensorRT's lean runtime runs version-compatible engines only; rebuild it with: "
+                   "python -m export.trt --int8 --version-compatible");
+    json document = valid();
+    document["version_compatible"] = true;
+    CHECK_NOTHROW(check_library(parse(document), {"tensorrt", 100900, true}, "m.engine"));
+    CHECK_NOTHROW(check_library(parse(document), {"tensorrt", 101300, true}, "m.engine"));
+    CHECK_NOTHROW(check_library(parse(document), {"tensorrt", 100900, false}, "m.engine"));
+    refuse_library(document, {"tensorrt", 100800, true},
+                   "m.engine: built for tensorrt 10.9.0, found tensorrt 10.8.0; rebuild it with: python -m export.trt --int8");
+    refuse_library(document, {"tensorrt", 110100, true},
+                   "m.engine: built for tensorrt 10.9.0, found tensorrt 11.1.0; rebuild it with: python -m export.trt --int8");
 }
 
 TEST_CASE("a damaged manifest is refused by field") {
@@ -61,9 +94,24 @@ TEST_CASE("a damaged manifest is refused by field") {
     document["compute_capabilities"] = "8.6";
     refuse(document, "field 'compute_capabilities': must be a list");
     document = valid();
+    document["profile"]["opt"] = 5;
+    refuse(document, "field 'profile.max': must be a whole number from 5 to");
+    document = valid();
+    document["version_compatible"] = "yes";
+    refuse(document, "field 'version_compatible': must be true or false");
+    document = valid();
     document["contract"]["input"]["width"] = 8;
     refuse(document, "field 'input.width'");
     document.erase("contract");
     refuse(document, "field 'contract': is missing");
     CHECK_THROWS_WITH_AS(read_manifest("/nowhere/m.engine"), doctest::Contains("its manifest"), EngineError);
+}
+
+TEST_CASE("digests are those of FIPS 180-4's examples, around the length of a block as well") {
+    CHECK(sha256("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    CHECK(sha256("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    CHECK(sha256("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq") ==
+          "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+    CHECK(sha256(std::string(64, 'a')) == "ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb");
+    CHECK(sha256(std::string(1000000, 'a')) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from dpiqa.export.graphs.transform import for_tensorrt, resized
 from dpiqa.export.quantization.qdq import quantized_layers, restore
 from dpiqa.export.tensorrt import network
 from dpiqa.export.tensorrt.api import Flavour, find_flavour
+from dpiqa.native import check_engine
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import shipped_model
 from dpiqa.runtime.prediction import scores_of
@@ -89,6 +92,20 @@ def test_manifest_is_what_the_native_core_reads(built: Path) -> None:
     assert document["compute_capabilities"] == ["8.6", "8.9", "12.0"]
     assert document["rebuild"].startswith("dpiqa export trt --int8")
     assert parse_spec(json.dumps(document["contract"]), built).name == "dpiqa-lite0"
+
+
+def test_the_core_accepts_the_manifest_for_the_library_that_built_it(rtx: Flavour, built: Path) -> None:
+    """By the number that the real library gives itself; an engine of another version, flavour or GPU is refused."""
+    folder = Path(import_module("tensorrt_rtx_libs").__file__ or "").parent
+    library = ctypes.CDLL(str(next(folder.glob("libtensorrt_rtx.so*")))).getInferLibVersion()
+    check_engine(built, flavour="tensorrt-rtx", library=library, compute_capability="8.9")
+    expected = re.escape(f"{built}: built for tensorrt-rtx {rtx.version}, found ")
+    with pytest.raises(EngineError, match=expected + r"tensorrt-rtx \d+\.8\.\d+; rebuild it with: dpiqa "):
+        check_engine(built, flavour="tensorrt-rtx", library=library + 100, compute_capability="8.9")
+    with pytest.raises(EngineError, match=expected + r"tensorrt 10\.9\.0; rebuild"):
+        check_engine(built, flavour="tensorrt", library=100900, compute_capability="8.9")
+    with pytest.raises(EngineError, match=r"compute capability 8\.6, 8\.9, 12\.0, found a GPU with 9\.0; rebuild"):
+        check_engine(built, flavour="tensorrt-rtx", library=library, compute_capability="9.0")
 
 
 def test_the_same_request_reuses_and_another_rebuilds(

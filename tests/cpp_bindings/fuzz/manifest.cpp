@@ -6,7 +6,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     using namespace dpiqa::core;
     try {
         const Manifest manifest = parse_manifest(std::string(reinterpret_cast<const char*>(data), size), "fuzz.engine.json");
-        check_machine(manifest, {"tensorrt", "10.9.0", "GPU", "8.6"}, "fuzz.engine");
+        check_library(manifest, {"tensorrt", 100900, false}, "fuzz.engine");
+        check_gpu(manifest, {"GPU", "8.6"}, "fuzz.engine");
     } catch (const Failure&) {
     }
     return 0;

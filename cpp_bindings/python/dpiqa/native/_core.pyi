@@ -107,3 +107,17 @@ def preprocess(
     frame: Frame, width: int, height: int, format: Format = "bgr", colour: Colour | None = None
 ) -> NDArray[np.uint8]:
     """Resize and colour alone: RGB uint8 `[height, width, 3]`, a row of the tensor `frames`."""
+
+def check_engine(
+    engine: str | PathLike[str],
+    *,
+    flavour: Literal["tensorrt", "tensorrt-rtx"],
+    library: int,
+    compute_capability: str,
+    lean: bool = False,
+) -> None:
+    """Check by its manifest whether a TensorRT engine would run on another machine.
+
+    `library`: what `getInferLibVersion()` returns there. `lean`: it is the lean runtime. Raises EngineError or
+    ContractError.
+    """

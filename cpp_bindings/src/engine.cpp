@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include "error.hpp"
+#include "model_spec.hpp"
+#include "onnx_weights.hpp"
 
 namespace dpiqa::core {
 namespace {
@@ -19,7 +21,27 @@ void check_is_file(const std::string& file) {
 std::string engine_for(const std::string& file) {
     if (ends_with(file, ".onnx")) return "openvino";
     if (ends_with(file, ".engine")) return "tensorrt";
-    throw EngineError(file + ": no engine here runs such files, expected one of: .onnx, .engine");
+    if (ends_with(file, ".pte")) return "executorch";
+    throw EngineError(file + ": no engine here runs such files, expected one of: .onnx, .engine, .pte");
+}
+
+// An engine file has a digest of its own in its manifest, and a program in itself.
+void check_weights(const std::string& file) {
+    const std::string expected = read_model_spec(file).weights_sha256;
+    const ModelBytes bytes(file);
+    const std::string found = onnx_weights_sha256(bytes.data(), bytes.size(), file);
+    if (found != expected)
+        throw ContractError(file + ": its weights are not those of its contract (weights_sha256 " + expected.substr(0, 12) +
+                            "..., found " + found.substr(0, 12) + "...); copy or export it again");
+}
+
+std::unique_ptr<Engine> open_program(ModelBytes bytes, const EngineOptions& options) {
+#if DPIQA_HAS_EXECUTORCH
+    return open_executorch(std::move(bytes), options);
+#else
+    static_cast<void>(options);
+    throw EngineError(bytes.name() + ": this libdpiqa was built without ExecuTorch, rebuild it with -DDPIQA_WITH_EXECUTORCH=ON");
+#endif
 }
 
 }  // namespace
@@ -29,6 +51,7 @@ std::unique_ptr<Engine> open_engine(const std::string& file, const EngineOptions
     const std::string chosen = options.engine == "auto" ? engine_for(file) : options.engine;
     if (chosen == "openvino") {
 #if DPIQA_HAS_OPENVINO
+        if (!options.unverified) check_weights(file);
         return open_openvino(file, options);
 #else
         throw EngineError(file + ": this libdpiqa was built without OpenVINO, rebuild it with -DDPIQA_WITH_OPENVINO=ON");
@@ -41,7 +64,14 @@ std::unique_ptr<Engine> open_engine(const std::string& file, const EngineOptions
         throw EngineError(file + ": this libdpiqa was built without TensorRT, rebuild it with -DDPIQA_WITH_TENSORRT=ON");
 #endif
     }
-    throw EngineError("unknown engine '" + chosen + "', expected one of: auto, openvino, tensorrt");
+    if (chosen == "executorch") return open_program(ModelBytes(file), options);
+    throw EngineError("unknown engine '" + chosen + "', expected one of: auto, openvino, tensorrt, executorch");
+}
+
+std::unique_ptr<Engine> open_engine(ModelBytes bytes, const EngineOptions& options) {
+    if (options.engine != "auto" && options.engine != "executorch")
+        throw EngineError(bytes.name() + ": only the engine 'executorch' opens a model in memory, found '" + options.engine + "'");
+    return open_program(std::move(bytes), options);
 }
 
 }  // namespace dpiqa::core

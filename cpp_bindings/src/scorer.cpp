@@ -138,15 +138,21 @@ void Scorer::score(const dpiqa_frame* frames, std::size_t count, dpiqa_reading* 
 }
 
 void Scorer::fill(const Outputs& outputs, dpiqa_reading& reading) const {
-    if (!std::isfinite(outputs.score))
-        throw EngineError(std::string(engine_->name()) + ": the score is not a finite number, the model is broken");
+    const MapSize size = engine_->map_size();
+    const std::size_t causes = outputs.causes == nullptr ? 0 : engine_->spec().causes.size();
+    const std::size_t cells = outputs.map == nullptr ? 0 : static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height);
+    require_finite("score", &outputs.score, 1);
+    require_finite("causes", outputs.causes, causes);
+    require_finite("map", outputs.map, cells);
     reading.score = outputs.score;
-    if (reading.causes != nullptr && outputs.causes != nullptr)
-        std::copy_n(outputs.causes, engine_->spec().causes.size(), reading.causes);
-    if (reading.map != nullptr && outputs.map != nullptr) {
-        const MapSize size = engine_->map_size();
-        std::copy_n(outputs.map, static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height), reading.map);
-    }
+    if (reading.causes != nullptr) std::copy_n(outputs.causes, causes, reading.causes);
+    if (reading.map != nullptr) std::copy_n(outputs.map, cells, reading.map);
+}
+
+void Scorer::require_finite(const char* output, const float* values, std::size_t count) const {
+    if (!std::all_of(values, values + count, [](float value) { return std::isfinite(value); }))
+        throw EngineError(std::string(engine_->name()) + ": the output '" + output +
+                          "' is not of finite numbers, the model is broken");
 }
 
 std::unique_ptr<Scorer> open_scorer(const std::string& file, const EngineOptions& options) {

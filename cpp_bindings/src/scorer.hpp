@@ -40,6 +40,7 @@ class Scorer {
 
   private:
     void fill(const Outputs& outputs, dpiqa_reading& reading) const;
+    void require_finite(const char* output, const float* values, std::size_t count) const;
 
     std::unique_ptr<Engine> engine_;
     RequestPool pool_;

@@ -1,5 +1,8 @@
-# ExecuTorch's Python wheel ships its headers and libraries; EXECUTORCH_ROOT names its folder `executorch` elsewhere. Its own
-# CMake package wants CMake 3.28 and a Python, so the three libraries that a delegated program needs are named here.
+# ExecuTorch's Python wheel ships its headers and libraries; EXECUTORCH_ROOT, here or in the environment, names its folder
+# `executorch` where Python does not find it. Its own CMake package wants CMake 3.28 and a Python, so the three libraries that a delegated program needs are named here.
+if(NOT EXECUTORCH_ROOT)
+  set(EXECUTORCH_ROOT "$ENV{EXECUTORCH_ROOT}")
+endif()
 if(NOT EXECUTORCH_ROOT AND NOT CMAKE_CROSSCOMPILING)
   find_package(Python COMPONENTS Interpreter QUIET)
   if(Python_FOUND)

@@ -155,14 +155,28 @@ void Scorer::require_finite(const char* output, const float* values, std::size_t
                           "' is not of finite numbers, the model is broken");
 }
 
-std::unique_ptr<Scorer> open_scorer(const std::string& file, const EngineOptions& options) {
+namespace {
+
+template <typename Model>
+std::unique_ptr<Scorer> opened(Model model, const std::string& name, const EngineOptions& options) {
     if (options.threads < 0) throw EngineError("threads must be 0 or more, found " + std::to_string(options.threads));
     if (options.requests < 0 || options.requests > static_cast<int>(kMaxRequests))
         throw EngineError("requests must be 0 to 64, found " + std::to_string(options.requests));
-    auto scorer = std::make_unique<Scorer>(open_engine(file, options), options.requests);
-    log(DPIQA_LOG_INFO, file + ": opened with engine " + scorer->engine().name() + ", " +
+    auto scorer = std::make_unique<Scorer>(open_engine(std::move(model), options), options.requests);
+    log(DPIQA_LOG_INFO, name + ": opened with engine " + scorer->engine().name() + ", " +
                             std::to_string(scorer->requests()) + " inference request(s)");
     return scorer;
+}
+
+}  // namespace
+
+std::unique_ptr<Scorer> open_scorer(const std::string& file, const EngineOptions& options) {
+    return opened(file, file, options);
+}
+
+std::unique_ptr<Scorer> open_scorer(ModelBytes bytes, const EngineOptions& options) {
+    const std::string name = bytes.name();
+    return opened(std::move(bytes), name, options);
 }
 
 }  // namespace dpiqa::core

@@ -47,5 +47,6 @@ class Scorer {
 };
 
 std::unique_ptr<Scorer> open_scorer(const std::string& file, const EngineOptions& options);
+std::unique_ptr<Scorer> open_scorer(ModelBytes bytes, const EngineOptions& options);
 
 }  // namespace dpiqa::core

@@ -90,14 +90,14 @@ class _Builder:
         return self._call(functional.pad, value, (0, 1)) if len(self._shapes[name]) == 2 else value
 
     def _normalised(self) -> tuple[str, Normalisation]:
-        """The name of the normalised picture, and its constants: behind Cast and Transpose, Sub and Div."""
+        """The name of the normalised picture, and its constants: behind Cast, Transpose, Sub and Div."""
         name, kinds, constants = "frames", list[str](), list[tuple[float, ...]]()
         for _ in range(4):
             node = self._users[name][0]
             name = node.output[0]
             kinds.append(node.op_type)
-            constants += [tuple(self._constants[part].ravel().tolist()) for part in node.input[1:]]
-        if sorted(kinds[:2]) != ["Cast", "Transpose"] or kinds[2:] != ["Sub", "Div"]:
+            constants += [tuple(np.broadcast_to(self._constants[part].ravel(), 3).tolist()) for part in node.input[1:]]
+        if sorted(kinds) != ["Cast", "Div", "Sub", "Transpose"] or kinds.index("Sub") > kinds.index("Div"):
             raise InputError(f"the graph must begin with Cast, Transpose, Sub, Div as a student's does, found {kinds}")
         return name, Normalisation(*constants)
 
@@ -151,14 +151,15 @@ class _Builder:
         return self._value(node.input[0])
 
     def _conv(self, node: onnx.NodeProto) -> fx.Node:
-        attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+        attributes = {"dilations": (1, 1), "group": 1, "strides": (1, 1), "pads": (0, 0, 0, 0), **_attributes(node)}
         value, grid = self._value(node.input[0]), self._grid_of(node.input[0])
-        bias, after = self._constants[node.input[2]], self._after(node)
+        channels, after = self._shapes[node.output[0]][1], self._after(node)
+        bias = self._constants[node.input[2]] if len(node.input) > 2 else np.zeros(channels, np.float32)
         is_int8 = grid is not None and self._is_weight(node.input[1]) and after in ("QuantizeLinear", "Add")
         if is_int8:
             weight = self._int8_weight(node.input[1])
         else:
-            floats, copies = self._floats(node.input[1]), 2 if self._shapes[node.output[0]][1] == 1 else 1
+            floats, copies = self._floats(node.input[1]), 2 if channels == 1 else 1
             weight, bias = self._constant(np.repeat(floats, copies, 0)), np.repeat(bias, copies)
         top, left, bottom, right = attributes["pads"]
         if (top, left) != (bottom, right):
@@ -218,7 +219,8 @@ class _Builder:
     def _gemm(self, node: onnx.NodeProto) -> fx.Node:
         value = self._values[node.input[0]]
         parts = value if isinstance(value, list) else [value]
-        weight = self._floats(node.input[1])[:, :, None, None]
+        weight = self._floats(node.input[1])
+        weight = (weight if _attributes(node).get("transB") else weight.T)[:, :, None, None]
         ends = np.cumsum([part.meta["channels"] for part in parts] if len(parts) > 1 else [weight.shape[1]])
         weights = np.split(weight, ends[:-1], axis=1)
         bias: fx.Node | None = self._constant(self._constants[node.input[2]])
@@ -263,6 +265,8 @@ class _Builder:
     def _squeeze(self, node: onnx.NodeProto) -> fx.Node:
         return self._value(node.input[0])
 
+    _flatten, _globalaveragepool = _squeeze, _reducemean
+
     def _pow(self, node: onnx.NodeProto) -> fx.Node:
         value = self._value(node.input[0])
         if float(self._constants[node.input[1]]) != 2:
@@ -283,3 +287,7 @@ class _Builder:
             self._constant(self._constants[name].reshape(1, 1, 1, 1)) if name in self._constants else self._value(name)
             for name in node.input
         ]
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    return {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}

@@ -16,6 +16,7 @@
 #include "dpiqa/dpiqa.hpp"
 #include "error.hpp"
 #include "model_spec.hpp"
+#include "onnx_weights.hpp"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -298,6 +299,9 @@ PYBIND11_MODULE(_core, module) {
         .def("measure", &PyMeter::measure, "frame"_a, "format"_a = "bgr", "colour"_a = py::none());
 
     module.def("preprocess", &preprocess, "frame"_a, "width"_a, "height"_a, "format"_a = "bgr", "colour"_a = py::none());
+
+    module.def("check_weights", [](const std::filesystem::path& path) { dpiqa::core::check_onnx_weights(path.string()); }, "path"_a,
+               py::call_guard<py::gil_scoped_release>());
 
     dpiqa_set_log(log_to_python, nullptr);
     py::module_::import("atexit").attr("register")(py::cpp_function([] { dpiqa_set_log(nullptr, nullptr); }));

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include "error.hpp"
-#include "model_spec.hpp"
 #include "onnx_weights.hpp"
 
 namespace dpiqa::core {
@@ -25,16 +24,6 @@ std::string engine_for(const std::string& file) {
     throw EngineError(file + ": no engine here runs such files, expected one of: .onnx, .engine, .pte");
 }
 
-// An engine file has a digest of its own in its manifest, and a program in itself.
-void check_weights(const std::string& file) {
-    const std::string expected = read_model_spec(file).weights_sha256;
-    const ModelBytes bytes(file);
-    const std::string found = onnx_weights_sha256(bytes.data(), bytes.size(), file);
-    if (found != expected)
-        throw ContractError(file + ": its weights are not those of its contract (weights_sha256 " + expected.substr(0, 12) +
-                            "..., found " + found.substr(0, 12) + "...); copy or export it again");
-}
-
 std::unique_ptr<Engine> open_program(ModelBytes bytes, const EngineOptions& options) {
 #if DPIQA_HAS_EXECUTORCH
     return open_executorch(std::move(bytes), options);
@@ -51,7 +40,7 @@ std::unique_ptr<Engine> open_engine(const std::string& file, const EngineOptions
     const std::string chosen = options.engine == "auto" ? engine_for(file) : options.engine;
     if (chosen == "openvino") {
 #if DPIQA_HAS_OPENVINO
-        if (!options.unverified) check_weights(file);
+        if (!options.unverified) check_onnx_weights(file);
         return open_openvino(file, options);
 #else
         throw EngineError(file + ": this libdpiqa was built without OpenVINO, rebuild it with -DDPIQA_WITH_OPENVINO=ON");

@@ -42,7 +42,7 @@ void log_executorch(et_timestamp_t, et_pal_log_level_t level, const char*, const
 void start_runtime() {
     static std::once_flag once;
     std::call_once(once, [] {
-        et::register_pal(et::PalImpl::create(log_executorch, __FILE__));
+        et::register_pal(et::PalImpl::create(log_executorch, "dpiqa"));
         et::runtime_init();
     });
 }
@@ -94,8 +94,8 @@ Value checked(et::Result<Value> result, const std::string& what) {
 
 class ExecuTorchRequest final : public Request {
   public:
-    ExecuTorchRequest(const et::Program& program, const ProgramFile& content, const std::string& file)
-        : file_(file),
+    ExecuTorchRequest(const et::Program& program, const ProgramFile& content, const ModelBytes& bytes)
+        : file_(bytes.name()),
           content_(content),
           preprocessor_(content.spec.width, content.spec.height),
           rgb_(pixels() * 3),
@@ -106,11 +106,12 @@ class ExecuTorchRequest final : public Request {
         for (std::size_t channel = 0; channel < 3; ++channel)
             for (std::size_t level = 0; level < 256; ++level)
                 levels_[channel][level] = (static_cast<float>(level) - content.mean[channel]) / content.std[channel];
-        plan_memory(checked(program.method_meta("forward"), file + ": has no method 'forward'"));
-        method_.emplace(checked(program.load_method("forward", &*memory_), file + ": ExecuTorch cannot load it"));
-        if (method_->inputs_size() != 1) throw ContractError(file + ": the program must have one input");
+        plan_memory(checked(program.method_meta("forward"), file_ + ": has no method 'forward'"));
+        method_.emplace(checked(program.load_method("forward", &*memory_), file_ + ": ExecuTorch cannot load it"));
+        bytes.release_pages();  // XNNPACK has packed the weights
+        if (method_->inputs_size() != 1) throw ContractError(file_ + ": the program must have one input");
         check(method_->set_input(et::EValue(etensor::Tensor(&tensor_)), 0),
-              file + ": the program must take float32 [1, 3, height, width], channels last");
+              file_ + ": the program must take float32 [1, 3, height, width], channels last");
         run();
         find_outputs();
     }
@@ -221,10 +222,8 @@ class ExecuTorchEngine final : public Engine {
           loader_(bytes_.data(), content_.program_size),
           program_(checked(et::Program::load(&loader_, et::Program::Verification::InternalConsistency),
                            bytes_.name() + ": not a program that ExecuTorch can load")),
-          first_(std::make_unique<ExecuTorchRequest>(program_, content_, bytes_.name())),
-          map_(first_->map_size()) {
-        bytes_.release_pages();
-    }
+          first_(std::make_unique<ExecuTorchRequest>(program_, content_, bytes_)),
+          map_(first_->map_size()) {}
 
     const char* name() const override { return "executorch"; }
     const ModelSpec& spec() const override { return content_.spec; }
@@ -233,7 +232,7 @@ class ExecuTorchEngine final : public Engine {
 
     std::unique_ptr<Request> make_request() override {
         if (first_) return std::move(first_);
-        return std::make_unique<ExecuTorchRequest>(program_, content_, bytes_.name());
+        return std::make_unique<ExecuTorchRequest>(program_, content_, bytes_);
     }
 
   private:

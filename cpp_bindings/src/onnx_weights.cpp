@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "error.hpp"
+#include "model_bytes.hpp"
+#include "model_spec.hpp"
 #include "sha256.hpp"
 
 namespace dpiqa::core {
@@ -143,6 +145,15 @@ std::string onnx_weights_sha256(const std::uint8_t* data, std::size_t size, cons
         add_values(digest, tensor, file);
     }
     return hexadecimal(digest.digest());
+}
+
+void check_onnx_weights(const std::string& file) {
+    const std::string expected = read_model_spec(file).weights_sha256;
+    const ModelBytes bytes(file);
+    const std::string found = onnx_weights_sha256(bytes.data(), bytes.size(), file);
+    if (found != expected)
+        throw ContractError(file + ": its weights are not those of its contract (weights_sha256 " + expected.substr(0, 12) +
+                            "..., found " + found.substr(0, 12) + "...); copy or export it again");
 }
 
 }  // namespace dpiqa::core

@@ -11,4 +11,7 @@ namespace dpiqa::core {
 // the bytes are not an ONNX model, or when weights lie in another file; `file` names it.
 std::string onnx_weights_sha256(const std::uint8_t* data, std::size_t size, const std::string& file);
 
+// Throws ContractError when the file's contract states another digest, or has none.
+void check_onnx_weights(const std::string& file);
+
 }  // namespace dpiqa::core

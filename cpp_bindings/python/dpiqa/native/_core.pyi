@@ -103,3 +103,6 @@ def preprocess(
     frame: Frame, width: int, height: int, format: Format = "bgr", colour: Colour | None = None
 ) -> NDArray[np.uint8]:
     """Resize and colour alone: RGB uint8 `[height, width, 3]`, a row of the tensor `frames`."""
+
+def check_weights(path: str | PathLike[str]) -> None:
+    """Compare the weights of an ONNX model file with the digest in its contract. Raises ContractError, EngineError."""

@@ -51,7 +51,12 @@ def _is_allowed(clip: str, stretch: Stretch) -> bool:
     """Whether an event that is not asked for is no false alarm either."""
     if clip == "headlights":  # may be raised by the glare, must not outlast it
         into_s = stretch.raised_s % 20
-        return stretch.raised_s > 30 and into_s < 3 and stretch.ended_s is not None and stretch.ended_s % 20 <= 3 + _LATER_S
+        return (
+            stretch.raised_s > 30
+            and into_s < 3
+            and stretch.ended_s is not None
+            and stretch.ended_s % 20 <= 3 + _LATER_S
+        )
     return clip == "fog" and stretch.raised_s > 60  # worse and worse: more may be said
 
 
@@ -147,15 +152,23 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, default=Path("alarm_scores"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    lines = ["| clip | model | scores/s | right | false alarms an hour | delay, s | events |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| clip | model | scores/s | right | false alarms an hour | delay, s | events |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name in options.only:
         for model in options.models:
             for fps in options.rates:
                 stretches, length_s, baseline = play(options.clips / f"{name}.mp4", model, fps, options.scores)
                 is_right, false, delay_s, wrong = verdict(name, stretches, baseline)
-                events = ", ".join(f"{one.kind} {one.raised_s:g} to {'the end' if one.ended_s is None else f'{one.ended_s:g}'} s" for one in stretches)
+                events = ", ".join(
+                    f"{one.kind} {one.raised_s:g} to {'the end' if one.ended_s is None else f'{one.ended_s:g}'} s"
+                    for one in stretches
+                )
                 delay = "" if delay_s is None else f"{delay_s:g}"
-                lines.append(f"| {name} | {model} | {fps:g} | {'yes' if is_right else f'no: {wrong}'} | {false * 3600 / length_s:.0f} | {delay} | {events} |")
+                lines.append(
+                    f"| {name} | {model} | {fps:g} | {'yes' if is_right else f'no: {wrong}'} | {false * 3600 / length_s:.0f} | {delay} | {events} |"
+                )
                 print(lines[-1], flush=True)
 
 

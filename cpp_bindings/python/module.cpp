@@ -17,6 +17,7 @@
 #include "error.hpp"
 #include "manifest.hpp"
 #include "model_spec.hpp"
+#include "onnx_weights.hpp"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -152,10 +153,10 @@ struct PyReading {
 class PyScorer {
   public:
     PyScorer(const std::filesystem::path& path, const std::string& engine, int threads, int requests, const std::string& mode,
-             bool force_float32) {
+             bool force_float32, bool unverified) {
         if (mode != "latency" && mode != "throughput")
             throw InputError("unknown mode '" + mode + "', expected one of: latency, throughput");
-        const dpiqa_options options{engine.c_str(), threads, requests, mode == "throughput", force_float32};
+        const dpiqa_options options{engine.c_str(), threads, requests, mode == "throughput", force_float32, unverified};
         const py::gil_scoped_release released;
         scorer_ = std::make_unique<dpiqa::Scorer>(path.string(), options);
     }
@@ -289,8 +290,8 @@ PYBIND11_MODULE(_core, module) {
         .def_readonly("infer_ms", &PyReading::infer_ms);
 
     py::class_<PyScorer>(module, "Model")
-        .def(py::init<const std::filesystem::path&, const std::string&, int, int, const std::string&, bool>(), "path"_a, py::kw_only(),
-             "engine"_a = "auto", "threads"_a = 0, "requests"_a = 0, "mode"_a = "latency", "force_float32"_a = false)
+        .def(py::init<const std::filesystem::path&, const std::string&, int, int, const std::string&, bool, bool>(), "path"_a, py::kw_only(),
+             "engine"_a = "auto", "threads"_a = 0, "requests"_a = 0, "mode"_a = "latency", "force_float32"_a = false, "unverified"_a = false)
         .def("score", &PyScorer::score, "frame"_a, "format"_a = "bgr", "colour"_a = py::none())
         .def("score_many", &PyScorer::score_many, "frames"_a, "format"_a = "bgr", "colour"_a = py::none())
         .def_property_readonly("contract", [](const PyScorer& self) { return self.info().contract; })
@@ -317,6 +318,8 @@ PYBIND11_MODULE(_core, module) {
 
     module.def("check_engine", &check_engine, "engine"_a, py::kw_only(), "flavour"_a, "library"_a, "compute_capability"_a,
                "lean"_a = false);
+    module.def("check_weights", [](const std::filesystem::path& path) { dpiqa::core::check_onnx_weights(path.string()); }, "path"_a,
+               py::call_guard<py::gil_scoped_release>());
 
     dpiqa_set_log(log_to_python, nullptr);
     py::module_::import("atexit").attr("register")(py::cpp_function([] { dpiqa_set_log(nullptr, nullptr); }));

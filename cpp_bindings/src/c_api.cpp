@@ -1,5 +1,6 @@
 // The C API: the wall that no exception crosses.
 #include <algorithm>
+#include <cstdint>
 #include <new>
 #include <string>
 #include <vector>
@@ -86,6 +87,7 @@ EngineOptions from_c(const dpiqa_options* options) {
     result.requests = options->requests;
     result.throughput = options->throughput != 0;
     result.force_float32 = options->force_float32 != 0;
+    result.unverified = options->unverified != 0;
     return result;
 }
 
@@ -97,6 +99,18 @@ int dpiqa_open(const char* path, const dpiqa_options* options, dpiqa_scorer** sc
         *scorer = nullptr;
         require(path, "path");
         *scorer = new dpiqa_scorer(open_scorer(path, from_c(options)));
+    });
+}
+
+int dpiqa_open_memory(const void* data, size_t size, const char* name, const dpiqa_options* options, dpiqa_scorer** scorer) {
+    return guarded([&] {
+        require(scorer, "scorer");
+        *scorer = nullptr;
+        require(data, "data");
+        require(name, "name");
+        if (reinterpret_cast<std::uintptr_t>(data) % 16 != 0)
+            throw InputError(std::string(name) + ": a model in memory must begin at an address that is a multiple of 16");
+        *scorer = new dpiqa_scorer(open_scorer(ModelBytes(name, data, size), from_c(options)));
     });
 }
 

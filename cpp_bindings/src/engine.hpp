@@ -5,6 +5,7 @@
 #include <string>
 
 #include "dpiqa/dpiqa.h"
+#include "model_bytes.hpp"
 #include "model_spec.hpp"
 
 namespace dpiqa::core {
@@ -15,6 +16,7 @@ struct EngineOptions {
     int requests = 0;  // 0: the engine's choice
     bool throughput = false;
     bool force_float32 = false;
+    bool unverified = false;  // the weights are not compared with their digest
 };
 
 struct MapSize {
@@ -51,12 +53,16 @@ class Engine {
     virtual std::unique_ptr<Request> make_request() = 0;
 };
 
-// Opens a model file with the named engine, or with the one that suits the file ("auto"). Throws ContractError,
-// EngineError.
+// Opens a model file with the named engine, or with the one that suits the file ("auto"). Throws ContractError, also for
+// weights that are not those of their digest, and EngineError.
 std::unique_ptr<Engine> open_engine(const std::string& file, const EngineOptions& options);
+
+// The same for a model in memory that outlives the engine: a `.pte`, which only the engine "executorch" runs.
+std::unique_ptr<Engine> open_engine(ModelBytes bytes, const EngineOptions& options);
 
 // Each is defined where the library was built with it.
 std::unique_ptr<Engine> open_openvino(const std::string& file, const EngineOptions& options);
 std::unique_ptr<Engine> open_tensorrt(const std::string& file, const EngineOptions& options);
+std::unique_ptr<Engine> open_executorch(ModelBytes bytes, const EngineOptions& options);
 
 }  // namespace dpiqa::core

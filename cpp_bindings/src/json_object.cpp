@@ -8,6 +8,27 @@
 namespace dpiqa::core {
 namespace {
 
+constexpr int kMaxDepth = 32;
+
+// Parsing and everything after it recurse: what is nested too deep would end the process.
+bool is_too_deep(const std::string& document) {
+    int depth = 0;
+    bool in_text = false;
+    for (std::size_t i = 0; i < document.size(); ++i) {
+        const char c = document[i];
+        if (in_text && c == '\\') {
+            ++i;
+        } else if (c == '"') {
+            in_text = !in_text;
+        } else if (!in_text && (c == '[' || c == '{')) {
+            if (++depth > kMaxDepth) return true;
+        } else if (!in_text && (c == ']' || c == '}')) {
+            --depth;
+        }
+    }
+    return false;
+}
+
 std::string joined(std::initializer_list<const char*> names) {
     std::string text;
     for (const char* name : names) text += (text.empty() ? "'" : ", '") + std::string(name) + "'";
@@ -28,6 +49,8 @@ std::string plain(double number) {
 }  // namespace
 
 JsonObject JsonObject::parse(const std::string& document, const std::string& file, const std::string& what) {
+    if (is_too_deep(document))
+        throw ContractError(file + ": its " + what + " is nested deeper than " + std::to_string(kMaxDepth) + " levels");
     nlohmann::json json = nlohmann::json::parse(document, nullptr, false);
     if (json.is_discarded()) throw ContractError(file + ": its " + what + " is not JSON");
     if (!json.is_object()) throw ContractError(file + ": its " + what + " must be a JSON object, found " + json.type_name());
@@ -96,6 +119,17 @@ bool JsonObject::flag(const char* field) const {
     const nlohmann::json& found = value(field);
     if (!found.is_boolean()) refuse(field, "must be true or false" + shown(found));
     return found.get<bool>();
+}
+
+std::vector<double> JsonObject::numbers(const char* field) const {
+    const nlohmann::json& found = value(field);
+    if (!found.is_array()) refuse(field, "must be a list of numbers" + shown(found));
+    std::vector<double> numbers;
+    for (const auto& item : found) {
+        if (!item.is_number() || !std::isfinite(item.get<double>())) refuse(field, "must hold numbers" + shown(item));
+        numbers.push_back(item.get<double>());
+    }
+    return numbers;
 }
 
 std::vector<std::string> JsonObject::texts(const char* field) const {

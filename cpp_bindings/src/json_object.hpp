@@ -11,7 +11,7 @@ namespace dpiqa::core {
 
 class JsonObject {
   public:
-    // Parse a document; `what` names it in errors ("contract"). Throws ContractError.
+    // Parse a document nested at most 32 deep; `what` names it in errors ("contract"). Throws ContractError.
     static JsonObject parse(const std::string& document, const std::string& file, const std::string& what);
 
     bool has(const char* field) const { return json_.contains(field); }
@@ -23,6 +23,7 @@ class JsonObject {
     double number(const char* field) const;
     double number(const char* field, double minimum, double maximum) const;
     bool flag(const char* field) const;  // false where absent
+    std::vector<double> numbers(const char* field) const;
     std::vector<std::string> texts(const char* field) const;
     JsonObject object(const char* field) const;
     std::vector<JsonObject> objects(const char* field) const;

@@ -140,29 +140,54 @@ void Scorer::score(const dpiqa_frame* frames, std::size_t count, dpiqa_reading* 
 }
 
 void Scorer::fill(const Outputs& outputs, dpiqa_reading& reading) const {
-    if (!std::isfinite(outputs.score))
-        throw EngineError(std::string(engine_->name()) + ": the score is not a finite number, the model is broken");
+    const MapSize size = engine_->map_size();
+    const std::size_t causes = outputs.causes == nullptr ? 0 : engine_->spec().causes.size();
+    const std::size_t cells = outputs.map == nullptr ? 0 : static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height);
+    require_finite("score", &outputs.score, 1);
+    require_finite("causes", outputs.causes, causes);
+    require_finite("map", outputs.map, cells);
     const float lowest = engine_->spec().score_minimum;
     const bool is_void = reading.void_kind != DPIQA_NOT_VOID;
     reading.score = is_void ? lowest : outputs.score;
-    if (reading.causes != nullptr && outputs.causes != nullptr)
-        std::transform(outputs.causes, outputs.causes + engine_->spec().causes.size(), reading.causes,
-                       [&](float cause) { return is_void ? 0.0F : cause; });
-    if (reading.map != nullptr && outputs.map != nullptr) {
-        const MapSize size = engine_->map_size();
-        const std::size_t places = static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height);
-        std::transform(outputs.map, outputs.map + places, reading.map, [&](float place) { return is_void ? lowest : place; });
-    }
+    const auto fill = [&](const float* values, std::size_t count, float* target, float least) {
+        if (target == nullptr) return;
+        if (is_void)
+            std::fill_n(target, count, least);
+        else
+            std::copy_n(values, count, target);
+    };
+    fill(outputs.causes, causes, reading.causes, 0);
+    fill(outputs.map, cells, reading.map, lowest);
 }
 
-std::unique_ptr<Scorer> open_scorer(const std::string& file, const EngineOptions& options) {
+void Scorer::require_finite(const char* output, const float* values, std::size_t count) const {
+    if (!std::all_of(values, values + count, [](float value) { return std::isfinite(value); }))
+        throw EngineError(std::string(engine_->name()) + ": the output '" + output +
+                          "' is not of finite numbers, the model is broken");
+}
+
+namespace {
+
+template <typename Model>
+std::unique_ptr<Scorer> opened(Model model, const std::string& name, const EngineOptions& options) {
     if (options.threads < 0) throw EngineError("threads must be 0 or more, found " + std::to_string(options.threads));
     if (options.requests < 0 || options.requests > static_cast<int>(kMaxRequests))
         throw EngineError("requests must be 0 to 64, found " + std::to_string(options.requests));
-    auto scorer = std::make_unique<Scorer>(open_engine(file, options), options.requests);
-    log(DPIQA_LOG_INFO, file + ": opened with engine " + scorer->engine().name() + ", " +
+    auto scorer = std::make_unique<Scorer>(open_engine(std::move(model), options), options.requests);
+    log(DPIQA_LOG_INFO, name + ": opened with engine " + scorer->engine().name() + ", " +
                             std::to_string(scorer->requests()) + " inference request(s)");
     return scorer;
+}
+
+}  // namespace
+
+std::unique_ptr<Scorer> open_scorer(const std::string& file, const EngineOptions& options) {
+    return opened(file, file, options);
+}
+
+std::unique_ptr<Scorer> open_scorer(ModelBytes bytes, const EngineOptions& options) {
+    const std::string name = bytes.name();
+    return opened(std::move(bytes), name, options);
 }
 
 }  // namespace dpiqa::core

@@ -40,11 +40,13 @@ class Scorer {
 
   private:
     void fill(const Outputs& outputs, dpiqa_reading& reading) const;
+    void require_finite(const char* output, const float* values, std::size_t count) const;
 
     std::unique_ptr<Engine> engine_;
     RequestPool pool_;
 };
 
 std::unique_ptr<Scorer> open_scorer(const std::string& file, const EngineOptions& options);
+std::unique_ptr<Scorer> open_scorer(ModelBytes bytes, const EngineOptions& options);
 
 }  // namespace dpiqa::core

@@ -1,4 +1,4 @@
-"""The engines of the native core, `libdpiqa`: OpenVINO on any CPU, TensorRT on NVIDIA GPUs."""
+"""The engines of the native core, `libdpiqa`: OpenVINO on any CPU, TensorRT on NVIDIA GPUs, ExecuTorch in cameras."""
 
 from __future__ import annotations
 

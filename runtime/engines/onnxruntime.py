@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from dpiqa.errors import ContractError, EngineError
 from dpiqa.runtime.engines.base import Process, TimedPrediction
+from dpiqa.runtime.engines.native import why_absent
 from dpiqa.runtime.machine import cores
 from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.prediction import Floats, Prediction
@@ -37,13 +39,14 @@ def open_session(model: str | bytes, threads: int | None = None) -> ort.Inferenc
 class OnnxRuntimeEngine:
     """Runs an `.onnx` file on the CPU with ONNX Runtime, the reference for every other engine.
 
-    `threads` is the number of CPU threads, None for one per core; more than one request share them. Raises EngineError
-    when the file cannot be loaded, ContractError when it has no contract or its graph does not keep it.
+    `threads` is the number of CPU threads, None for one per core; more than one request share them. With `verify`, and
+    where the native core is there to do it, the weights are compared with their digest. Raises EngineError when the file
+    cannot be loaded, ContractError when it has no contract, or its weights or its graph are not those of it.
     """
 
     name = "onnxruntime"
 
-    def __init__(self, path: str | Path, threads: int | None = None, requests: int = 1) -> None:
+    def __init__(self, path: str | Path, threads: int | None = None, requests: int = 1, verify: bool = True) -> None:
         self.requests = requests
         try:
             self._session = open_session(
@@ -60,6 +63,8 @@ class OnnxRuntimeEngine:
             )
         self._path = path
         self.spec = parse_spec(document, path)
+        if verify and not why_absent():
+            import_module("dpiqa.native").check_weights(path)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._check_graph()
         # The first run plans memory. Done here, it does not distort the first latency, and a bad graph is found early.
@@ -78,8 +83,11 @@ class OnnxRuntimeEngine:
             raise EngineError(f"{self._path}: ONNX Runtime failed ({_first_line(error)})") from None
         values: dict[str, Floats] = dict(zip(self._outputs, map(np.asarray, results), strict=True))
         scores = values["score"]
-        if scores.shape != frames.shape[:1] or not np.isfinite(scores).all():
-            raise EngineError(f"{self._path}: output 'score' must be one finite number a frame, the model is broken")
+        if scores.shape != frames.shape[:1]:
+            raise EngineError(f"{self._path}: output 'score' must be one number a frame, the model is broken")
+        for name, value in values.items():
+            if not np.isfinite(value).all():
+                raise EngineError(f"{self._path}: output '{name}' is not of finite numbers, the model is broken")
         causes = values.get("causes") if self.spec.causes else None
         maps = values.get("map")
         return [

@@ -23,8 +23,9 @@ ENGINES: dict[str, Callable[[str | Path, int | None, int], Engine]] = {
     "onnxruntime": _onnxruntime,
     "openvino": partial(NativeEngine, "openvino"),
     "tensorrt": partial(NativeEngine, "tensorrt"),
+    "executorch": partial(NativeEngine, "executorch"),
 }
-_BY_SUFFIX = {".onnx": ("openvino", "onnxruntime"), ".engine": ("tensorrt",)}
+_BY_SUFFIX = {".onnx": ("openvino", "onnxruntime"), ".engine": ("tensorrt",), ".pte": ("executorch",)}
 
 
 def _suits(path: str | Path) -> str | None:

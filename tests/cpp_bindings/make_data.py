@@ -6,7 +6,6 @@ that they need no Python, also on a cross-built target.
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from dpiqa.runtime.preprocess import resize_area
 from dpiqa.runtime.spec import METADATA_KEY, InputSpec, ModelSpec, ScoreSpec
+from dpiqa.train.model_files import weights_sha256
 
 DATA = Path(__file__).parent / "data"
 SIDE = 64
@@ -28,7 +28,7 @@ FORMATS = {"bgr": 1, "rgb": 2, "gray": 3, "nv12": 4, "i420": 5, "yuyv": 6}
 BT601_LIMITED = 1
 
 
-def spec(precision: Literal["fp32", "int8"]) -> ModelSpec:
+def spec(precision: Literal["fp32", "int8"], weights_sha256: str) -> ModelSpec:
     """The contract of both test models."""
     return ModelSpec(
         name="tiny",
@@ -37,7 +37,7 @@ def spec(precision: Literal["fp32", "int8"]) -> ModelSpec:
         input=InputSpec(height=SIDE, width=SIDE),
         score=ScoreSpec(scale="made up"),
         causes=("blur", "noise"),
-        weights_sha256=hashlib.sha256(b"tiny").hexdigest(),
+        weights_sha256=weights_sha256,
         licence="CC0-1.0",
     )
 
@@ -113,7 +113,7 @@ def write_model(path: Path, precision: Literal["fp32", "int8"]) -> None:
     )
     if precision == "fp32":
         model.graph.initializer.remove(next(i for i in model.graph.initializer if i.name == "zero_point"))
-    helper.set_model_props(model, {METADATA_KEY: spec(precision).to_json()})
+    helper.set_model_props(model, {METADATA_KEY: spec(precision, weights_sha256(model)).to_json()})
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 

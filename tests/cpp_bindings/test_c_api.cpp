@@ -94,6 +94,18 @@ TEST_CASE("unusable model files are refused by name") {
     CHECK(open_with(scrambled.path) < 0);
 }
 
+TEST_CASE("weights that are not those of the contract are refused, unless nobody asks") {
+    std::string model = read_file(data_path("tiny.onnx"));
+    const std::size_t weight = model.rfind("w2") + 100;  // the initializer's name, then its values
+    REQUIRE(weight < model.size());
+    model[weight] = static_cast<char>(model[weight] ^ 1);
+    const TemporaryFile changed(".onnx", model);
+    check_failed(open_with(changed.path), DPIQA_ERROR_CONTRACT, "its weights are not those of its contract");
+    dpiqa_options options{};
+    options.unverified = 1;
+    CHECK(open_with(changed.path, options) == DPIQA_OK);
+}
+
 TEST_CASE("an engine without its library, manifest or GPU is refused") {
     const TemporaryFile engine(".engine", "bytes");
 #if DPIQA_HAS_TENSORRT

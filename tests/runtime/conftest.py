@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from made import Ended, MakeModel, brightness_model, make_spec, photo
+from made import NO_DIGEST, Ended, MakeModel, brightness_model, make_spec, photo
 from onnx import helper
 
 from dpiqa.cli import main
 from dpiqa.runtime.spec import METADATA_KEY, ModelSpec
+from dpiqa.train.model_files import weights_sha256
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,8 @@ def save_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         spec = spec or make_spec()
         model = brightness_model(spec, outputs)
         if document is not None:
-            helper.set_model_props(model, {METADATA_KEY: document or spec.to_json()})
+            stated = (document or spec.to_json()).replace(NO_DIGEST, weights_sha256(model))
+            helper.set_model_props(model, {METADATA_KEY: stated})
         path = tmp_path_factory.mktemp("model") / "brightness.onnx"
         onnx.save(model, path)
         return path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import SIDE, MakeModel, make_spec
+from made import NO_DIGEST, SIDE, MakeModel, brightness_model, make_spec
 
 from dpiqa.errors import ContractError, DpiqaError, EngineError
 from dpiqa.runtime.engines.native import why_absent
@@ -39,7 +39,34 @@ def test_scores_any_number_of_frames(model_path: Path, name: str) -> None:
         assert (prediction.causes, prediction.map) == (None, None)
         assert (prediction.causes_by_name(), prediction.strongest_cause()) == ({}, None)
     assert engine.name == name
-    assert engine.spec == make_spec()
+    assert engine.spec.model_copy(update={"weights_sha256": NO_DIGEST}) == make_spec()
+
+
+@every_engine
+def test_refuses_weights_that_are_not_those_of_the_contract(model_path: Path, tmp_path: Path, name: str) -> None:
+    graph = onnx.load(model_path)
+    weights = next(tensor for tensor in graph.graph.initializer if tensor.name == "weights")
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(1.3), "weights"))
+    onnx.save(graph, changed := tmp_path / "scaled.onnx")
+    with pytest.raises(ContractError, match=r"scaled.onnx: its weights are not those of its contract"):
+        open_engine(changed, name)
+
+
+@every_engine
+@pytest.mark.parametrize("output", ["score", "causes", "map"])
+def test_refuses_outputs_that_are_not_finite(tmp_path: Path, name: str, output: str) -> None:
+    outputs = ("score", "causes", "map")
+    spec = make_spec(("blur",))
+    graph = brightness_model(spec, outputs)
+    maker = next(node for node in graph.graph.node if node.output[0] == output)
+    maker.output[0] = "finite"
+    graph.graph.initializer.append(numpy_helper.from_array(np.float32("nan"), "nan"))
+    graph.graph.node.append(onnx.helper.make_node("Add", ["finite", "nan"], [output]))
+    for node in graph.graph.node[:-1]:
+        node.input[:] = ["finite" if value == output else value for value in node.input]
+    save_model_file(graph, spec, broken := tmp_path / "broken.onnx")
+    with pytest.raises(EngineError, match=f"output '{output}' is not of finite numbers, the model is broken"):
+        open_engine(broken, name)
 
 
 @every_engine

@@ -78,11 +78,12 @@ typedef struct dpiqa_frame {
 
 /* Zeroed (or NULL where taken) it means: the engine that suits the file, lowest latency, the engine's own choices. */
 typedef struct dpiqa_options {
-    const char *engine;      /* NULL or "auto", "openvino", "tensorrt" */
+    const char *engine;      /* NULL or "auto", "openvino", "tensorrt", "executorch" */
     int32_t threads;         /* CPU threads that inference may use, 0 for the engine's choice */
     int32_t requests;        /* inferences in flight at once, 1 to 64, 0 for what suits the engine and the mode */
     int32_t throughput;      /* 0: lowest latency of one frame; 1: most frames a second over all callers */
     int32_t force_float32;   /* 1: FP32 layers are computed in FP32 even where the CPU prefers bfloat16 */
+    int32_t unverified;      /* 1: open without comparing the weights with their digest, for a medium that is checked anyway */
 } dpiqa_options;
 
 /* What an open model is. The strings and arrays live until dpiqa_close. */
@@ -127,6 +128,11 @@ typedef struct dpiqa_scorer dpiqa_scorer;
 
 /* Open a model file. On failure *scorer is NULL. */
 DPIQA_API int dpiqa_open(const char *path, const dpiqa_options *options, dpiqa_scorer **scorer);
+
+/* The same for a `.pte` that lies in memory, such as flash, readable until dpiqa_close and aligned to 16 bytes. `name` stands
+ * for the file's in messages. Engine "executorch" alone takes it. */
+DPIQA_API int dpiqa_open_memory(const void *data, size_t size, const char *name, const dpiqa_options *options,
+                                dpiqa_scorer **scorer);
 
 DPIQA_API int dpiqa_describe(const dpiqa_scorer *scorer, dpiqa_info *info);
 

@@ -36,19 +36,20 @@ class Result:
 class Model:
     """Scores frames with one model file; many threads may call it at once.
 
-    `threads` and `requests` (inferences in flight, at most 64) are the engine's choice when 0. Raises EngineError or
-    ContractError.
+    `threads` and `requests` (inferences in flight, at most 64) are the engine's choice when 0; `unverified` skips the
+    comparison of the weights with their digest. Raises EngineError or ContractError.
     """
 
     def __init__(
         self,
         path: str | PathLike[str],
         *,
-        engine: Literal["auto", "openvino", "tensorrt"] = "auto",
+        engine: Literal["auto", "openvino", "tensorrt", "executorch"] = "auto",
         threads: int = 0,
         requests: int = 0,
         mode: Literal["latency", "throughput"] = "latency",
         force_float32: bool = False,
+        unverified: bool = False,
     ) -> None: ...
     def score(self, frame: Frame, format: Format = "bgr", colour: Colour | None = None) -> Result:
         """Score a frame, read where it lies; YUV formats must state their colour.
@@ -121,3 +122,6 @@ def check_engine(
     `library`: what `getInferLibVersion()` returns there. `lean`: it is the lean runtime. Raises EngineError or
     ContractError.
     """
+
+def check_weights(path: str | PathLike[str]) -> None:
+    """Compare the weights of an ONNX model file with the digest in its contract. Raises ContractError, EngineError."""

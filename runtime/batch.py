@@ -18,6 +18,7 @@ from dpiqa.runtime.progress import ProgressBar
 from dpiqa.runtime.reading import Reading
 from dpiqa.runtime.scorer import Explanation, Scorer
 from dpiqa.runtime.sources import PassedOver, expand, is_video
+from dpiqa.runtime.tally import Tally
 from dpiqa.runtime.video import announced_duration_s
 
 
@@ -27,8 +28,9 @@ class Batch:
     `complain` gets one line for each name or file that cannot be scored, and one for each folder that says what was
     passed over there. After `run`, `scored` and `failed` count them;
     with `keep`, `videos` and `pictures` (name to reading) hold what a plot needs. `written` names files about to be
-    replaced: the whole batch is refused if one of them is to be scored. `explain`, where it is set, gets every picture,
-    and of every video the frame that scored lowest.
+    replaced: the whole batch is refused if one of them is to be scored. Each of `listeners` gets every picture, and of
+    every video the frame that scored lowest, with the score of the file. `below` counts the files that score less than
+    `minimum`; `complain` gets their names. A video's score is the mean of its frames.
     """
 
     def __init__(
@@ -38,11 +40,14 @@ class Batch:
         complain: Callable[[str], None],
         keep: bool = False,
         written: Collection[Path] = (),
+        minimum: float | None = None,
     ) -> None:
         self._scorer, self._fps, self._complain, self._keep = scorer, fps, complain, keep
         self._written = {path.resolve() for path in written}
-        self.explain: Callable[[Explanation], None] = lambda _: None
-        self.scored = self.failed = self._done = 0
+        self._minimum = minimum
+        self.listeners: list[Callable[[Explanation, float], None]] = []
+        self.scored = self.failed = self.below = self._done = 0
+        self._tally = Tally()
         self.videos: list[Pool] = []
         self.pictures: dict[str, Reading] = {}
 
@@ -75,6 +80,7 @@ class Batch:
                 for file, future in self._explained(group):
                     self._attempt(partial(self._picture, file, future, output), file, bar)
         bar.clear()
+        output.end(self._tally)
         for line in left:
             self._complain(line)
 
@@ -103,7 +109,8 @@ class Batch:
     def _picture(self, file: str, future: Future[Explanation], output: Output) -> None:
         explanation = future.result()
         output.reading(explanation.reading)
-        self.explain(explanation)
+        self._tally.add(explanation.reading)
+        self._finish(explanation, explanation.reading.score)
         if self._keep:
             self.pictures[file] = explanation.reading
 
@@ -119,9 +126,16 @@ class Batch:
             bar.update(self._done + min(share, 1.0), file)
         output.video(pool)
         if worst is not None:
-            self.explain(worst)
+            self._finish(worst, pool.summary().mean)
         if self._keep:
             self.videos.append(pool)
+
+    def _finish(self, explanation: Explanation, score: float) -> None:
+        for listener in self.listeners:
+            listener(explanation, score)
+        if self._minimum is not None and score < self._minimum:
+            self.below += 1
+            self._complain(f"{explanation.reading.source}: {score:.1f}, below {self._minimum:g}")
 
     def _refuse(self, error: InputError) -> None:
         self.failed += 1

@@ -1,7 +1,7 @@
 """The verbs `score`, `monitor`, `report` and `doctor` of `dpiqa`.
 
 Exit status of `score`: 0 everything was scored; 1 some files could not be scored; 2 nothing could be scored, or the
-command line was wrong; 130 interrupted.
+command line was wrong; 3 some files score below --min; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def score(
     fps: Annotated[float | None, typer.Option(help="Frames to score per second of video (default: all).")] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", help="table, json (one object per line) or csv (default: by --out's suffix)."),
+        typer.Option(
+            "--format", help="table, json (one object per line), csv or vmaf-json (default: by --out's suffix)."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Path to the output file (default: the terminal).")] = None,
     plot: Annotated[Path | None, typer.Option(help="Plot the scores in this PNG file.")] = None,
@@ -44,19 +46,32 @@ def score(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for PNG explanations: one per picture, and each video's worst frame."),
     ] = None,
+    sort: Annotated[bool, typer.Option("--sort", help="Worst first, instead of in order of names.")] = False,
+    worst: Annotated[int | None, typer.Option(min=1, help="Show only the N lowest, worst first.")] = None,
+    best: Annotated[int | None, typer.Option(min=1, help="Show only the N highest, best first.")] = None,
+    cause: Annotated[str | None, typer.Option(help="Show only files whose strongest cause this is.")] = None,
+    minimum: Annotated[
+        float | None, typer.Option("--min", help="Name what scores less on stderr, and exit with 3.")
+    ] = None,
+    copy_to: Annotated[Path | None, typer.Option(metavar="DIR", help="Copy the files shown into this folder.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="HTML", help="Contact sheet of all files: thumbnails, causes, maps.")
+    ] = None,
     max_megapixels: Annotated[
         float, typer.Option(help="Refuse picture files of more pixels, before decoding them.")
     ] = MAX_MEGAPIXELS,
 ) -> None:
     """Score pictures and videos.
 
-    Exit status: 0 all scored, 1 some files could not be scored, 2 nothing could be scored.
+    Exit status: 0 all scored, 1 some files could not be scored, 2 nothing could be scored, 3 some score below --min.
     """
     from dpiqa.runtime.batch import Batch, jobs_for
     from dpiqa.runtime.files import atomic_write
     from dpiqa.runtime.output import open_output
     from dpiqa.runtime.progress import ProgressBar
     from dpiqa.runtime.scorer import Scorer
+    from dpiqa.runtime.selection import Selected, Selection, copy_files
+    from dpiqa.runtime.sheet.sheet import Sheet
     from dpiqa.runtime.video import Sampler
 
     Sampler(fps)  # refuses a bad number before the model is loaded
@@ -64,29 +79,43 @@ def score(
         raise DpiqaError(f"--max-megapixels {max_megapixels:g}: must be above 0")
     if plot is not None and plot.suffix.lower() != ".png":
         raise DpiqaError(f"--plot {plot}: only PNG can be written, choose a name that ends in .png")
-    if out is not None and plot is not None and out.resolve() == plot.resolve():
-        raise DpiqaError(f"--out {out}: is also the file of --plot, choose another name for one of them")
+    targets = {"--out": out, "--plot": plot, "--report": report}
+    written = [path for path in targets.values() if path is not None]
+    if len({path.resolve() for path in written}) < len(written):
+        options = " and ".join(name for name, path in targets.items() if path is not None)
+        raise DpiqaError(f"{options}: two of them name the same file, choose another name")
+    selection = Selection(sort, worst, best, cause)
     scorer = Scorer(model, engine, threads, max_megapixels, jobs or jobs_for(paths))
-    written = [path for path in (out, plot) if path is not None]
-    batch = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), plot is not None, written)
+    selection.check(scorer.spec.causes)
+    batch = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), plot is not None, written, minimum)
     if explain is not None:
         from dpiqa.runtime.explain import Explainer
 
-        batch.explain = Explainer(explain, scorer).write
+        explainer = Explainer(explain, scorer)
+        batch.listeners.append(lambda explanation, _: explainer.write(explanation))
+    sheet = Sheet()
+    if report is not None:
+        batch.listeners.append(sheet.add)
     bar = ProgressBar()
     with ExitStack() as stack:
         stack.callback(bar.clear)
         output = open_output(stack, form, out, scorer.spec.causes, bar.clear)
         picture = stack.enter_context(atomic_write(plot)) if plot else None
-        batch.run(paths, output, bar)
+        page = stack.enter_context(atomic_write(report)) if report else None
+        selected = Selected(output, selection)
+        batch.run(paths, selected if copy_to or selection != Selection() else output, bar)
         if not batch.scored:
             raise typer.Exit(2)
         if picture is not None:
             from dpiqa.runtime.plot import plot_png
 
             plot_png(picture, batch.videos, batch.pictures)
-    if batch.failed:
-        raise typer.Exit(1)
+        if page is not None:
+            sheet.write(page)
+        if copy_to is not None:
+            copy_files(selected.sources, copy_to)
+    if batch.below or batch.failed:
+        raise typer.Exit(3 if batch.below else 1)
 
 
 @app.command()

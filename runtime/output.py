@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +18,8 @@ import typer
 from dpiqa.errors import DpiqaError
 from dpiqa.runtime.files import atomic_write
 from dpiqa.runtime.pooling import Pool
-from dpiqa.runtime.reading import Band, Reading, band
+from dpiqa.runtime.reading import Band, Reading, band, rounded
+from dpiqa.runtime.tally import Tally, main_cause
 from dpiqa.runtime.text import visible, visible_lines
 
 MAX_ROWS = 60
@@ -44,6 +47,10 @@ class Output(Protocol):
         """Write the summary of a video after its last reading."""
         ...
 
+    def end(self, pictures: Tally) -> None:
+        """Write what is left once everything was scored; `pictures` counts the pictures among it."""
+        ...
+
 
 class JsonLines:
     """One JSON object a line: a reading for each frame, a summary after each video."""
@@ -58,6 +65,9 @@ class JsonLines:
     def video(self, pool: Pool) -> None:
         """See Output."""
         self._stream.write(pool.summary().to_json() + "\n")
+
+    def end(self, pictures: Tally) -> None:
+        """See Output."""
 
 
 class Csv:
@@ -79,9 +89,12 @@ class Csv:
     def video(self, pool: Pool) -> None:
         """See Output."""
 
+    def end(self, pictures: Tally) -> None:
+        """See Output."""
+
 
 class Table:
-    """A row for each picture as it comes; for each video its curve in at most 60 rows, then its summary.
+    """A row for each picture as it comes, and their summary; for each video its curve in at most 60 rows and summary.
 
     Where there is nothing to see, `black`, `white` or `flat` stands for the quality. `paint` may colour the name of a
     band.
@@ -96,11 +109,12 @@ class Table:
         if reading.pts_s is not None:
             return
         if not self._has_header:
-            self._stream.write(f"{'score':>5}  {'quality':9}  {'ms':>6}  picture\n")
+            self._stream.write(f"{'score':>5}  {'quality':9}  {'cause':13}  {'ms':>6}  picture\n")
             self._has_header = True
         name = self._paint(reading.band, f"{reading.void or reading.band:9}")
+        cause = (main_cause(reading) or "").replace("_", " ")
         self._stream.write(
-            f"{reading.score:5.1f}  {name}  {reading.latency_ms['total']:6.1f}  {visible(reading.source)}\n"
+            f"{reading.score:5.1f}  {name}  {cause:13}  {reading.latency_ms['total']:6.1f}  {visible(reading.source)}\n"
         )
 
     def video(self, pool: Pool) -> None:
@@ -124,6 +138,43 @@ class Table:
             rows.append(f"{summary.void_frames} frames show nothing: black, white or one colour")
         self._stream.write("\n".join(rows) + "\n")
 
+    def end(self, pictures: Tally) -> None:
+        """See Output."""
+        if len(pictures) > 1:
+            self._stream.write("\n".join(pictures.lines()) + "\n")
+
+
+class VmafJson:
+    """One JSON document of one video in the layout of VMAF's reports, which its viewers read: frames, metrics, pooled.
+
+    The metrics are `dpiqa` and, 0 to 1 each, `dpiqa_CAUSE`.
+    """
+
+    def __init__(self, stream: Writable) -> None:
+        self._stream = stream
+        self._frames: list[dict[str, object]] = []
+        self._has_ended = False
+
+    def reading(self, reading: Reading) -> None:
+        """See Output. Raises DpiqaError for a second video, and for a picture."""
+        if self._has_ended or reading.pts_s is None:
+            raise DpiqaError("--format vmaf-json: takes one video, as VMAF's reports do")
+        metrics = {"dpiqa": reading.score, **{f"dpiqa_{name}": value for name, value in reading.causes.items()}}
+        self._frames.append({"frameNum": reading.index, "metrics": rounded(metrics)})
+
+    def video(self, pool: Pool) -> None:
+        """See Output."""
+        summary = pool.summary()
+        pooled = {"min": summary.min, "max": float(pool.curve()[1].max()), "mean": summary.mean}
+        pooled["harmonic_mean"] = summary.harmonic_mean
+        report = {"version": version("dpiqa-edge"), "frames": self._frames}
+        report["pooled_metrics"] = {"dpiqa": rounded(pooled)}
+        self._stream.write(json.dumps(report | {"aggregate_metrics": {}}, indent=1) + "\n")
+        self._has_ended = True
+
+    def end(self, pictures: Tally) -> None:
+        """See Output."""
+
 
 def clock(seconds: float, decimals: int = 0) -> str:
     """Seconds as minutes and seconds, or with hours where there are any: 0:07, 1:02:30."""
@@ -137,6 +188,7 @@ FORMATS: dict[str, Callable[[Writable, Sequence[str], Paint | None], Output]] = 
     "table": lambda stream, _, paint: Table(stream, paint),
     "json": lambda stream, *_: JsonLines(stream),
     "csv": lambda stream, causes, _: Csv(stream, causes),
+    "vmaf-json": lambda stream, *_: VmafJson(stream),
 }
 _BY_SUFFIX = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
 _INK: dict[Band, str] = {"bad": "red", "poor": "red", "fair": "yellow", "good": "green", "excellent": "bright_green"}

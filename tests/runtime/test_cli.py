@@ -252,7 +252,7 @@ def test_the_table_shows_pictures_and_the_course_of_a_video(
     ended = score(picture, clip)
     assert (ended.status, ended.err) == (0, "")
     header, row, name, _, first, second, summary = ended.out.splitlines()
-    assert header.split() == ["score", "quality", "ms", "picture"]
+    assert header.split() == ["score", "quality", "cause", "ms", "picture"]
     assert row.split()[:2] == ["80.0", "excellent"]
     assert row.endswith(str(picture))
     assert name == str(clip)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
@@ -76,6 +77,16 @@ class Reading(_Line):
     void: Void | None = None
     causes: dict[str, Rounded] = {}
     latency_ms: dict[str, Rounded] = {}
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the score, its band and the three strongest causes."""
+        causes = sorted(self.causes.items(), key=lambda item: -item[1])[:3]
+        rows = [
+            f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{strength:.0%}</td></tr>" for name, strength in causes
+        ]
+        quality = f"{self.void}, nothing to see" if self.void else self.band
+        caption = f"<caption><b>{self.score:.1f}</b> {quality}<br>{escape(printable(self.source))}</caption>"
+        return f"<table>{caption}{''.join(rows)}</table>"
 
 
 class WorstSecond(_Line):

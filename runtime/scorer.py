@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dpiqa.errors import InputError
+from dpiqa.errors import DpiqaError, InputError
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.in_order import in_order
 from dpiqa.runtime.machine import cores
@@ -21,9 +21,12 @@ from dpiqa.runtime.pictures import MAX_MEGAPIXELS, check_size, read_picture
 from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.preprocess import within_reach
 from dpiqa.runtime.reading import Reading, band
-from dpiqa.runtime.sources import expand, is_video
+from dpiqa.runtime.sources import PassedOver, expand, is_video
 from dpiqa.runtime.spec import ModelSpec
 from dpiqa.runtime.video import Frame, read_video
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 PathLike = str | os.PathLike[str]
 
@@ -110,6 +113,35 @@ class Scorer:
         """Score pictures, videos, folders, globs and arrays lazily, in order; InputError at the first bad one."""
         for future in in_order(self._tasks(items, fps), self.jobs):
             yield future.result().reading
+
+    def folder(self, path: PathLike, fps: float | None = 1) -> DataFrame:
+        """Score a folder, file or glob into a pandas DataFrame: one row for each picture and frame.
+
+        Columns: source, index, pts_s, score, band, void, and 0 to 1 for each cause (none where the frame is void). What
+        could not be scored is in `.attrs["errors"]`, a line each. Raises DpiqaError without pandas.
+        """
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            raise DpiqaError("Scorer.folder needs pandas: pip install pandas") from None
+        rows: list[dict[str, object]] = []
+        passed_over, errors = PassedOver(), list[str]()
+        tasks = (partial(self._readings, file, fps) for file in expand(path, passed_over))
+        for future in in_order(tasks, self.jobs):
+            try:
+                rows += [
+                    reading.model_dump(exclude={"type", "causes", "latency_ms"}) | reading.causes
+                    for reading in future.result()
+                ]
+            except InputError as error:
+                errors.append(str(error))
+        columns = ["source", "index", "pts_s", "score", "band", "void", *self.spec.causes]
+        frame = pd.DataFrame(rows, columns=pd.Index(columns))
+        frame.attrs["errors"] = errors + [str(error) for error in passed_over.unreadable]
+        return frame
+
+    def _readings(self, path: str, fps: float | None) -> list[Reading]:
+        return list(self.stream(path, fps)) if is_video(path) else [self.score(path)]
 
     def _tasks(self, items: Iterable[PathLike | np.ndarray], fps: float | None) -> Iterator[Callable[[], Explanation]]:
         for item in items:

@@ -160,3 +160,22 @@ def test_scoring_needs_neither_torch_nor_the_floors_above() -> None:
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_becomes_a_data_frame(save_model: MakeModel, write_picture: Write, write_video: Write) -> None:
+    scorer = Scorer(save_model(make_spec(("blur",)), outputs=("score", "causes")))
+    folder = write_picture("album/a.png").parent
+    (folder / "b.png").write_bytes(b"broken")
+    write_video([photo()] * 20, "album/c.avi")
+    frame = scorer.folder(folder, fps=2)
+    assert list(frame.columns) == ["source", "index", "pts_s", "score", "band", "void", "blur"]
+    assert [Path(source).name for source in frame["source"]] == ["a.png", *["c.avi"] * 4]
+    assert frame["blur"].to_numpy() == pytest.approx(1 - frame["score"].to_numpy() / 100, abs=0.001)
+    assert [error.split(":")[0][-5:] for error in frame.attrs["errors"]] == ["b.png"]
+
+
+def test_a_notebook_shows_a_reading(save_model: MakeModel) -> None:
+    scorer = Scorer(save_model(make_spec(("low_light",)), outputs=("score", "causes")))
+    html = scorer.score(photo(), source="<a>.png")._repr_html_()
+    assert "&lt;a&gt;.png" in html
+    assert "low light" in html

@@ -1,4 +1,4 @@
-"""The verbs `score`, `monitor`, `report` and `doctor` of `dpiqa`.
+"""The verbs `score`, `pick`, `monitor`, `report` and `doctor` of `dpiqa`.
 
 Exit status of `score`: 0 everything was scored; 1 some files could not be scored; 2 nothing could be scored, or the
 command line was wrong; 3 some files score below --min; 130 interrupted.
@@ -116,6 +116,36 @@ def score(
             copy_files(selected.sources, copy_to)
     if batch.below or batch.failed:
         raise typer.Exit(3 if batch.below else 1)
+
+
+@app.command()
+@native_output_silenced()
+def pick(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Pictures, folders, globs.")],
+    model: Annotated[Path | None, typer.Option(help=f"{_MODEL} (default: {DEFAULT_MODEL}).")] = None,
+    engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino or tensorrt.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a group instead of text.")] = False,
+    copy_to: Annotated[Path | None, typer.Option(metavar="DIR", help="Copy the best of each into this folder.")] = None,
+) -> None:
+    """Group pictures of one scene, and name the best of each group with the reason.
+
+    Exit status: 0 all scored, 1 some could not be scored, 2 none could.
+    """
+    from dpiqa.runtime.batch import jobs_for
+    from dpiqa.runtime.pick import picks, shots
+    from dpiqa.runtime.scorer import Scorer
+    from dpiqa.runtime.selection import copy_files
+
+    reasons: list[str] = []
+    groups = picks(list(shots(Scorer(model, engine, jobs=jobs_for(paths)), paths, reasons)))
+    for reason in reasons:
+        complain(reason, "dpiqa")
+    for group in groups:
+        print(group.model_dump_json() if as_json else group.text())
+    if copy_to is not None and groups:
+        copy_files([group.best for group in groups], copy_to)
+    if reasons:
+        raise typer.Exit(1 if groups else 2)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Perceptual hashes: the same picture at another size, brightness, compression or mirrored."""
+"""Pictures that look alike, by perceptual hash: at another size, brightness, compression or mirrored."""
 
 from __future__ import annotations
 
@@ -7,26 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from rich.progress import track
 
 from dpiqa.errors import InputError
+from dpiqa.runtime.perceptual_hash import Print, differing_bits, perceptual_hash
 from dpiqa.runtime.pictures import read_picture
 from dpiqa.runtime.sources import expand, is_video
 from dpiqa.train.data.datasets import LOADERS, load
 
 MAX_DISTANCE = 8
 MIN_CORRELATION = 0.9
-_THUMB, _WAVES = 32, 8
-
-
-@dataclass(frozen=True)
-class Print:
-    """A picture's perceptual hash, 64 bits as uint64, and its thumbnail, float32 `[1024]` of mean 0 and norm 1."""
-
-    hash: np.uint64
-    thumb: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -39,31 +30,16 @@ class Pair:
     correlation: float
 
 
-def perceptual_hash(image: np.ndarray) -> Print:
-    """Which of the lowest 8x8 frequencies of a BGR picture, uint8 `[h, w, 3]`, are above their median (pHash)."""
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    thumb = cv2.resize(grey, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA).astype(np.float32)
-    waves = cv2.dct(thumb)[:_WAVES, :_WAVES].ravel()
-    waves[0] = np.median(waves[1:])  # ignore the mean brightness
-    bits = np.packbits(waves > waves[0]).view(">u8")[0]
-    thumb -= thumb.mean()
-    return Print(np.uint64(bits), (thumb / max(float(np.linalg.norm(thumb)), 1e-6)).ravel())
-
-
 def find_pairs(training: dict[str, list[Print]], test: dict[str, Print]) -> Iterator[Pair]:
     """Pairs of names whose pictures look alike; a training picture has one print for itself and one for its mirror."""
     names = list(test)
     hashes = np.array([test[name].hash for name in names], np.uint64)
     for name, prints in training.items():
-        distances = np.stack([_differing_bits(hashes ^ own.hash) for own in prints])
+        distances = np.stack([differing_bits(hashes ^ own.hash) for own in prints])
         for position in np.flatnonzero(distances.min(0) <= MAX_DISTANCE):
             correlation = max(float(own.thumb @ test[names[position]].thumb) for own in prints)
             if correlation >= MIN_CORRELATION:
                 yield Pair(name, names[position], int(distances[:, position].min()), round(correlation, 3))
-
-
-def _differing_bits(words: np.ndarray) -> np.ndarray:
-    return np.unpackbits(words.view(np.uint8).reshape(-1, 8), axis=1).sum(1)
 
 
 def pictures_of(source: str, training: bool) -> dict[str, str]:

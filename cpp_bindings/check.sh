@@ -35,7 +35,8 @@ sanitized() { # name, sanitizers, more targets, options
     shift 3
     configure "$build/$name" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDPIQA_SANITIZE="$kind" -DDPIQA_BUILD_TESTS=ON \
         -DCMAKE_C_COMPILER="$clang" -DCMAKE_CXX_COMPILER="$clangxx" "$@"
-    cmake --build "$build/$name" --target dpiqa_tests $targets
+    cmake --build "$build/$name" --target dpiqa_tests dpiqa_gpu_tests $targets
+    "$build/$name/tests/cpp_bindings/dpiqa_gpu_tests"
     # OpenVINO and TBB are not instrumented: their own synchronisation cannot be seen, nor what they free at exit.
     TSAN_OPTIONS="ignore_noninstrumented_modules=1 suppressions=$root/tests/cpp_bindings/tsan.supp" \
         ASAN_OPTIONS=detect_leaks=0 "$build/$name/tests/cpp_bindings/dpiqa_tests"

@@ -86,6 +86,7 @@ EngineOptions from_c(const dpiqa_options* options) {
     result.requests = options->requests;
     result.throughput = options->throughput != 0;
     result.force_float32 = options->force_float32 != 0;
+    result.max_wait_ms = options->max_wait_ms;
     return result;
 }
 

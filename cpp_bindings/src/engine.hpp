@@ -15,6 +15,7 @@ struct EngineOptions {
     int requests = 0;  // 0: the engine's choice
     bool throughput = false;
     bool force_float32 = false;
+    int max_wait_ms = 0;  // a frame's wait for others to fill a batch, where the engine runs batches
 };
 
 struct MapSize {

@@ -153,6 +153,8 @@ std::unique_ptr<Scorer> open_scorer(const std::string& file, const EngineOptions
     if (options.threads < 0) throw EngineError("threads must be 0 or more, found " + std::to_string(options.threads));
     if (options.requests < 0 || options.requests > static_cast<int>(kMaxRequests))
         throw EngineError("requests must be 0 to 64, found " + std::to_string(options.requests));
+    if (options.max_wait_ms < 0 || options.max_wait_ms > 1000)
+        throw EngineError("max_wait_ms must be 0 to 1000, found " + std::to_string(options.max_wait_ms));
     auto scorer = std::make_unique<Scorer>(open_engine(file, options), options.requests);
     log(DPIQA_LOG_INFO, file + ": opened with engine " + scorer->engine().name() + ", " +
                             std::to_string(scorer->requests()) + " inference request(s)");

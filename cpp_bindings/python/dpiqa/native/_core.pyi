@@ -31,8 +31,9 @@ class Result:
 class Model:
     """Scores frames with one model file; many threads may call it at once.
 
-    `threads` and `requests` (inferences in flight, at most 64) are the engine's choice when 0. Raises EngineError or
-    ContractError.
+    `threads` and `requests` (frames in flight, at most 64) are the engine's choice when 0. `max_wait_ms`, 0 to 1000:
+    how long a frame may wait for those of other threads to fill a batch, where the engine runs batches (tensorrt).
+    Raises EngineError or ContractError.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Model:
         requests: int = 0,
         mode: Literal["latency", "throughput"] = "latency",
         force_float32: bool = False,
+        max_wait_ms: int = 0,
     ) -> None: ...
     def score(self, frame: Frame, format: Format = "bgr", colour: Colour | None = None) -> Result:
         """Score a frame, read where it lies; YUV formats must state their colour.

@@ -72,6 +72,11 @@ class Engine(Protocol):
         """The contract of the model file."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """How many pictures are worth scoring at once, each in a thread: more than one where it forms batches."""
+        ...
+
     def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         """Score RGB frames, uint8 `[N, H, W, 3]` with the contract's H and W. Raises EngineError if the run fails."""
         ...

@@ -36,19 +36,22 @@ def core_version() -> str | None:
 class NativeEngine:
     """Runs a model file with the named engine of the native core; `threads` is as for every engine.
 
+    TensorRT runs the pictures of several threads in one batch: a picture waits for others at most `max_wait_ms`.
+
     OpenVINO computes FP32 models in FP32 also where the CPU has a faster bfloat16, so that scores are those of every
     other engine. Raises EngineError when the core is absent or cannot run the file, ContractError for one without a
     valid contract.
     """
 
-    def __init__(self, name: str, path: str | Path, threads: int | None = None) -> None:
+    def __init__(self, name: str, path: str | Path, threads: int | None = None, max_wait_ms: int = 0) -> None:
         if reason := why_absent():
             advice = "pip install '.[openvino]' brings its libraries"
             raise EngineError(f"engine '{name}' cannot be loaded: {reason}; {advice}")
         self.name = name
         self._model: Any = import_module("dpiqa.native").Model(
-            path, engine=name, threads=threads or 0, force_float32=True
+            path, engine=name, threads=threads or 0, force_float32=True, max_wait_ms=max_wait_ms
         )
+        self.at_once: int = self._model.requests if name == "tensorrt" else 1
         self._process = Process(self._model)
         self.spec = parse_spec(self._model.contract, path)
         self.infer(np.zeros((1, self.spec.input.height, self.spec.input.width, 3), np.uint8))

@@ -40,6 +40,7 @@ class OnnxRuntimeEngine:
     """
 
     name = "onnxruntime"
+    at_once = 1
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         try:

@@ -7,16 +7,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from time import monotonic, perf_counter
+from typing import NamedTuple
 
-from dpiqa.runtime.engines.base import Engine
+from dpiqa.runtime.engines.base import Engine, TimedPrediction
 from dpiqa.runtime.monitor.alarms.source_alarms import SourceAlarms
 from dpiqa.runtime.monitor.camera import Camera, LiveFrame
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Sink, Status
 from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 from dpiqa.runtime.monitor.signals import open_meter
 from dpiqa.runtime.monitor.snapshots import Snapshots
+from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.prediction import Floats
 from dpiqa.runtime.preprocess import within_reach
 from dpiqa.runtime.reading import band
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.1  # how long a signal, a stall or a request may go unnoticed
 _SHUTDOWN_S = 0.5
+_MOST_AT_ONCE = 64
 
 
 class _Channel:
@@ -41,10 +45,28 @@ class _Channel:
         self.failing = False
 
 
+class _Score(NamedTuple):
+    """What became of a frame, and when."""
+
+    picture: Planes
+    timed: TimedPrediction
+    began_s: float
+    began: float
+
+
+class _Task(NamedTuple):
+    """A frame that is being scored in a thread of its own."""
+
+    channel: _Channel
+    frame: LiveFrame
+    future: Future[_Score]
+
+
 class Monitor:
     """Scores the frames of many sources in turn, in the thread that calls `run`, and sends messages to the sinks.
 
-    The source whose next score is due first goes first, so that none starves, no matter how slow the engine is.
+    The source whose next score is due first goes first, so that none starves, no matter how slow the engine is. An
+    engine that forms batches is given as many sources' frames at once as it takes, each source's in their order.
     `engine` and `sinks` may be replaced between two frames (see `call_soon`) and are not closed here. `wall_clock`
     returns Unix seconds and may jump: it does not affect durations.
     """
@@ -63,6 +85,8 @@ class Monitor:
         self._stopping = False
         self._channels: dict[str, _Channel] = {}
         self._retired: list[Camera] = []
+        self._tasks: list[_Task] = []
+        self._pool = ThreadPoolExecutor(_MOST_AT_ONCE, "score")  # starts no thread before it is used
         self._interval_s = settings.status_interval_s
         self.apply(settings)
 
@@ -106,10 +130,20 @@ class Monitor:
                     self._requests.popleft()()
                 for channel in self._channels.values():
                     self._publish_status(channel)
-                ready = [channel for channel in self._channels.values() if channel.camera.has_frame]
-                if ready:
-                    self._score_frame(min(ready, key=lambda channel: channel.due_s))
-                elif all(camera.finished for camera in self.cameras):
+                self._finish_tasks()
+                busy = {id(task.channel) for task in self._tasks}
+                ready = [
+                    channel
+                    for channel in self._channels.values()
+                    if channel.camera.has_frame and id(channel) not in busy
+                ]
+                ready.sort(key=lambda channel: channel.due_s)
+                if ready and self.engine.at_once == 1:
+                    self._score_frame(ready[0])
+                elif ready and len(self._tasks) < self.engine.at_once:
+                    for channel in ready[: self.engine.at_once - len(self._tasks)]:
+                        self._start_task(channel)
+                elif not self._tasks and all(camera.finished for camera in self.cameras):
                     break
                 else:
                     self._wake.wait(_POLL_S)
@@ -117,12 +151,34 @@ class Monitor:
             self._shut_down()
 
     def _score_frame(self, channel: _Channel) -> None:
-        camera, frame = channel.camera, channel.camera.take()
-        if frame is None:
-            return
-        channel.due_s = monotonic() + 1 / (camera.settings.fps or 1)
+        frame = self._take(channel)
+        if frame is not None:
+            self._deliver(channel, frame, lambda: self._score(frame))
+
+    def _start_task(self, channel: _Channel) -> None:
+        frame = self._take(channel)
+        if frame is not None:
+            task = _Task(channel, frame, self._pool.submit(self._score, frame))
+            self._tasks.append(task)
+            task.future.add_done_callback(lambda _: self._wake.set())
+
+    def _finish_tasks(self) -> None:
+        done = [task for task in self._tasks if task.future.done()]
+        self._tasks = [task for task in self._tasks if not task.future.done()] if done else self._tasks
+        for channel, frame, future in done:
+            if channel in self._channels.values():  # or it was retired meanwhile
+                self._deliver(channel, frame, future.result)
+
+    def _take(self, channel: _Channel) -> LiveFrame | None:
+        frame = channel.camera.take()
+        if frame is not None:
+            channel.due_s = monotonic() + 1 / (channel.camera.settings.fps or 1)
+        return frame
+
+    def _deliver(self, channel: _Channel, frame: LiveFrame, score: Callable[[], _Score]) -> None:
+        camera = channel.camera
         try:
-            reading, quality_map = self._reading(channel, frame)
+            reading, quality_map = self._reading(channel, frame, score())
             events = channel.alarms.on_reading(reading, frame.pixels)
             snapshot = channel.snapshots.take(reading, frame.pixels, quality_map)
         except Exception as error:  # one bad frame of one source must not stop the others
@@ -134,11 +190,15 @@ class Monitor:
         camera.count_scored()
         self._publish([reading, *events, *([snapshot] if snapshot else [])])
 
-    def _reading(self, channel: _Channel, frame: LiveFrame) -> tuple[LiveReading, Floats | None]:
+    def _score(self, frame: LiveFrame) -> _Score:
         began_s, began = monotonic(), perf_counter()
         picture = within_reach(frame.picture)
-        prediction, preprocess_s, infer_s = self.engine.score(picture)
-        scored = perf_counter()
+        timed = self.engine.score(picture)
+        return _Score(picture, timed, began_s, began)
+
+    def _reading(self, channel: _Channel, frame: LiveFrame, score: _Score) -> tuple[LiveReading, Floats | None]:
+        picture, (prediction, preprocess_s, infer_s), began_s, began = score
+        measuring = perf_counter()
         signals, void = channel.meter.measure(frame.pixels), void_of(*picture.samples())
         measured = perf_counter()
         height, width = frame.pixels.shape[:2]
@@ -147,10 +207,10 @@ class Monitor:
             "wait": began_s - frame.ready_s,
             "preprocess": preprocess_s,
             "infer": infer_s,
-            "signals": measured - scored,
+            "signals": measured - measuring,
             "total": began_s - frame.arrived_s + measured - began,
         }
-        score = 0.0 if void else prediction.score
+        value = 0.0 if void else prediction.score
         reading = LiveReading(
             source=channel.camera.name,
             wall_time=frame.wall_time,
@@ -158,8 +218,8 @@ class Monitor:
             index=frame.index,
             width=width,
             height=height,
-            score=score,
-            band=band(score),
+            score=value,
+            band=band(value),
             causes={} if void else prediction.causes_by_name(),
             signals=signals,
             baseline=channel.alarms.baseline,
@@ -205,3 +265,4 @@ class Monitor:
             self._publish([camera.status()])
         for camera in [*self.cameras, *self._retired]:
             camera.join(max(0.0, deadline_s - monotonic()))
+        self._pool.shutdown(cancel_futures=True)

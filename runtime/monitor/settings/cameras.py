@@ -81,12 +81,14 @@ class MonitorSettings(Settings):
     """All settings of a monitor.
 
     `threads` is the number of CPU threads of the engine: one costs the least CPU per score, more keep up with more
-    cameras.
+    cameras. `max_wait_ms` is how long a frame may wait for those of other cameras to be scored with them in one batch
+    (TensorRT).
     """
 
     model: Path | None = None
     engine: str = "auto"
     threads: Annotated[int, Field(ge=1)] = 1
+    max_wait_ms: Annotated[int, Field(ge=0, le=1000)] = 0
     fps: Rate = DEFAULT_FPS
     status_interval_s: Seconds = 10
     cameras: tuple[CameraSettings, ...] = ()

@@ -46,7 +46,7 @@ TEST_CASE("sixteen threads with frames of changing sizes, formats and memory sha
         REQUIRE_MESSAGE(opened, opened.error());
         std::atomic<int> wrong{0};
         run_threads(16, [&](int thread) {
-            for (std::size_t i = 0; i < golden_vectors().size(); ++i) {
+            for (std::size_t i = 0; i < golden_vectors().size(); i += 2) {
                 const std::size_t one = (i + static_cast<std::size_t>(thread) * 3) % golden_vectors().size();
                 const std::size_t other = (one + 1) % golden_vectors().size();
                 wrong += !opened.scores({golden_vectors()[one].frame(), device[other].frame}, {wanted[one], wanted[other]});
@@ -140,7 +140,7 @@ TEST_CASE("threads that wait for the GPU sleep") {
 }
 
 TEST_CASE("an engine is opened and closed a thousand times without a leak") {
-    const EngineFile file(Generation::kTensorRt86);
+    const EngineFile file(Generation::kTensorRt86, [](PlanText& plan, json&) { plan.largest = 1; });
     const int before = stub::live();
     const dpiqa_frame frame = golden_vectors()[0].frame();
     const Readings wanted = expected(frame);

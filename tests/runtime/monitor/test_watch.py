@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from pathlib import Path
 
@@ -22,13 +23,31 @@ class Slow:
 
     def __init__(self, engine: Engine, seconds: float, fails_at: int = 0) -> None:
         self._engine, self._seconds, self._calls, self._fails_at = engine, seconds, itertools.count(1), fails_at
-        self.name, self.spec, self.infer = engine.name, engine.spec, engine.infer
+        self.name, self.spec, self.infer, self.at_once = engine.name, engine.spec, engine.infer, 1
 
     def score(self, picture: np.ndarray | Planes) -> TimedPrediction:
         time.sleep(self._seconds)
         if next(self._calls) == self._fails_at:
             raise EngineError("no memory left")
         return self._engine.score(picture)
+
+
+class Batched(Slow):
+    """An engine that answers when it has four pictures, or none joins the first for a second."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, 0)
+        self.at_once, self.sizes = 4, list[int]()
+        self._condition, self._waiting, self._batch = threading.Condition(), 0, 0
+
+    def score(self, picture: np.ndarray | Planes) -> TimedPrediction:
+        with self._condition:
+            batch, self._waiting = self._batch, self._waiting + 1
+            if self._waiting == self.at_once or not self._condition.wait_for(lambda: batch != self._batch, 1):
+                self.sizes.append(self._waiting)
+                self._waiting, self._batch = 0, self._batch + 1
+                self._condition.notify_all()
+        return super().score(picture)
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +74,15 @@ def test_an_overloaded_engine_is_shared_fairly(engine: Engine, long: Path) -> No
     assert status.fps is not None
     assert 3 < status.fps < 8
     assert max(reading.latency_ms["total"] for reading in seen.readings()) < 1000
+
+
+def test_an_engine_that_forms_batches_gets_frames_of_several_cameras_at_once(engine: Engine, stream: Path) -> None:
+    batched, names = Batched(engine), ("a", "b", "c", "d")
+    with watching(batched, *({"source": str(stream), "name": name} for name in names)) as (_, seen):
+        seen.wait(lambda: all(len(seen.readings(name)) == 50 for name in names))
+    assert batched.sizes.count(4) > 40
+    for name in names:
+        assert [reading.index for reading in seen.readings(name)] == list(range(50))
 
 
 def test_a_frame_that_cannot_be_scored_ends_nothing(

@@ -3,7 +3,8 @@
 # usage: cpp_bindings/compile_tensorrt.sh INCLUDE_FOLDER...     each holds an NvInfer.h; nothing is linked or run
 # needs: g++ or clang++ (CXX), CUDA's headers (CUDA_HOME, or /usr/local/cuda), nlohmann/json.hpp
 # Headers of TensorRT without an account: git clone https://github.com/NVIDIA/TensorRT, then check out v8.6.1, v10.16 or v11.1.
-# Last run: 28 November 2026, g++ 12.2 and CUDA 13.0, against TensorRT 8.6.1, 10.3.0, 10.16.0 and 11.1.0. The lines for
+# Last run: 28 November 2026, g++ 12.2 and CUDA 13.0, against TensorRT 8.5.3, 8.6.1, 10.3.0, 10.16.0
+# and 11.1.0. The lines for
 # TensorRT-RTX follow its published reference (1.7) and have not been compiled: its headers are in no public repository.
 set -euo pipefail
 [ $# -gt 0 ] || { sed -n '3s/^# //p' "$0" >&2; exit 2; }

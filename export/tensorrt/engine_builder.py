@@ -139,6 +139,8 @@ def set_reach(api: Any, config: Any, options: BuildOptions) -> None:
     if shares_profiles(api):
         config.set_preview_feature(api.PreviewFeature.PROFILE_SHARING_0806, True)
     if options.version_compatible:
+        if not hasattr(api.BuilderFlag, "VERSION_COMPATIBLE"):
+            raise InputError("--version-compatible: needs TensorRT 8.6 or later")
         config.set_flag(api.BuilderFlag.VERSION_COMPATIBLE)
         config.set_flag(
             api.BuilderFlag.EXCLUDE_LEAN_RUNTIME

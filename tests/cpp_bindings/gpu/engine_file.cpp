@@ -61,7 +61,7 @@ EngineFile::EngineFile(fake::Generation generation, const Change& change) {
                      {"flavour", library.flavour},
                      {"tensorrt_version", version_text(library.number)},
                      {"precision", "int8"},
-                     {"compute_capabilities", {"8.6"}},
+                     {"compute_capabilities", json::array()},  // any GPU
                      {"rebuild", "dpiqa export trt --int8"},
                      {"contract", json::parse(spec().document)}};
     if (change) change(plan, manifest);

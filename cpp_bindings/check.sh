@@ -3,7 +3,7 @@
 # usage: cpp_bindings/check.sh [--full] [BUILD_FOLDER]
 # --full fuzzes for ten minutes a target instead of ten seconds, and runs everything again on 64-bit Arm under qemu.
 # needs: cmake, ninja, a C++17 compiler, doctest, and a Python with openvino and nlohmann-json; clang with its runtime for
-# the sanitizers; nvcc for CUDA. A check whose tools are missing is left out, and said to be at the end.
+# the sanitizers; nvcc for CUDA; TENSORRT_INCLUDE_DIR for the side of the real TensorRT. A check whose tools are missing is left out, and said to be at the end.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 fuzz_seconds=10
@@ -66,5 +66,10 @@ else
     left_out+=("sanitizers and fuzzing (no clang)")
 fi
 if nvcc=$(find_tool nvcc /usr/local/cuda/bin/nvcc); then cuda; else left_out+=("the CUDA preprocessing (no nvcc)"); fi
+if [ -n "${TENSORRT_INCLUDE_DIR:-}" ]; then
+    "$root/cpp_bindings/compile_tensorrt.sh" "$TENSORRT_INCLUDE_DIR"
+else
+    left_out+=("the side of the real TensorRT (no TENSORRT_INCLUDE_DIR)")
+fi
 if [ "$full" = yes ]; then "$root/cpp_bindings/run_aarch64.sh" "$build/aarch64"; fi
 for what in ${left_out[@]+"${left_out[@]}"}; do echo "left out: $what"; done

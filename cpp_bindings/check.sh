@@ -3,7 +3,8 @@
 # usage: cpp_bindings/check.sh [--full] [BUILD_FOLDER]
 # --full fuzzes for ten minutes a target instead of ten seconds, and runs everything again on 64-bit Arm under qemu.
 # needs: cmake, ninja, a C++17 compiler, doctest, and a Python with openvino and nlohmann-json; clang with its runtime for
-# the sanitizers; nvcc for CUDA; TENSORRT_INCLUDE_DIR for the side of the real TensorRT. A check whose tools are missing is left out, and said to be at the end.
+# the sanitizers; nvcc for CUDA; TENSORRT_INCLUDE_DIR for the side of the real TensorRT. A check whose tools are missing is
+# left out, and said to be at the end.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 fuzz_seconds=10

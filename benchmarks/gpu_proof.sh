@@ -3,8 +3,9 @@
 # usage: benchmarks/gpu_proof.sh [--out FOLDER] [--pictures FOLDER] [--seconds N] [--real]
 # needs: nvcc, cmake and ninja or make for the CUDA code; a Python with torch, timm, onnx, onnxruntime, OpenCV and pydantic
 # for the model, and with diffusers, transformers and accelerate for the teacher. Wheels of what a machine lacks are taken
-# from .proof/wheels, photographs from .proof/pictures. What cannot be done is left out, and said so; what fails, or is
-# ended by its time limit, is written down and stops nothing else. Ends with 1 if something failed.
+# from .proof/wheels, photographs from .proof/pictures, doctest and nlohmann-json from .proof/include. What cannot be done is
+# left out, and said so; what fails, or is ended by its time limit, is written down and stops nothing else. Ends with 1 if
+# something failed.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 out=$root/build/gpu_proof pictures=$root/.proof/pictures seconds=480 real=no
@@ -102,7 +103,17 @@ preprocessing() {
     program=$work/build/gpu_preprocess
     if ! $has_gpu; then leave_out "running the CUDA preprocessing: no GPU"; return; fi
     part preprocess 90 "$program"
+    engine
     sanitize memcheck 60
+}
+
+engine() { # the engine's logic on the fake TensorRT
+    if [ ! -x "$work/build/gpu_engine" ]; then
+        leave_out "the engine's logic: no doctest and nlohmann-json (.proof/include)"
+        return
+    fi
+    engine_command="'$work/build/gpu_engine' >&2 && echo '{\"section\": \"engine\", \"passed\": true}'"
+    part engine 60 bash -c "$engine_command"
 }
 
 sanitize() { # tool, most seconds
@@ -140,7 +151,6 @@ preprocessing
 python_part teacher 160 "torch timm onnx onnxruntime cv2 pydantic diffusers transformers accelerate matplotlib scipy"
 sanitize racecheck 40
 sanitize initcheck 40
-leave_out "the engine's logic on a fake TensorRT with real CUDA: not written yet"
 leave_out "ViT-S/14 as the teacher's prior: not written yet"
 if [ "$real" = yes ]; then
     leave_out "real TensorRT (--real): not written yet"

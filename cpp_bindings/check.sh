@@ -3,7 +3,8 @@
 # usage: cpp_bindings/check.sh [--full] [BUILD_FOLDER]
 # --full fuzzes for ten minutes a target instead of ten seconds, and runs everything again on 64-bit Arm under qemu.
 # needs: cmake, ninja, a C++17 compiler, doctest, and a Python with openvino and nlohmann-json; clang with its runtime for
-# the sanitizers; nvcc for CUDA. A check whose tools are missing is left out, and said to be at the end.
+# the sanitizers; nvcc for CUDA; TENSORRT_INCLUDE_DIR for the side of the real TensorRT. A check whose tools are missing is
+# left out, and said to be at the end.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 fuzz_seconds=10
@@ -35,7 +36,8 @@ sanitized() { # name, sanitizers, more targets, options
     shift 3
     configure "$build/$name" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDPIQA_SANITIZE="$kind" -DDPIQA_BUILD_TESTS=ON \
         -DCMAKE_C_COMPILER="$clang" -DCMAKE_CXX_COMPILER="$clangxx" "$@"
-    cmake --build "$build/$name" --target dpiqa_tests $targets
+    cmake --build "$build/$name" --target dpiqa_tests dpiqa_gpu_tests $targets
+    "$build/$name/tests/cpp_bindings/dpiqa_gpu_tests"
     # OpenVINO and TBB are not instrumented: their own synchronisation cannot be seen, nor what they free at exit.
     TSAN_OPTIONS="ignore_noninstrumented_modules=1 suppressions=$root/tests/cpp_bindings/tsan.supp" \
         ASAN_OPTIONS=detect_leaks=0 "$build/$name/tests/cpp_bindings/dpiqa_tests"
@@ -65,5 +67,10 @@ else
     left_out+=("sanitizers and fuzzing (no clang)")
 fi
 if nvcc=$(find_tool nvcc /usr/local/cuda/bin/nvcc); then cuda; else left_out+=("the CUDA preprocessing (no nvcc)"); fi
+if [ -n "${TENSORRT_INCLUDE_DIR:-}" ]; then
+    "$root/cpp_bindings/compile_tensorrt.sh" "$TENSORRT_INCLUDE_DIR"
+else
+    left_out+=("the side of the real TensorRT (no TENSORRT_INCLUDE_DIR)")
+fi
 if [ "$full" = yes ]; then "$root/cpp_bindings/run_aarch64.sh" "$build/aarch64"; fi
 for what in ${left_out[@]+"${left_out[@]}"}; do echo "left out: $what"; done

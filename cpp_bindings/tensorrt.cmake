@@ -1,4 +1,6 @@
 # The TensorRT engine and its CUDA kernel. AUTO builds them where TensorRT and nvcc are found, ON insists.
+set(DPIQA_TENSORRT_LOGIC cuda/gpu_preprocessor.cpp tensorrt/batcher.cpp tensorrt/kernel_cache.cpp tensorrt/lane.cpp
+  tensorrt/tensorrt_engine.cpp tensorrt/tensorrt_request.cpp)  # all but the library's own side; tests have a fake for that
 string(TOUPPER "${DPIQA_WITH_TENSORRT}" _wanted)
 if(_wanted STREQUAL "OFF")
   return()
@@ -20,8 +22,9 @@ endif()
 enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
 list(APPEND DPIQA_ENGINES tensorrt)
-target_sources(dpiqa_objects PRIVATE src/engine_tensorrt.cpp cuda/gpu_preprocessor.cpp cuda/preprocess.cu)
+target_sources(dpiqa_objects PRIVATE src/engine_tensorrt.cpp ${DPIQA_TENSORRT_LOGIC} cuda/preprocess.cu)
 target_link_libraries(dpiqa_objects PUBLIC TensorRT::Runtime CUDA::cudart_static)
-target_include_directories(dpiqa_objects PRIVATE cuda)
-target_compile_definitions(dpiqa_objects PUBLIC DPIQA_HAS_TENSORRT=1 DPIQA_TENSORRT_FLAVOUR="${TENSORRT_FLAVOUR}")
+target_include_directories(dpiqa_objects PRIVATE cuda tensorrt)
+target_compile_definitions(dpiqa_objects PUBLIC DPIQA_HAS_TENSORRT=1 PRIVATE DPIQA_TENSORRT_FLAVOUR="${TENSORRT_FLAVOUR}"
+  DPIQA_TENSORRT_LEAN=$<BOOL:${TENSORRT_IS_LEAN}>)
 set_target_properties(dpiqa_objects PROPERTIES CUDA_STANDARD 17 CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")

@@ -46,7 +46,11 @@ def main(
     max_batch: Annotated[int, typer.Option(min=1, help="Largest batch.")] = 4,
     size: Annotated[str | None, typer.Option(metavar="HxW", help="Frame size, if other than the model's.")] = None,
     timing_cache: Annotated[Path | None, typer.Option(help="Full TensorRT: path of the timing cache.")] = None,
-    dla: Annotated[int | None, typer.Option(min=0, help="Jetson: DLA core to use where possible.")] = None,
+    dla: Annotated[int | None, typer.Option(min=0, help="Jetson: DLA core for the layers it can run (FP16).")] = None,
+    version_compatible: Annotated[
+        bool,
+        typer.Option("--version-compatible", help="Full TensorRT: run in the lean runtime, also of later versions."),
+    ] = False,
     workspace: Annotated[int | None, typer.Option(min=1, metavar="MB", help="Maximum memory per layer.")] = None,
     allow_partial_int8: Annotated[
         bool, typer.Option(help=f"Accept less than {MIN_INT8:.0%} of the convolutions' work in INT8.")
@@ -63,7 +67,9 @@ def main(
     from dpiqa.export.tensorrt.network import prepare_network
 
     precision = _precision(int8, fp16, fp32)
-    options = BuildOptions((), (min_batch, opt_batch, max_batch), workspace, dla, timing_cache)
+    options = BuildOptions((), (min_batch, opt_batch, max_batch), workspace, dla, timing_cache, version_compatible)
+    if int8 and dla is not None:
+        raise InputError(f"--dla {dla}: DLA cores run no Q/DQ model, --fp16 builds one for them")
     height_width = parse_size(size) if size else None
     try:
         installed, missing = find_flavour(flavour), None

@@ -45,9 +45,36 @@ struct CudaDestroy {
 };
 
 using Stream = std::unique_ptr<std::remove_pointer_t<cudaStream_t>, CudaDestroy<cudaStream_t, cudaStreamDestroy>>;
+using Event = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, CudaDestroy<cudaEvent_t, cudaEventDestroy>>;
 using Graph = std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, CudaDestroy<cudaGraph_t, cudaGraphDestroy>>;
 using GraphExec =
     std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, CudaDestroy<cudaGraphExec_t, cudaGraphExecDestroy>>;
+
+// A thread that waits for it sleeps instead of spinning.
+inline Event make_event() {
+    cudaEvent_t event = nullptr;
+    cuda_check(cudaEventCreateWithFlags(&event, cudaEventBlockingSync | cudaEventDisableTiming), "cudaEventCreate");
+    return Event(event);
+}
+
+// The calling thread's device while it lives; the caller's own afterwards.
+class DeviceScope {
+  public:
+    explicit DeviceScope(int device) {
+        cuda_check(cudaGetDevice(&before_), "cudaGetDevice");
+        if (before_ != device) cuda_check(cudaSetDevice(device), "cudaSetDevice");
+        is_other_ = before_ != device;
+    }
+    DeviceScope(const DeviceScope&) = delete;
+    DeviceScope& operator=(const DeviceScope&) = delete;
+    ~DeviceScope() {
+        if (is_other_) cudaSetDevice(before_);
+    }
+
+  private:
+    int before_ = 0;
+    bool is_other_ = false;
+};
 
 inline Stream make_stream() {
     cudaStream_t stream = nullptr;

@@ -17,6 +17,7 @@ struct EngineOptions {
     bool throughput = false;
     bool force_float32 = false;
     bool unverified = false;  // the weights are not compared with their digest
+    int max_wait_ms = 0;  // a frame's wait for others to fill a batch, where the engine runs batches
 };
 
 struct MapSize {

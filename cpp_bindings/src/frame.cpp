@@ -55,6 +55,8 @@ void check_frame(const dpiqa_frame& frame) {
     const FormatShape shape = shape_of(frame.format, frame.width, frame.height);
     if (frame.memory != DPIQA_HOST && frame.memory != DPIQA_DEVICE)
         throw InputError("frame: unknown kind of memory " + std::to_string(frame.memory));
+    if (frame.memory == DPIQA_HOST && (frame.stream != nullptr || frame.event != nullptr))
+        throw InputError("frame: only a frame in device memory may name a stream or an event to wait for");
     if (is_yuv(frame.format) && (frame.colour < DPIQA_BT601_LIMITED || frame.colour > DPIQA_BT709_FULL))
         throw InputError("frame: a YUV frame must state its colour (BT.601 or BT.709, limited or full range), found " +
                          std::to_string(frame.colour));

@@ -28,8 +28,8 @@ Release release_of(const std::string& version) {
 // Engines run where major and minor agree; patches of one release are interchangeable. A lean runtime also takes those of
 // earlier minor versions.
 bool runs_on(const std::string& engine, const Library& library) {
-    const Release built = release_of(engine), found = release_of(version_text(library.number));
-    return built.major == found.major && (library.is_lean ? built.minor <= found.minor : built.minor == found.minor);
+    const Release built = release_of(engine), here = release_of(version_text(library.number));
+    return built.major == here.major && (library.is_lean ? built.minor <= here.minor : built.minor == here.minor);
 }
 
 Batches batches_of(const JsonObject& profile) {

@@ -173,6 +173,8 @@ std::unique_ptr<Scorer> opened(Model model, const std::string& name, const Engin
     if (options.threads < 0) throw EngineError("threads must be 0 or more, found " + std::to_string(options.threads));
     if (options.requests < 0 || options.requests > static_cast<int>(kMaxRequests))
         throw EngineError("requests must be 0 to 64, found " + std::to_string(options.requests));
+    if (options.max_wait_ms < 0 || options.max_wait_ms > 1000)
+        throw EngineError("max_wait_ms must be 0 to 1000, found " + std::to_string(options.max_wait_ms));
     auto scorer = std::make_unique<Scorer>(open_engine(std::move(model), options), options.requests);
     log(DPIQA_LOG_INFO, name + ": opened with engine " + scorer->engine().name() + ", " +
                             std::to_string(scorer->requests()) + " inference request(s)");

@@ -13,7 +13,7 @@ from dpiqa.export.gate.progress import Notify, ignore
 from dpiqa.export.gate.report import Report, write_report
 from dpiqa.export.quantization.qdq import convolution_macs
 from dpiqa.export.tensorrt.api import Flavour
-from dpiqa.export.tensorrt.engine_builder import BuildOptions, Engine, build
+from dpiqa.export.tensorrt.engine_builder import BuildOptions, Engine, build, shares_profiles
 from dpiqa.export.tensorrt.manifest import BatchProfile, Manifest, is_built, manifest_path, sha256
 from dpiqa.export.tensorrt.network import Network
 from dpiqa.export.tensorrt.options import MIN_INT8
@@ -41,6 +41,8 @@ def deliver_engine(
         profile=BatchProfile(**dict(zip(("min", "opt", "max"), options.batches, strict=True))),
         workspace_mb=options.workspace_mb,
         dla=options.dla,
+        version_compatible=options.version_compatible,
+        profile_sharing=shares_profiles(flavour.api),
         calibration_sha256=network.quantization.get("calibration", {}).get("sha256"),
         engine_sha256="0" * 64,
         rebuild=shlex.join(["dpiqa", "export", "trt", *arguments_of("trt")]),

@@ -33,6 +33,7 @@ class BuildOptions:
     workspace_mb: int | None = None
     dla: int | None = None
     timing_cache: Path | None = None
+    version_compatible: bool = False
 
     def __post_init__(self) -> None:
         smallest, optimal, largest = self.batches
@@ -45,6 +46,13 @@ class BuildOptions:
             for name, value in (("--dla", self.dla), ("--timing-cache", self.timing_cache)):
                 if value is not None:
                     raise InputError(f"{name} {value}: TensorRT-RTX has none, full TensorRT does (--flavour tensorrt)")
+            if self.version_compatible:
+                raise InputError("--version-compatible: TensorRT-RTX has no lean runtime (--flavour tensorrt has one)")
+        if self.dla is not None and self.batches[0] != self.batches[2]:
+            raise InputError(
+                f"--dla {self.dla}: a DLA core takes one batch size, found {self.batches[0]} to {self.batches[2]}; "
+                "--max-batch 1 builds for one frame"
+            )
         return replace(self, capabilities=flavour.capabilities(sms))
 
 
@@ -76,9 +84,11 @@ def _build(
     api, log = flavour.api, _Log()
     logger = _logger(api, log)
     builder = api.Builder(logger)
+    if options.dla is not None and options.dla >= builder.num_DLA_cores:
+        raise EngineError(f"--dla {options.dla}: TensorRT {flavour.version} has {builder.num_DLA_cores} DLA cores here")
+    typed = is_typed(api, options)
     kinds = api.NetworkDefinitionCreationFlag
-    typed = hasattr(kinds, "STRONGLY_TYPED")
-    network = builder.create_network(1 << int(kinds.STRONGLY_TYPED if typed else kinds.EXPLICIT_BATCH))
+    network = builder.create_network(1 << int(kinds.STRONGLY_TYPED) if typed else _EXPLICIT_BATCH)
     parser = api.OnnxParser(network, logger)
     if not parser.parse(model.SerializeToString()):
         raise EngineError(f"TensorRT cannot read this network: {parser.get_error(0).desc().splitlines()[0]}")
@@ -89,8 +99,9 @@ def _build(
     config.add_optimization_profile(profile)
     if hasattr(config, "progress_monitor"):
         config.progress_monitor = _monitor(api, cancelled, bar)
-    if not typed and spec.precision != "fp32":  # TensorRT 8.6 obeys Q/DQ and FP16 nodes only where flags allow it
+    if not typed and spec.precision != "fp32":  # it obeys Q/DQ and FP16 nodes only where flags allow it
         config.set_flag(api.BuilderFlag.INT8 if spec.precision == "int8" else api.BuilderFlag.FP16)
+    set_reach(api, config, options)
     if options.workspace_mb is not None:
         config.set_memory_pool_limit(api.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
     if options.dla is not None:
@@ -106,6 +117,34 @@ def _build(
         if plan is None:
             raise EngineError(f"TensorRT could not build the engine: {log.reason()}")
     return Engine(bytes(plan), _layers(flavour, logger, plan, log))
+
+
+_EXPLICIT_BATCH = 1  # TensorRT 8.6; later ones ignore it
+
+
+def is_typed(api: Any, options: BuildOptions) -> bool:
+    """Whether the types of tensors are obeyed: from TensorRT 9 on, but not for DLA where flags choose FP16."""
+    if options.dla is not None and hasattr(api.BuilderFlag, "FP16"):
+        return False
+    return hasattr(api.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+
+
+def shares_profiles(api: Any) -> bool:
+    """Whether this TensorRT builds for several execution contexts a profile only on demand, as 8.6 does."""
+    return hasattr(getattr(api, "PreviewFeature", None), "PROFILE_SHARING_0806")
+
+
+def set_reach(api: Any, config: Any, options: BuildOptions) -> None:
+    """Let the engine run in several contexts at once, and in the lean runtime of later versions if wanted."""
+    if shares_profiles(api):
+        config.set_preview_feature(api.PreviewFeature.PROFILE_SHARING_0806, True)
+    if options.version_compatible:
+        if not hasattr(api.BuilderFlag, "VERSION_COMPATIBLE"):
+            raise InputError("--version-compatible: needs TensorRT 8.6 or later")
+        config.set_flag(api.BuilderFlag.VERSION_COMPATIBLE)
+        config.set_flag(
+            api.BuilderFlag.EXCLUDE_LEAN_RUNTIME
+        )  # the device has one; a plan with another grows by its size
 
 
 def _layers(flavour: Flavour, logger: Any, plan: Any, log: _Log) -> list[Layer]:

@@ -36,23 +36,29 @@ def core_version() -> str | None:
 class NativeEngine:
     """Runs a model file with the named engine of the native core; `threads` and `requests` are as for every engine.
 
+    TensorRT runs the pictures of several threads in one batch: a picture waits for others at most `max_wait_ms`.
+
     OpenVINO computes FP32 models in FP32 also where the CPU has a faster bfloat16, so that scores are those of every
     other engine. Raises EngineError when the core is absent or cannot run the file, ContractError for one without a
     valid contract.
     """
 
-    def __init__(self, name: str, path: str | Path, threads: int | None = None, requests: int = 1) -> None:
+    def __init__(
+        self, name: str, path: str | Path, threads: int | None = None, requests: int = 1, max_wait_ms: int = 0
+    ) -> None:
         if reason := why_absent():
             advice = "pip install '.[openvino]' brings its libraries"
             raise EngineError(f"engine '{name}' cannot be loaded: {reason}; {advice}")
         self.name = name
+        is_shared = requests > 1 and name != "tensorrt"  # which forms batches of what comes
         self._model: Any = import_module("dpiqa.native").Model(
             path,
             engine=name,
             threads=threads or 0,
-            requests=requests if requests > 1 else 0,
-            mode="throughput" if requests > 1 else "latency",
+            requests=requests if is_shared else 0,
+            mode="throughput" if is_shared else "latency",
             force_float32=True,
+            max_wait_ms=max_wait_ms,
         )
         self.requests: int = self._model.requests
         self._process = Process(self._model)

@@ -36,11 +36,14 @@ def _suits(path: str | Path) -> str | None:
     return names[-1] if why_absent() else names[0]
 
 
-def open_engine(path: str | Path, name: str = "auto", threads: int | None = None, requests: int = 1) -> Engine:
+def open_engine(
+    path: str | Path, name: str = "auto", threads: int | None = None, requests: int = 1, max_wait_ms: int = 0
+) -> Engine:
     """Open a model file, or a shipped one by its name, with the named engine or the one that suits the file (`auto`).
 
     `threads` is the number of CPU threads (None: the engine's choice). With more than one of `requests`, so many
-    callers are served at once, each with its part of the threads; with one, a caller has them all.
+    callers are served at once, each with its part of the threads; with one, a caller has them all. `max_wait_ms`, 0 to
+    1000: how long a picture may wait for those of other threads, where the engine forms batches (tensorrt).
     Raises EngineError for a missing file, an unknown name, or a file that the engine cannot run, and ContractError for
     a file without a valid contract.
     """
@@ -52,4 +55,6 @@ def open_engine(path: str | Path, name: str = "auto", threads: int | None = None
     chosen = _suits(path) if name == "auto" else name
     if chosen is None:
         raise EngineError(f"{path}: no engine here runs such files, expected one of: {', '.join(_BY_SUFFIX)}")
+    if chosen == "tensorrt":
+        return NativeEngine(chosen, path, threads, requests, max_wait_ms)
     return ENGINES[chosen](path, threads, requests)

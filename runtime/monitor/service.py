@@ -139,14 +139,14 @@ def _plural(count: int, singular: str, plural: str) -> str:
     return f"{count} {singular if count == 1 else plural}"
 
 
-def _engine_settings(settings: MonitorSettings) -> tuple[Path | None, str, int | None]:
-    return settings.model, settings.engine, settings.threads
+def _engine_settings(settings: MonitorSettings) -> tuple[Path | None, str, int, int]:
+    return settings.model, settings.engine, settings.threads, settings.max_wait_ms
 
 
 def _open_engine(settings: MonitorSettings) -> Engine:
     options = settings.engine, settings.threads, settings.threads
     if settings.model:
-        return open_engine(settings.model, *options)
+        return open_engine(settings.model, *options, settings.max_wait_ms)
     engine = open_engine(shipped_model(INT8_MODEL), *options)
     # ONNX Runtime is slower with INT8 than with FP32.
     return open_engine(shipped_model(), *options) if engine.name == "onnxruntime" else engine

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,10 @@ from dpiqa.export.graphs.transform import for_tensorrt, resized
 from dpiqa.export.quantization.qdq import quantized_layers, restore
 from dpiqa.export.tensorrt import network
 from dpiqa.export.tensorrt.api import Flavour, find_flavour
+from dpiqa.export.tensorrt.engine_builder import BuildOptions, is_typed, set_reach, shares_profiles
 from dpiqa.native import check_engine
 from dpiqa.runtime.engines.registry import open_engine
+from dpiqa.runtime.gpu import Gpu
 from dpiqa.runtime.models import shipped_model
 from dpiqa.runtime.prediction import scores_of
 from dpiqa.runtime.spec import parse_spec
@@ -248,6 +251,8 @@ def test_a_graph_that_breaks_the_contract_is_refused(
         ({"fp32": True, "sm": "99"}, "--sm 99: TensorRT-RTX .* compiles for 75, 80, 86, 89"),
         ({"fp32": True, "min_batch": 2}, "batches must be"),
         ({"fp32": True, "dla": 0}, "TensorRT-RTX has none"),
+        ({"int8": True, "dla": 1}, "--dla 1: DLA cores run no Q/DQ model, --fp16 builds one"),
+        ({"fp32": True, "version_compatible": True}, "TensorRT-RTX has no lean runtime"),
         ({"fp32": True, "model": "corrupt"}, "not a usable ONNX file"),
         ({"fp32": True, "model": "absent"}, "no such file"),
         ({"fp32": True, "out": "corrupt"}, "corrupt"),
@@ -269,6 +274,35 @@ def test_bad_input_is_one_line(
         trt.main(**options)
     assert "\n" not in str(refused.value)
     assert not list(tmp_path.glob("out/*"))
+
+
+def test_what_full_tensorrt_is_asked_for(rtx: Flavour) -> None:
+    """Its API is TensorRT-RTX's, on whose own objects the flags are set."""
+    full = Flavour("tensorrt", rtx.api, "10.3.0", Gpu("Orin", "8.7", 8192))
+    with pytest.raises(InputError, match="--dla 0: a DLA core takes one batch size, found 1 to 4; --max-batch 1"):
+        BuildOptions((), dla=0).on(full, None)
+    options = BuildOptions((), (1, 1, 1), dla=0, version_compatible=True).on(full, None)
+    assert options.capabilities == ("8.7",)
+    config = rtx.api.Builder(rtx.api.Logger()).create_builder_config()
+    set_reach(rtx.api, config, options)
+    flags = rtx.api.BuilderFlag
+    assert config.get_flag(flags.VERSION_COMPATIBLE)
+    assert config.get_flag(flags.EXCLUDE_LEAN_RUNTIME)
+    assert not shares_profiles(rtx.api)
+
+
+def test_profiles_are_shared_where_the_builder_offers_it() -> None:
+    """TensorRT 8.6's part of the API: no other package here has it."""
+    demanded: list[tuple[str, bool]] = []
+    api = SimpleNamespace(
+        PreviewFeature=SimpleNamespace(PROFILE_SHARING_0806="sharing"),
+        BuilderFlag=SimpleNamespace(FP16="fp16"),
+        NetworkDefinitionCreationFlag=SimpleNamespace(EXPLICIT_BATCH=0),
+    )
+    set_reach(api, SimpleNamespace(set_preview_feature=lambda *feature: demanded.append(feature)), BuildOptions(()))
+    assert demanded == [("sharing", True)]
+    assert shares_profiles(api)
+    assert not is_typed(api, BuildOptions(()))
 
 
 def test_too_few_pictures_are_refused(exported: Path, tmp_path: Path) -> None:

@@ -74,6 +74,10 @@ typedef struct dpiqa_frame {
     int32_t width;
     int32_t height;
     dpiqa_plane planes[3];
+    /* Of a frame in device memory that is still being written: scoring waits on the GPU, the caller need not. NULL: it is
+     * complete. (cudaStreamLegacy names the default stream.) */
+    void *stream; /* cudaStream_t whose work so far writes the pixels */
+    void *event;  /* cudaEvent_t, recorded after them */
 } dpiqa_frame;
 
 /* Zeroed (or NULL where taken) it means: the engine that suits the file, lowest latency, the engine's own choices. */
@@ -84,6 +88,7 @@ typedef struct dpiqa_options {
     int32_t throughput;      /* 0: lowest latency of one frame; 1: most frames a second over all callers */
     int32_t force_float32;   /* 1: FP32 layers are computed in FP32 even where the CPU prefers bfloat16 */
     int32_t unverified;      /* 1: open without comparing the weights with their digest, for a medium that is checked anyway */
+    int32_t max_wait_ms;     /* tensorrt: how long a frame may wait for others to fill a batch, 0 to 1000 */
 } dpiqa_options;
 
 /* What an open model is. The strings and arrays live until dpiqa_close. */
@@ -136,7 +141,8 @@ DPIQA_API int dpiqa_open_memory(const void *data, size_t size, const char *name,
 
 DPIQA_API int dpiqa_describe(const dpiqa_scorer *scorer, dpiqa_info *info);
 
-/* Score `count` frames into `count` readings. When a frame is refused, none is scored and the sentence names it. */
+/* Score `count` frames into `count` readings. When a frame is refused, none is scored and the sentence names it. The engine
+ * tensorrt runs frames in batches, of one call and of several threads' calls. */
 DPIQA_API int dpiqa_score(dpiqa_scorer *scorer, const dpiqa_frame *frames, size_t count, dpiqa_reading *readings);
 
 /* NULL is allowed. */

@@ -83,12 +83,14 @@ class MonitorSettings(Settings):
 
     `memory` is the file that keeps over a restart what is usual for each camera (default: beside the history, with
     `.memory.json` added to its name; none without a history). `threads` is the number of CPU threads of the engine,
-    each of which scores a frame of another camera (default: the cores).
+    each of which scores a frame of another camera (default: the cores). `max_wait_ms` is how long a frame may wait for
+    those of other cameras to be scored with them in one batch (TensorRT).
     """
 
     model: Path | None = None
     engine: str = "auto"
     threads: Annotated[int, Field(ge=1)] = Field(default_factory=cores)
+    max_wait_ms: Annotated[int, Field(ge=0, le=1000)] = 0
     fps: Rate = DEFAULT_FPS
     status_interval_s: Seconds = 10
     memory: Path | None = None

@@ -36,8 +36,9 @@ class Result:
 class Model:
     """Scores frames with one model file; many threads may call it at once.
 
-    `threads` and `requests` (inferences in flight, at most 64) are the engine's choice when 0; `unverified` skips the
-    comparison of the weights with their digest. Raises EngineError or ContractError.
+    `threads` and `requests` (frames in flight, at most 64) are the engine's choice when 0; `unverified` skips the
+    comparison of the weights with their digest. `max_wait_ms`, 0 to 1000: how long a frame may wait for those of other
+    threads to fill a batch, where the engine runs batches (tensorrt). Raises EngineError or ContractError.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Model:
         mode: Literal["latency", "throughput"] = "latency",
         force_float32: bool = False,
         unverified: bool = False,
+        max_wait_ms: int = 0,
     ) -> None: ...
     def score(self, frame: Frame, format: Format = "bgr", colour: Colour | None = None) -> Result:
         """Score a frame, read where it lies; YUV formats must state their colour.

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import blurred_texture
 from torch import Tensor, nn
 
 from dpiqa.errors import InputError
@@ -110,7 +109,8 @@ def _write_sets(root: Path) -> list[str]:
     def pictures(folder: Path, names: list[str]) -> None:
         for number, name in enumerate(names):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(folder / name), blurred_texture(number, number % 4, 72))
+            noise = np.random.default_rng(number).integers(0, 256, (72, 72, 3)).astype(np.uint8)
+            cv2.imwrite(str(folder / name), cv2.GaussianBlur(noise, (0, 0), 0.5 + number % 4))
 
     count = 20
     names = [f"{number}.jpg" for number in range(count)]

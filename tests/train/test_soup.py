@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import write_rated_set
 from torch import nn
 
 from dpiqa.errors import InputError
@@ -18,11 +17,6 @@ from dpiqa.train.students.files import load_student
 from dpiqa.train.students.model import Student
 
 SPLIT = "ratio:0"
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_rated_set(tmp_path_factory.mktemp("soup"), 48, side=72)
 
 
 @pytest.fixture(scope="module")

@@ -58,10 +58,8 @@ def main(
     for file, record in zip(files, records, strict=True):
         if (record.input, record.trained_on) != (first.input, first.trained_on):
             raise InputError(f"{file}: takes another input or learned from other data than {files[0]}")
-        if record.split_seed not in (None, split_seed):
-            raise InputError(
-                f"{file}: its validation part was drawn with --split-seed {record.split_seed}, use it here"
-            )
+        if (drawn := record.split_seed or 0) != split_seed:
+            raise InputError(f"{file}: its validation part was drawn with --split-seed {drawn}, use it here")
     spec = first.input
     recipe = SoupRecipe(imagenet, pictures, min(crop, spec.height, spec.width))
     parts, sources = load_parts(data, split, split_seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -95,7 +95,7 @@ def main(
     trained_on += plan.photographs if plan else []
     typer.echo(parts)
     torch.manual_seed(Recipe.seed)
-    heads = (plan.heads if plan else {}) | ({"deviations": True} if deviations else {})
+    heads: dict[str, Any] = (plan.heads if plan else {}) | ({"deviations": True} if deviations else {})
     digest = None
     if start:
         student, earlier = load_start(start, arch)
@@ -124,7 +124,7 @@ def main(
         start_sha256=digest,
         distortions=plan.record if plan else None,
         across_collections=across_collections,
-        split_seed=split_seed,
+        split_seed=split_seed or None,
         offsets=offsets or None,
     )
     out.mkdir(parents=True, exist_ok=True)

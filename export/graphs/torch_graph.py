@@ -80,8 +80,8 @@ def _gemm(inputs: list[Any], attributes: _Attributes) -> Tensor:
 
 
 def _clip(inputs: list[Any], _: _Attributes) -> Tensor:
-    value, low, high = (*inputs, None, None)[:3]
-    return torch.clamp(value, low, high)
+    low, high = (*inputs[1:], None, None)[:2]
+    return torch.clamp(inputs[0], low, high)
 
 
 def _axes(inputs: list[Any], attributes: _Attributes) -> list[int]:
@@ -100,7 +100,8 @@ def _unsqueeze(inputs: list[Any], attributes: _Attributes) -> Tensor:
 
 
 def _resize(inputs: list[Any], attributes: _Attributes) -> Tensor:
-    value, _, scales, *sizes = (*inputs, None, None)[:4]
+    value: Tensor = inputs[0]
+    scales = inputs[2] if len(inputs) > 2 else None
     given = {"mode": b"nearest", "coordinate_transformation_mode": b"half_pixel", "antialias": 0} | dict(attributes)
     if (given["mode"], given["coordinate_transformation_mode"], given["antialias"]) not in (
         (b"linear", b"half_pixel", 0), (b"linear", b"pytorch_half_pixel", 0)
@@ -108,7 +109,7 @@ def _resize(inputs: list[Any], attributes: _Attributes) -> Tensor:
         raise EngineError("PyTorch runs no Resize here but the linear one with half-pixel centres")
     if scales is not None and scales.numel():
         return functional.interpolate(value, scale_factor=scales[2:].tolist(), mode="bilinear")
-    return functional.interpolate(value, sizes[0][2:].tolist(), mode="bilinear")
+    return functional.interpolate(value, inputs[3][2:].tolist(), mode="bilinear")
 
 
 def _max_pool(inputs: list[Any], attributes: _Attributes) -> Tensor:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import blurred_texture
 from torch import Tensor, nn
 
 from dpiqa.errors import InputError
@@ -40,14 +39,18 @@ def test_offsets_take_up_what_two_groups_of_raters_differ_by_and_leave_the_scale
     score = torch.tensor([20.0, 40.0, 60.0, 80.0])
     mos, collection = torch.cat([score - 5, score + 15]), torch.tensor([0] * 4 + [1] * 4)
     learned = torch.optim.Adam([collected.offsets], lr=0.01)
+
+    def outputs_now() -> dict[str, Tensor]:
+        *_, offsets = collected(_frames())
+        return {"score": torch.cat([score, score]), "offsets": offsets[:1].expand(8, -1)}
+
     for _ in range(200):
         learned.zero_grad()
-        *_, offsets = collected(_frames())
-        outputs = {"score": torch.cat([score, score]), "offsets": offsets[:1].expand(8, -1)}
-        loss = rating_loss(outputs, mos, collection)
-        loss.backward()
+        rating_loss(outputs_now(), mos, collection).backward()
         learned.step()
-    assert offsets[0].tolist() == pytest.approx([-5, 15], abs=0.3)
+    outputs = outputs_now()
+    loss = rating_loss(outputs, mos, collection)
+    assert outputs["offsets"][0].tolist() == pytest.approx([-5, 15], abs=0.3)
     assert loss.item() < 0.01
     plain = rating_loss({"score": torch.cat([score, score])}, mos, collection)
     assert plain.item() > 0.3
@@ -62,7 +65,7 @@ def test_a_score_reads_deviations_and_learns_nothing_from_them_at_first() -> Non
     with torch.inference_mode():
         levels = plain.forward_features(_frames())
         assert torch.allclose(plain(_frames()), both(_frames()), atol=1e-4)
-        nn.init.normal_(both.head[1].weight[:, means(levels).shape[1] :], std=0.1)
+        nn.init.normal_(both.get_parameter("head.1.weight")[:, means(levels).shape[1] :], std=0.1)
         read = torch.cat([means(levels), deviations(levels)], dim=1)
         expected = 100 * torch.sigmoid(both.head(read).squeeze(1))
         assert torch.allclose(both(_frames()), expected, atol=1e-4)
@@ -106,7 +109,8 @@ def _write_sets(root: Path) -> list[str]:
     def pictures(folder: Path, names: list[str]) -> None:
         for number, name in enumerate(names):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(folder / name), blurred_texture(number, number % 4, 72))
+            noise = np.random.default_rng(number).integers(0, 256, (72, 72, 3)).astype(np.uint8)
+            cv2.imwrite(str(folder / name), cv2.GaussianBlur(noise, (0, 0), 0.5 + number % 4))
 
     count = 20
     names = [f"{number}.jpg" for number in range(count)]

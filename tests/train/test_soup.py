@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import write_rated_set
 from torch import nn
 
 from dpiqa.errors import InputError
@@ -18,11 +17,6 @@ from dpiqa.train.students.files import load_student
 from dpiqa.train.students.model import Student
 
 SPLIT = "ratio:0"
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_rated_set(tmp_path_factory.mktemp("soup"), 48, side=72)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +37,7 @@ def test_the_average_is_of_all_weights_with_its_own_batch_statistics(
     average(runs, [f"csv={table}"], tmp_path / "soup", SPLIT, crop=64)
     mean, record = load_student(tmp_path / "soup" / "best.pt")
     members = [load_student(run / "best.pt")[0] for run in runs]
-    assert not torch.equal(*(one.head[1].weight for one in members))
+    assert not torch.equal(*(one.get_parameter("head.1.weight") for one in members))
     for name, weight in mean.named_parameters():
         expected = torch.stack([one.get_parameter(name) for one in members]).mean(0)
         assert torch.allclose(weight, expected, atol=1e-7), name
@@ -76,7 +70,7 @@ def test_a_trunk_goes_all_the_way_back_to_imagenet_and_the_head_stays() -> None:
     torch.manual_seed(0)
     tuned, original = Student(), Student()
     original.load_imagenet()
-    head = tuned.head[1].weight.clone()
+    head = tuned.get_parameter("head.1.weight").clone()
     start = tuned.trunk.conv_stem.weight.clone()
     towards_imagenet(tuned, 0.25)
     between = start + 0.25 * (original.trunk.conv_stem.weight - start)
@@ -84,7 +78,7 @@ def test_a_trunk_goes_all_the_way_back_to_imagenet_and_the_head_stays() -> None:
     towards_imagenet(tuned, 1.0)
     weights = zip(tuned.trunk.parameters(), original.trunk.parameters(), strict=True)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in weights)
-    assert torch.equal(tuned.head[1].weight, head)
+    assert torch.equal(tuned.get_parameter("head.1.weight"), head)
 
 
 def test_batch_statistics_are_those_of_the_pictures() -> None:

@@ -16,7 +16,8 @@ from transformers import CLIPTextModel
 
 from dpiqa.errors import InputError
 from dpiqa.train.loop.losses import paper_loss
-from dpiqa.train.teachers.model import Teacher, build_teacher
+from dpiqa.train.loop.record import RunRecord, TeacherConfig
+from dpiqa.train.teachers.model import Teacher, build_teacher, load_teacher
 from dpiqa.train.teachers.prompts import PROMPTS
 from dpiqa.train.teachers.released import embed_prompts, find_release, identity
 from dpiqa.train.teachers.stable_diffusion import StableDiffusionPrior
@@ -180,15 +181,54 @@ def test_gradient_checkpointing_gives_the_same_gradients(teacher: Any, frames: T
     assert all(torch.allclose(after[name], before[name], rtol=1e-4, atol=1e-7) for name in before)
 
 
-def test_a_release_like_sd_21_works_by_its_configuration(frames: Tensor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sd21", "sd-turbo"])
+def test_a_release_like_sd_21_works_by_its_configuration(name: str, frames: Tensor, tmp_path: Path) -> None:
     folder = write_release(tmp_path / "sd21", like="sd21")
-    teacher: Any = build_teacher("sd21", SIDE, 8, str(folder))
+    teacher: Any = build_teacher(name, SIDE, 8, str(folder))
     assert isinstance(teacher.trunk.mid_block.attentions[0].proj_in, nn.Linear)
     assert teacher.trunk.down_blocks[2].attentions[0].transformer_blocks[0].attn1.heads == 3
     assert teacher.prior.prompts.shape == (495, 16)
     scores, maps = teacher.eval()(frames)
     assert (scores.shape, maps.shape) == ((2,), (2, 8, 64, 64))
     assert _gradients(teacher, frames).keys() == _learning(teacher).keys()
+
+
+def test_an_adapter_with_zero_convolutions_leaves_the_priors_features_at_first(
+    release: Path, frames: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    calm: Any = build_teacher("sd15", SIDE, 8, str(release), zero_adapter=True)
+    assert calm.config["zero_adapter"]
+    prior, ends = calm.prior.eval(), calm.prior.adapter_ends
+    with torch.no_grad():
+        begun = prior(frames)
+        prior.adapter_ends = None
+        moved = prior(frames)
+        adapted = prior.image_adapter.forward
+        with monkeypatch.context() as patch:
+            patch.setattr(prior.image_adapter, "forward", lambda pixels: [0 * level for level in adapted(pixels)])
+            own = prior(frames)
+    prior.adapter_ends = ends
+    assert all(torch.equal(a, b) for a, b in zip(begun, own, strict=True))
+    assert not any(torch.allclose(a, b, atol=1e-4) for a, b in zip(moved, own, strict=True))
+    gradients = _gradients(calm, frames)
+    assert gradients["prior.adapter_ends.0.weight"].abs().max() > 0
+
+
+def test_the_u_net_is_given_the_timestep_that_was_asked_for(release: Path, frames: Tensor, tmp_path: Path) -> None:
+    late: Any = build_teacher("sd15", SIDE, 8, str(release), timestep=499)
+    passed = _seen(late.trunk)
+    late.eval()(frames)
+    assert passed[0][0][1] == 499
+    record = RunRecord(teacher=TeacherConfig(**late.config), input=late.input, trained_on=())
+    torch.save({"about": record.to_dict(), "ema": late.state_dict()}, tmp_path / "best.pt")
+    again, _ = load_teacher(tmp_path / "best.pt")
+    assert again.config == late.config
+    assert torch.equal(again(frames)[0], late(frames)[0])
+    with pytest.raises(InputError, match="--timestep 1000: expected 0 to 999"):
+        build_teacher("sd15", SIDE, 8, str(release), timestep=1000)
+    with pytest.raises(InputError, match="only a diffusion prior has --timestep and --zero-adapter"):
+        build_teacher("test_vit", SIDE, 8, timestep=5)
 
 
 def test_the_names_of_weights_in_old_releases_are_understood(release: Path, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from dpiqa.train.students.files import load_student
 from dpiqa.train.students.model import Student
 from dpiqa.train.teachers.schedules import diffusion_recipe
 
+TRAVELLING = ("--deviations", "--offsets", "--whole", "0.4")
+
 
 def _command(table: Path, out: Path, *options: str) -> list[str]:
     small = ["--size", "96", "--crop", "64", "--batch", "8"]
@@ -57,7 +59,7 @@ def _weights(out: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def trained(rated_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    done = _train(rated_set, out, "--epochs", "3")
+    done = _train(rated_set, out, "--epochs", "3", *TRAVELLING)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -74,7 +76,7 @@ def test_it_learns_and_leaves_its_log_and_curves(trained: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_run_goes_on_to_the_same_weights(rated_set: Path, trained: Path, tmp_path: Path) -> None:
-    command = [*_command(rated_set, tmp_path, "--epochs", "3"), "--save-every", "2"]
+    command = [*_command(rated_set, tmp_path, "--epochs", "3", *TRAVELLING), "--save-every", "2"]
     for kills in range(2):
         victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         written = (tmp_path / "last.pt").stat().st_mtime_ns if kills else 0

@@ -53,20 +53,11 @@ class DistortedFrames(Dataset[tuple[Tensor, ...]]):
         """`pictures` by source, each source drawn equally often; `fraction` of each batch (0 to 1) is distorted."""
         self.base, self.pictures, self.fraction = base, pictures, fraction
         assert base.crop
-        self.seed, self.epoch = base.seed, 0
+        self.seed, self.epoch, self.whole = base.seed, 0, False
         self._unrated: list[Tensor] = []
 
     def __len__(self) -> int:
         return len(self.base)
-
-    @property
-    def whole(self) -> bool:
-        """Whether frames are whole instead of crops, as those of the rated pictures are."""
-        return self.base.whole
-
-    @whole.setter
-    def whole(self, value: bool) -> None:
-        self.base.whole = value
 
     def sha256(self) -> str:
         """Digest of the pictures, the opinion scores, and the effect of every distortion on noise at each level."""
@@ -95,7 +86,7 @@ class DistortedFrames(Dataset[tuple[Tensor, ...]]):
         return np.hstack([rated, distorted])
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        self.base.epoch = self.epoch
+        self.base.epoch, self.base.whole = self.epoch, self.whole
         spec, crop = self.base.spec, self.base.side
         assert crop
         if index < len(self.base):

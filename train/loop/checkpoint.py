@@ -6,7 +6,7 @@ import hashlib
 import os
 import pickle
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -44,6 +44,7 @@ class State:
     def __init__(self, parts: Mapping[str, Part], recipe: DataclassInstance, record: RunRecord) -> None:
         self.parts = parts
         self.recipe, self.record = asdict(recipe), record
+        self._defaults = {field.name: field.default for field in fields(recipe)}  # of what older files do not have
         self.epoch = self.step = 0
         self.loss_sum = self.seconds = 0.0
         self.history: list[dict[str, float]] = []
@@ -63,7 +64,7 @@ class State:
         """Resume from a checkpoint; InputError if another recipe, model or data wrote it."""
         try:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            recipe, document = checkpoint["recipe"], checkpoint["about"]
+            recipe, document = self._defaults | checkpoint["recipe"], checkpoint["about"]
         except DAMAGE:
             raise InputError(f"{path}: damaged, remove it or choose another --out to start anew") from None
         if recipe != self.recipe or parse_record(document, path).identity() != self.record.identity():

@@ -71,7 +71,7 @@ def load_packed(model: Path, arch: str | None) -> tuple[Student, RunRecord]:
         hidden, features = weights["head.1.weight"].shape
         outputs = {"causes": spec.causes, "map": any(output.name == "map" for output in graph.graph.output)}
         student = Student(arch or PRESETS["lite0"][0], hidden, **outputs, fixed_norms=True)
-        if features == 2 * student.head[1].in_features:
+        if features == 2 * student.features:
             student = Student(student.config["arch"], hidden, **outputs, fixed_norms=True, deviations=True)
         modules = dict(student.named_modules())
         names = [name for name, part in modules.items() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d))]
@@ -122,7 +122,7 @@ def with_heads(student: Student, heads: dict[str, Any]) -> Student:
     other = Student(**config | heads)
     names = other.state_dict().keys()
     weights = {name: value for name, value in student.state_dict().items() if name in names}
-    missing = other.head[1].in_features - weights["head.1.weight"].shape[1]
+    missing = other.get_parameter("head.1.weight").shape[1] - weights["head.1.weight"].shape[1]
     weights["head.1.weight"] = functional.pad(weights["head.1.weight"], (0, missing))
     other.load_state_dict(weights, strict=False)
     return other

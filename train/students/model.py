@@ -28,7 +28,7 @@ class Student(nn.Module):
     Low levels carry noise and blur, high levels what the picture shows; averaging each over the picture keeps the head
     small (the paper's flattened decoder, section 3.3, spends 16.8M parameters there). Optionally the head reads each
     channel's deviation beside its average, the student also names causes, from both, and it predicts a quality map.
-    `outputs` are the names of the outputs, in order.
+    `outputs` are the names of the outputs, in order, `features` is the number of averages.
     """
 
     mean: Tensor
@@ -65,7 +65,8 @@ class Student(nn.Module):
         nn.init.normal_(regress.weight, std=0.01)
         nn.init.zeros_(regress.bias)
         channels.append(self.trunk.num_features)
-        pooled = nn.Linear((2 if deviations else 1) * sum(channels), hidden)
+        self.features = sum(channels)
+        pooled = nn.Linear((2 if deviations else 1) * self.features, hidden)
         self.head = nn.Sequential(nn.Dropout(dropout), pooled, nn.ReLU(), regress)
         if causes:
             strengths = nn.Linear(_CAUSE_WIDTH, len(causes))

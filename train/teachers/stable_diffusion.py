@@ -72,7 +72,7 @@ class StableDiffusionPrior(Prior):
         vae: Any = load_part(AutoencoderKL, folder / "vae", torch_dtype=torch.float32)
         unet: Any = load_part(UNet2DConditionModel, folder / "unet", torch_dtype=torch.float32)
         _require_text_to_image(unet.config, vae, folder / "unet")
-        chosen = {"timestep": timestep} if timestep is not None else {}
+        chosen: dict[str, Any] = {"timestep": timestep} if timestep is not None else {}
         chosen |= {"zero_adapter": True} if zero_adapter else {}
         prior = cls(unet, vae, embed_prompts(folder, key), size, **chosen)
         prior.config = {"prior": name, "weights": place, "frozen_sha256": key, **chosen}

@@ -20,7 +20,7 @@ set_target_properties(dpiqa_firmware PROPERTIES OUTPUT_NAME dpiqa EXPORT_NAME dp
 
 set(_firmware COMPONENT firmware EXCLUDE_FROM_ALL)
 install(TARGETS dpiqa_firmware EXPORT dpiqaFirmwareTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ${_firmware})
-install(EXPORT dpiqaFirmwareTargets NAMESPACE dpiqa:: FILE dpiqaTargets.cmake DESTINATION ${_package} ${_firmware})
+install(EXPORT dpiqaFirmwareTargets NAMESPACE dpiqa:: DESTINATION ${_package} ${_firmware})
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/dpiqaConfig.cmake" "${CMAKE_CURRENT_BINARY_DIR}/dpiqaConfigVersion.cmake"
   DESTINATION ${_package} ${_firmware})
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/dpiqa.pc" DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig ${_firmware})

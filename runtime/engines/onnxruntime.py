@@ -37,9 +37,9 @@ def open_session(model: str | bytes, threads: int | None = None) -> ort.Inferenc
 class OnnxRuntimeEngine:
     """Runs an `.onnx` file on the CPU with ONNX Runtime, the reference for every other engine.
 
-    `threads` is the number of CPU threads, None for one per core. With `verify`, and where the native core is there to do
-    it, the weights are compared with their digest. Raises EngineError when the file cannot be loaded, ContractError when
-    it has no contract, or its weights or its graph are not those of it.
+    `threads` is the number of CPU threads, None for one per core. With `verify`, and where the native core is there to
+    do it, the weights are compared with their digest. Raises EngineError when the file cannot be loaded, ContractError
+    when it has no contract, or its weights or its graph are not those of it.
     """
 
     name = "onnxruntime"

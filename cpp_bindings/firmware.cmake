@@ -45,8 +45,7 @@ if(executorch IN_LIST DPIQA_ENGINES)
 endif()
 if(openvino IN_LIST DPIQA_ENGINES)
   # What is mapped when an ONNX file is scored on the CPU.
-  get_target_property(_openvino openvino::runtime IMPORTED_LOCATION_RELEASE)
-  get_filename_component(_folder "${_openvino}" DIRECTORY)
+  set(_folder "${DPIQA_OPENVINO_FOLDER}")
   file(GLOB _libraries "${_folder}/libopenvino.so.*" "${_folder}/libopenvino_intel_cpu_plugin.so"
     "${_folder}/libopenvino_arm_cpu_plugin.so" "${_folder}/libopenvino_onnx_frontend.so.*" "${_folder}/libtbb.so.12")
   list(APPEND _engine_files ${_libraries})

@@ -1,7 +1,19 @@
-# Cross-compiles for 64-bit Arm Linux with Debian's g++-aarch64-linux-gnu; tests run under qemu-user.
+# Cross-compiles for 64-bit Arm Linux with Debian's g++-aarch64-linux-gnu; tests run under qemu-user. DPIQA_SYSROOT in the
+# environment names the root of an older system, to build for its C and C++ libraries (with clang and that root's GCC).
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
-set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
-set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -cpu cortex-a76 -L /usr/aarch64-linux-gnu)
+set(_root /usr/aarch64-linux-gnu)
+if(DEFINED ENV{DPIQA_SYSROOT})
+  set(_root "$ENV{DPIQA_SYSROOT}")
+  set(CMAKE_SYSROOT "${_root}")
+  foreach(_language C CXX)
+    set(CMAKE_${_language}_COMPILER_TARGET aarch64-linux-gnu)
+  endforeach()
+  set(CMAKE_C_COMPILER clang)
+  set(CMAKE_CXX_COMPILER clang++)
+else()
+  set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+  set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+endif()
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -cpu cortex-a76 -L "${_root}")
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)

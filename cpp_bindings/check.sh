@@ -44,10 +44,11 @@ sanitized() { # name, sanitizers, more targets, options
 }
 
 fuzzed() {
-    for target in frame contract manifest; do
+    for target in frame contract manifest program; do
         mkdir -p "$build/corpus/$target"
+        cp "$root"/tests/cpp_bindings/data/tiny.* "$build/corpus/$target"
         ASAN_OPTIONS=detect_leaks=0 "$build/address/tests/cpp_bindings/fuzz_$target" -max_total_time="$fuzz_seconds" \
-            -max_len=65536 -verbosity=0 -print_final_stats=1 -artifact_prefix="$build/" "$build/corpus/$target"
+            -max_len=2097152 -verbosity=0 -print_final_stats=1 -artifact_prefix="$build/" "$build/corpus/$target"
     done
 }
 
@@ -60,7 +61,7 @@ cuda() { # compiles only: benchmarks/gpu_proof.sh runs it where there is a GPU
 mkdir -p "$build"
 tests
 if clang=$(find_tool clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14) && clangxx=$(command -v "${clang/clang/clang++}"); then
-    sanitized address address,undefined "fuzz_frame fuzz_contract fuzz_manifest" -DDPIQA_BUILD_FUZZERS=ON
+    sanitized address address,undefined "fuzz_frame fuzz_contract fuzz_manifest fuzz_program" -DDPIQA_BUILD_FUZZERS=ON
     fuzzed
     sanitized thread thread ""
 else

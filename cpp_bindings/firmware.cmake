@@ -20,7 +20,7 @@ set_target_properties(dpiqa_firmware PROPERTIES OUTPUT_NAME dpiqa EXPORT_NAME dp
 
 set(_firmware COMPONENT firmware EXCLUDE_FROM_ALL)
 install(TARGETS dpiqa_firmware EXPORT dpiqaFirmwareTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ${_firmware})
-install(EXPORT dpiqaFirmwareTargets NAMESPACE dpiqa:: FILE dpiqaTargets.cmake DESTINATION ${_package} ${_firmware})
+install(EXPORT dpiqaFirmwareTargets NAMESPACE dpiqa:: DESTINATION ${_package} ${_firmware})
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/dpiqaConfig.cmake" "${CMAKE_CURRENT_BINARY_DIR}/dpiqaConfigVersion.cmake"
   DESTINATION ${_package} ${_firmware})
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/dpiqa.pc" DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig ${_firmware})
@@ -45,8 +45,7 @@ if(executorch IN_LIST DPIQA_ENGINES)
 endif()
 if(openvino IN_LIST DPIQA_ENGINES)
   # What is mapped when an ONNX file is scored on the CPU.
-  get_target_property(_openvino openvino::runtime IMPORTED_LOCATION_RELEASE)
-  get_filename_component(_folder "${_openvino}" DIRECTORY)
+  set(_folder "${DPIQA_OPENVINO_FOLDER}")
   file(GLOB _libraries "${_folder}/libopenvino.so.*" "${_folder}/libopenvino_intel_cpu_plugin.so"
     "${_folder}/libopenvino_arm_cpu_plugin.so" "${_folder}/libopenvino_onnx_frontend.so.*" "${_folder}/libtbb.so.12")
   list(APPEND _engine_files ${_libraries})

@@ -13,6 +13,5 @@ set_target_properties(dpiqa dpiqa_static PROPERTIES EXCLUDE_FROM_ALL ON)
 
 # The default models come with the wheel, under the name that `runtime` looks for; the larger ones would make it twice as
 # heavy for everybody.
-file(GLOB _models CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/models/dpiqa-lite0*.onnx"
-  "${PROJECT_SOURCE_DIR}/models/dpiqa-lite0*.pte")
+file(GLOB _models CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/models/dpiqa-lite0*.onnx")
 install(FILES ${_models} DESTINATION dpiqa/models)

@@ -19,7 +19,7 @@ def main(
     model: Annotated[Path | None, typer.Option(help="Path to an .onnx model file, FP32 or INT8 Q/DQ.")] = None,
     reference: Annotated[
         Path | None,
-        typer.Option(help="Path to the FP32 model file that INT8 is compared with (default: the shipped one)."),
+        typer.Option(help="Path to the FP32 model file that INT8 is compared with (default: shipped)."),
     ] = None,
     images: Annotated[
         str | None, typer.Option(help=f"For INT8: pictures that it was not calibrated on: {SOURCES}.")
@@ -34,7 +34,8 @@ def main(
 ) -> None:
     """Write the program, its contract inside, once it gives ONNX Runtime's scores (FP32) or keeps the budget (INT8).
 
-    An INT8 program has the scales of the model file's Q/DQ nodes. Exit status 3, and no file, when it breaks the budget.
+    An INT8 program has the scales of the model file's Q/DQ nodes. Exit status 3, and no file, when it
+    breaks the budget.
     """
     from dpiqa.export.graphs.model import read_model
     from dpiqa.export.xnnpack.delivery import deliver_fp32, deliver_int8

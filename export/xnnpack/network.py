@@ -50,8 +50,9 @@ def xnnpack_network(model: onnx.ModelProto, outputs: tuple[str, ...]) -> Xnnpack
     """The part of a graph with static shapes that `outputs` need.
 
     INT8 tensors have the scales and zero points of the file's Q/DQ nodes. Where a convolution's output goes into an
-    addition without such a pair, XNNPACK needs one more, which gets the sum's own scale; where it goes anywhere else, the
-    convolution computes in floats, with its weights on the INT8 grid. Raises InputError for a graph of another form.
+    addition without such a pair, XNNPACK needs one more, which gets the sum's own scale; where it goes anywhere else,
+    the convolution computes in floats, with its weights on the INT8 grid. Raises InputError for a graph of another
+    form.
     """
     return _Builder(model).build(outputs)
 

@@ -1,9 +1,9 @@
 """An ExecuTorch program of a model, and the `.pte` file that carries it with its contract.
 
 A file is program, manifest (JSON), SHA-256 of both, the manifest's length (8 bytes, little-endian) and the magic word:
-the program lies at the file's start as ExecuTorch wants it, one digest covers what is computed and what is claimed of it,
-and a camera keeps one file. The contract's own `weights_sha256` stays that of the ONNX file which the program was made
-from.
+the program lies at the file's start as ExecuTorch wants it, one digest covers what is computed and what is claimed of
+it, and a camera keeps one file. The contract's own `weights_sha256` stays that of the ONNX file which the program was
+made from.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class OnnxRuntimeEngine:
     """Runs an `.onnx` file on the CPU with ONNX Runtime, the reference for every other engine.
 
     `threads` is the number of CPU threads, None for one per core; more than one request share them. With `verify`, and
-    where the native core is there to do it, the weights are compared with their digest. Raises EngineError when the file
-    cannot be loaded, ContractError when it has no contract, or its weights or its graph are not those of it.
+    where the native core is there to do it, the weights are compared with their digest. Raises EngineError when the
+    file cannot be loaded, ContractError when it has no contract, or its weights or its graph are not those of it.
     """
 
     name = "onnxruntime"

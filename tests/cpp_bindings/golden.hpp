@@ -7,6 +7,13 @@
 
 #include "dpiqa/dpiqa.h"
 
+// The test model and the engine that this build scores it with.
+#if DPIQA_HAS_OPENVINO
+constexpr const char *kModel = "tiny.onnx", *kEngine = "openvino";
+#else
+constexpr const char *kModel = "tiny.pte", *kEngine = "executorch";
+#endif
+
 struct Scores {
     float score, causes[2], map_mean;
 };

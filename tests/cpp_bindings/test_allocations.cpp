@@ -72,7 +72,7 @@ class UncountedEngine final : public Engine {
 }  // namespace
 
 TEST_CASE("a warm scorer or meter allocates nothing per frame") {
-    Scorer scorer(std::make_unique<UncountedEngine>(open_engine(data_path("tiny.onnx"), {})), 2);
+    Scorer scorer(std::make_unique<UncountedEngine>(open_engine(data_path(kModel), {})), 2);
     for (const Golden& golden : golden_vectors()) {
         const dpiqa_frame frames[3] = {golden.frame(), golden.frame(), golden.frame()};
         float causes[2], map[256];

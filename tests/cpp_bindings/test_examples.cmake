@@ -13,7 +13,7 @@ endfunction()
 run("${CMAKE_COMMAND}" --install "${BUILD}" --prefix "${work}/prefix")
 foreach(static OFF ON)
   run("${CMAKE_COMMAND}" -S "${SOURCE}/examples" -B "${work}/static-${static}" "-DCMAKE_PREFIX_PATH=${work}/prefix"
-      "-DOpenVINO_DIR=${OPENVINO}" -DSTATIC=${static} "-DCMAKE_C_COMPILER=${CC}" "-DCMAKE_CXX_COMPILER=${CXX}"
+      "-DOpenVINO_DIR=${OPENVINO}" "-DEXECUTORCH_ROOT=${EXECUTORCH}" -DSTATIC=${static} "-DCMAKE_C_COMPILER=${CC}" "-DCMAKE_CXX_COMPILER=${CXX}"
       "-DCMAKE_C_FLAGS=${FLAGS}" "-DCMAKE_CXX_FLAGS=${FLAGS}")
   run("${CMAKE_COMMAND}" --build "${work}/static-${static}")
 endforeach()

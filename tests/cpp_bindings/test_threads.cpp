@@ -51,7 +51,7 @@ dpiqa::Options with_requests(int requests) {
 TEST_CASE("eight threads score through one handle, with fewer, as many and more requests than threads") {
     golden_vectors();
     for (const int requests : {1, 3, 8, 12}) {
-        dpiqa::Scorer scorer(data_path("tiny.onnx"), with_requests(requests));
+        dpiqa::Scorer scorer(data_path(kModel), with_requests(requests));
         CHECK(failures([&](int thread) { return wrong_scores(scorer, thread); }) == 0);
     }
 }
@@ -59,13 +59,13 @@ TEST_CASE("eight threads score through one handle, with fewer, as many and more 
 TEST_CASE("eight handles are opened, used and closed at once") {
     golden_vectors();
     CHECK(failures([](int thread) {
-              dpiqa::Scorer scorer(data_path("tiny.onnx"), with_requests(1));
+              dpiqa::Scorer scorer(data_path(kModel), with_requests(1));
               return wrong_scores(scorer, thread);
           }) == 0);
 }
 
 TEST_CASE("threads that score batches do not starve each other") {
-    dpiqa::Scorer scorer(data_path("tiny.onnx"), with_requests(2));
+    dpiqa::Scorer scorer(data_path(kModel), with_requests(2));
     std::vector<dpiqa::Frame> frames;
     for (const Golden& golden : golden_vectors()) frames.push_back(golden.frame());
     CHECK(failures([&](int) {

@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from made import NO_DIGEST, SIDE, MakeModel, brightness_model, make_spec
+from onnx import helper, numpy_helper
 
 from dpiqa.errors import ContractError, DpiqaError, EngineError
 from dpiqa.runtime.engines.native import why_absent
 from dpiqa.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.prediction import scores_of
+from dpiqa.train.model_files import save_model as save_model_file
 
 NEEDS_NATIVE = pytest.mark.skipif(
     why_absent() is not None, reason="needs the native module dpiqa.native and OpenVINO, pip install '.[openvino]'"
@@ -61,7 +64,7 @@ def test_refuses_outputs_that_are_not_finite(tmp_path: Path, name: str, output: 
     maker = next(node for node in graph.graph.node if node.output[0] == output)
     maker.output[0] = "finite"
     graph.graph.initializer.append(numpy_helper.from_array(np.float32("nan"), "nan"))
-    graph.graph.node.append(onnx.helper.make_node("Add", ["finite", "nan"], [output]))
+    graph.graph.node.append(helper.make_node("Add", ["finite", "nan"], [output]))
     for node in graph.graph.node[:-1]:
         node.input[:] = ["finite" if value == output else value for value in node.input]
     save_model_file(graph, spec, broken := tmp_path / "broken.onnx")

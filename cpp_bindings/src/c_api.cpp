@@ -86,6 +86,7 @@ EngineOptions from_c(const dpiqa_options* options) {
     result.requests = options->requests;
     result.throughput = options->throughput != 0;
     result.force_float32 = options->force_float32 != 0;
+    if (options->cache != nullptr) result.cache = options->cache;
     return result;
 }
 

@@ -15,6 +15,7 @@ struct EngineOptions {
     int requests = 0;  // 0: the engine's choice
     bool throughput = false;
     bool force_float32 = false;
+    std::string cache;  // the folder of compiled models, empty for none
 };
 
 struct MapSize {

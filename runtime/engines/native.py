@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dpiqa.errors import EngineError
 from dpiqa.runtime.engines.base import Process, TimedPrediction
+from dpiqa.runtime.models import cache_folder
 from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.prediction import Prediction
 from dpiqa.runtime.spec import parse_spec
@@ -53,6 +54,7 @@ class NativeEngine:
             requests=requests if requests > 1 else 0,
             mode="throughput" if requests > 1 else "latency",
             force_float32=True,
+            cache=cache_folder() or "",
         )
         self.requests: int = self._model.requests
         self._process = Process(self._model)

@@ -83,6 +83,7 @@ typedef struct dpiqa_options {
     int32_t requests;        /* inferences in flight at once, 1 to 64, 0 for what suits the engine and the mode */
     int32_t throughput;      /* 0: lowest latency of one frame; 1: most frames a second over all callers */
     int32_t force_float32;   /* 1: FP32 layers are computed in FP32 even where the CPU prefers bfloat16 */
+    const char *cache;       /* folder for compiled models, from which the next start is quicker; NULL: none; openvino only */
 } dpiqa_options;
 
 /* What an open model is. The strings and arrays live until dpiqa_close. */

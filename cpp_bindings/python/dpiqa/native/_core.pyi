@@ -44,6 +44,7 @@ class Model:
         requests: int = 0,
         mode: Literal["latency", "throughput"] = "latency",
         force_float32: bool = False,
+        cache: str | PathLike[str] = "",
     ) -> None: ...
     def score(self, frame: Frame, format: Format = "bgr", colour: Colour | None = None) -> Result:
         """Score a frame, read where it lies; YUV formats must state their colour.

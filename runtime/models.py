@@ -25,7 +25,7 @@ def shipped_model(name: str = DEFAULT_MODEL) -> Path:
 
 
 def cache_folder() -> Path | None:
-    """Where compiled models are kept: `dpiqa` in the user's cache, or the folder in DPIQA_CACHE; None if that is empty."""
+    """Where compiled models are kept: `dpiqa` in the user's cache, or DPIQA_CACHE; None where that is empty."""
     chosen = os.environ.get("DPIQA_CACHE")
     if chosen is not None:
         return Path(chosen) if chosen else None

@@ -2,8 +2,9 @@
 
     python benchmarks/cores.py [--rounds 5] [--csv FILE]
 
-Interleaved, medians of the ratios of all rounds. Folder: 24 JPEG files of 12 megapixels; video: frames of the 1080p clip, both
-with `dpiqa-lite0`. Monitor: live cameras of 640x360 at 15 fps, more than can be scored, `dpiqa-lite0-int8`.
+Interleaved, medians of the ratios of all rounds. Folder: 24 JPEG files of 12 megapixels; video: frames of the
+1080p clip, both with `dpiqa-lite0`. Monitor: live cameras of 640x360 at 15 fps, more
+than can be scored, `dpiqa-lite0-int8`.
 """
 
 from __future__ import annotations

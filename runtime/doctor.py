@@ -191,6 +191,7 @@ def describe(diagnosis: Diagnosis) -> str:
         lines.append(f"  {model.name}, {model.precision}, {model.megabytes:.1f} MB: {metrics or 'not evaluated'}")
         lines.append(f"    a frame takes: {times}")
     lines += ["  none shipped"] * (not diagnosis.models) + ["", "next", *(f"  {command}" for command in diagnosis.next)]
+    lines += ["  (dpiqa monitor: a camera's second, smaller stream costs less to decode, key frames alone least)"]
     return "\n".join(lines)
 
 
@@ -198,7 +199,7 @@ def _about_int8(cpu: Cpu) -> str:
     if cpu.int8:
         text = f"INT8 instructions ({', '.join(cpu.int8)}): INT8 models are exact and at full speed"
     else:
-        text = "no INT8 instructions known (VNNI, AMX, dot product): INT8 models stay exact but gain nothing or lose"
+        text = "no INT8 instructions known (VNNI, AMX, dot product): INT8 models stay exact and gain less"
     bf16 = f"; bfloat16 ({', '.join(cpu.bf16)}) stays unused, scores would move" if cpu.bf16 else ""
     return text + bf16
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from dpiqa.errors import EngineError
@@ -21,6 +22,18 @@ def shipped_model(name: str = DEFAULT_MODEL) -> Path:
         return path
     known = ", ".join(path.stem for path in shipped_models()) or "none"
     raise EngineError(f"this installation ships no model '{name}' (shipped: {known}), name a model file instead")
+
+
+def cache_folder() -> Path | None:
+    """Where compiled models are kept: `dpiqa` in the user's cache, or DPIQA_CACHE; None where that is empty."""
+    chosen = os.environ.get("DPIQA_CACHE")
+    if chosen is not None:
+        return Path(chosen) if chosen else None
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(base) / "dpiqa" if base else Path.home() / ".cache" / "dpiqa"
+    except RuntimeError:  # no home
+        return None
 
 
 def find_model(model: str | Path) -> Path:

@@ -1,13 +1,16 @@
-"""What tests of every floor share."""
+"""What tests of every floor share. Models are compiled anew: what an earlier build left in the user's cache is not theirs."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+os.environ["DPIQA_CACHE"] = ""
 
 
 @pytest.fixture(scope="session")

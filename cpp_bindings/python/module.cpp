@@ -153,10 +153,12 @@ struct PyReading {
 class PyScorer {
   public:
     PyScorer(const std::filesystem::path& path, const std::string& engine, int threads, int requests, const std::string& mode,
-             bool force_float32, bool unverified, int max_wait_ms) {
+             bool force_float32, bool unverified, int max_wait_ms, const std::filesystem::path& cache) {
         if (mode != "latency" && mode != "throughput")
             throw InputError("unknown mode '" + mode + "', expected one of: latency, throughput");
-        const dpiqa_options options{engine.c_str(), threads, requests, mode == "throughput", force_float32, unverified, max_wait_ms};
+        const std::string folder = cache.string();
+        const dpiqa_options options{engine.c_str(), threads,     requests,      mode == "throughput",
+                                    force_float32,  unverified, max_wait_ms, folder.c_str()};
         const py::gil_scoped_release released;
         scorer_ = std::make_unique<dpiqa::Scorer>(path.string(), options);
     }
@@ -290,9 +292,10 @@ PYBIND11_MODULE(_core, module) {
         .def_readonly("infer_ms", &PyReading::infer_ms);
 
     py::class_<PyScorer>(module, "Model")
-        .def(py::init<const std::filesystem::path&, const std::string&, int, int, const std::string&, bool, bool, int>(), "path"_a,
+        .def(py::init<const std::filesystem::path&, const std::string&, int, int, const std::string&, bool, bool, int,
+                      const std::filesystem::path&>(), "path"_a,
              py::kw_only(), "engine"_a = "auto", "threads"_a = 0, "requests"_a = 0, "mode"_a = "latency",
-             "force_float32"_a = false, "unverified"_a = false, "max_wait_ms"_a = 0)
+             "force_float32"_a = false, "unverified"_a = false, "max_wait_ms"_a = 0, "cache"_a = "")
         .def("score", &PyScorer::score, "frame"_a, "format"_a = "bgr", "colour"_a = py::none())
         .def("score_many", &PyScorer::score_many, "frames"_a, "format"_a = "bgr", "colour"_a = py::none())
         .def_property_readonly("contract", [](const PyScorer& self) { return self.info().contract; })

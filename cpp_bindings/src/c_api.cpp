@@ -89,6 +89,7 @@ EngineOptions from_c(const dpiqa_options* options) {
     result.force_float32 = options->force_float32 != 0;
     result.unverified = options->unverified != 0;
     result.max_wait_ms = options->max_wait_ms;
+    if (options->cache != nullptr) result.cache = options->cache;
     return result;
 }
 

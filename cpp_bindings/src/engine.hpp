@@ -18,6 +18,7 @@ struct EngineOptions {
     bool force_float32 = false;
     bool unverified = false;  // the weights are not compared with their digest
     int max_wait_ms = 0;  // a frame's wait for others to fill a batch, where the engine runs batches
+    std::string cache;  // the folder of compiled models, empty for none
 };
 
 struct MapSize {

@@ -1,15 +1,19 @@
 #include <mutex>
 #include <openvino/openvino.hpp>
+#include <sstream>
 
 #include "cpu.hpp"
 #include "engine.hpp"
 #include "error.hpp"
 #include "log.hpp"
+#include "model_cache.hpp"
 #include "openvino_int8.hpp"
 #include "preprocess.hpp"
 
 namespace dpiqa::core {
 namespace {
+
+constexpr int kCacheRevision = 1;  // to count up when a model is compiled in another way
 
 std::string first_line(const std::exception& error) {
     // OpenVINO's messages begin with "Exception from file:line:", the reason follows.
@@ -81,20 +85,15 @@ class OpenVinoEngine final : public Engine {
   public:
     OpenVinoEngine(const std::string& file, const EngineOptions& options)
         : file_(file), spec_(read_model_spec(file)), core_(shared_core()) {
-        auto model = translated(file + ": not an ONNX model that OpenVINO can load", [&] { return core_->read_model(file); });
-        check_input(*model);
-        translated(file + ": OpenVINO cannot run one frame at a time", [&] {
-            model->reshape({{"frames", ov::PartialShape{1, spec_.height, spec_.width, 3}}});
-        });
-        check_outputs(*model);
-        ov::AnyMap settings = properties(options);
-        if (spec_.precision == "int8" && !has_exact_int8() && !fit_16_bits(*model)) {
-            log(DPIQA_LOG_WARNING, file + ": this CPU has no VNNI, on which the INT8 arithmetic of this file would saturate; it "
-                                          "is computed in FP32 (dpiqa export int8 makes a file that does not)");
-            settings.insert({"LP_TRANSFORMS_MODE", false});
-        }
-        compiled_ = translated(file + ": OpenVINO cannot compile it",
-                               [&] { return core_->compile_model(model, "CPU", settings); });
+        const CacheEntry entry(options.cache, options.cache.empty() ? "" : cache_key(options));
+        if (restore(entry, options)) return;
+        bool is_as_meant = true;
+        compiled_ = compiled(options, is_as_meant);
+        check_outputs();
+        if (options.cache.empty() || !is_as_meant) return;
+        std::ostringstream stream;
+        translated(file + ": OpenVINO cannot export it", [&] { compiled_.export_model(stream); });
+        entry.store(stream.str());
     }
 
     const char* name() const override { return "openvino"; }
@@ -112,6 +111,48 @@ class OpenVinoEngine final : public Engine {
     }
 
   private:
+    ov::CompiledModel compiled(const EngineOptions& options, bool& is_as_meant) {
+        auto model = translated(file_ + ": not an ONNX model that OpenVINO can load", [&] { return core_->read_model(file_); });
+        check_input(*model);
+        translated(file_ + ": OpenVINO cannot run one frame at a time", [&] {
+            model->reshape({{"frames", ov::PartialShape{1, spec_.height, spec_.width, 3}}});
+        });
+        ov::AnyMap settings = properties(options);
+        if (spec_.precision == "int8" && !has_exact_int8() && !fit_16_bits(*model)) {
+            log(DPIQA_LOG_WARNING, file_ + ": this CPU has no VNNI, on which the INT8 arithmetic of this file would saturate; it "
+                                           "is computed in FP32 (dpiqa export int8 makes a file that does not)");
+            settings.insert({"LP_TRANSFORMS_MODE", false});
+            is_as_meant = false;  // and is to say so each time
+        }
+        return translated(file_ + ": OpenVINO cannot compile it", [&] { return core_->compile_model(model, "CPU", settings); });
+    }
+
+    bool restore(const CacheEntry& entry, const EngineOptions& options) {
+        const auto stored = entry.load();
+        if (!stored) return false;
+        try {
+            std::istringstream stream(*stored);
+            compiled_ = core_->import_model(stream, "CPU", properties(options));
+            check_outputs();
+            return true;
+        } catch (const std::exception& error) {
+            log(DPIQA_LOG_INFO, file_ + ": compiled again (" + first_line(error) + ")");
+            return false;
+        }
+    }
+
+    // Everything that a compiled model depends on.
+    std::string cache_key(const EngineOptions& options) const {
+        std::ostringstream key;
+        key << "dpiqa " << dpiqa_version() << ' ' << kCacheRevision << ", OpenVINO " << ov::get_openvino_version().buildNumber << ", "
+            << core_->get_property("CPU", ov::device::full_name);
+        for (const auto& capability : core_->get_property("CPU", ov::device::capabilities)) key << ' ' << capability;
+        key << ", exact INT8 " << has_exact_int8() << ", threads " << options.threads << ", requests " << options.requests
+            << ", throughput " << options.throughput << ", float32 " << options.force_float32 << ", " << checksum_of_file(file_)
+            << ", " << spec_.weights_sha256 << ", " << std::filesystem::absolute(file_).string();
+        return key.str();
+    }
+
     static ov::AnyMap properties(const EngineOptions& options) {
         using Mode = ov::hint::PerformanceMode;
         ov::AnyMap properties{ov::hint::performance_mode(options.throughput ? Mode::THROUGHPUT : Mode::LATENCY)};
@@ -135,9 +176,9 @@ class OpenVinoEngine final : public Engine {
             throw ContractError(file_ + ": input 'frames' must be " + wanted + " with any N, found " + shape_text(inputs[0]));
     }
 
-    void check_outputs(const ov::Model& model) {
+    void check_outputs() {
         bool has_score = false, has_causes = false;
-        for (const auto& output : model.outputs()) {
+        for (const auto& output : compiled_.outputs()) {
             const auto& names = output.get_names();
             if (names.count("score") != 0) {
                 has_score = true;

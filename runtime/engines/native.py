@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dpiqa.errors import EngineError
 from dpiqa.runtime.engines.base import Process, TimedPrediction
+from dpiqa.runtime.models import cache_folder
 from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.prediction import Prediction
 from dpiqa.runtime.spec import parse_spec
@@ -59,6 +60,7 @@ class NativeEngine:
             mode="throughput" if is_shared else "latency",
             force_float32=True,
             max_wait_ms=max_wait_ms,
+            cache=cache_folder() or "",
         )
         self.requests: int = self._model.requests
         self._process = Process(self._model)

@@ -167,7 +167,7 @@ class Camera:
                 if self._state != "up" and not (self._state == "stalled" and silent_s > self.settings.stall_s):
                     self._connections += not opened
                     opened = True
-                    self._set("up", "watching the folder" if grab is None else "frames arrive")
+                    self._set("up", "watching the folder" if self.settings.kind == "folder" else "frames arrive")
                 if grab is not None:
                     self._offer(grab)
         if not self.settings.is_live:

@@ -16,7 +16,8 @@ from dpiqa.runtime.monitor.alarms.kept import MemoryFile
 from dpiqa.runtime.monitor.alarms.source_alarms import SourceAlarms
 from dpiqa.runtime.monitor.camera import Camera, LiveFrame
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Sink, Status
-from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
+from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
+from dpiqa.runtime.monitor.settings.cameras import CameraSettings, MonitorSettings
 from dpiqa.runtime.monitor.signals import open_meter
 from dpiqa.runtime.monitor.snapshots import Snapshots
 from dpiqa.runtime.prediction import Floats
@@ -37,7 +38,7 @@ class _Channel:
 
     def __init__(self, camera: Camera, interval_s: float) -> None:
         self.camera = camera
-        self.alarms = SourceAlarms(camera.settings.alarms, is_live=camera.settings.is_live)
+        self.alarms = SourceAlarms(_possible_alarms(camera.settings), is_live=camera.settings.is_live)
         self.meter = open_meter()
         self.snapshots = Snapshots()
         self.due_s = monotonic()
@@ -255,3 +256,12 @@ class Monitor:
         self._keep()
         for camera in [*self.cameras, *self._retired]:
             camera.join(max(0.0, deadline_s - monotonic()))
+
+
+def _possible_alarms(camera: CameraSettings) -> AlarmSettings:
+    """The alarms of a camera without those for which its frames are too far apart."""
+    alarms = camera.alarms
+    if camera.frames == "all" or not alarms.frozen.enabled:
+        return alarms
+    log.info("%s: only key frames are decoded, the alarm Frozen is off", camera.label)
+    return alarms.model_copy(update={"frozen": alarms.frozen.model_copy(update={"enabled": False})})

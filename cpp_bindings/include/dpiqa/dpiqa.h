@@ -89,6 +89,7 @@ typedef struct dpiqa_options {
     int32_t force_float32;   /* 1: FP32 layers are computed in FP32 even where the CPU prefers bfloat16 */
     int32_t unverified;      /* 1: open without comparing the weights with their digest, for a medium that is checked anyway */
     int32_t max_wait_ms;     /* tensorrt: how long a frame may wait for others to fill a batch, 0 to 1000 */
+    const char *cache;       /* folder for compiled models, from which the next start is quicker; NULL: none; openvino only */
 } dpiqa_options;
 
 /* What an open model is. The strings and arrays live until dpiqa_close. */

@@ -11,14 +11,14 @@ _MAX_LATE_S, _MAX_EARLY_S = 5.0, 60.0
 _POLL_S = 0.2
 
 
-def paced(grabs: Iterator[Grab]) -> Generator[Grab | None, None, None]:
+def paced(grabs: Iterator[Grab | None]) -> Generator[Grab | None, None, None]:
     """The same frames, each held back until its presentation time, with None now and then while one is held back.
 
     A jump in the times (a minute ahead), or being late by more than five seconds, restarts the clock.
     """
     offset_s: float | None = None
     for grab in grabs:
-        if grab.pts_s is not None:
+        if grab is not None and grab.pts_s is not None:
             now_s = monotonic()
             if offset_s is None or not -_MAX_LATE_S < grab.pts_s + offset_s - now_s < _MAX_EARLY_S:
                 offset_s = now_s - grab.pts_s

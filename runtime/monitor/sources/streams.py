@@ -9,7 +9,7 @@ from functools import partial
 from time import monotonic, perf_counter
 
 import av
-from av.codec.hwaccel import HWAccel
+from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError, ProtocolNotFoundError
 from av.error import PermissionError as NoDeviceError
@@ -28,6 +28,7 @@ from dpiqa.runtime.video.source import SAFE_FORMATS, frames_of, open_file, video
 
 log = logging.getLogger(__name__)
 
+_LONGEST_GROUP_S = 60.0  # of pictures, from one key frame to the next
 _ANALYZE_US = "1000000"  # otherwise FFmpeg may analyze five seconds of a stream before its first frame
 
 
@@ -39,6 +40,11 @@ def read_stream(camera: CameraSettings) -> Generator[Grab | None, None, None]:
         video = video_stream(container)
         # A camera's reader is one thread; more would delay its frames by one each.
         video.codec_context.thread_type = "NONE" if camera.is_live else "AUTO"
+        if camera.frames == "keyframes":
+            video.codec_context.skip_frame = "NONKEY"
+        if camera.hwaccel and video.codec_context.hwaccel and not video.codec_context.is_hwaccel:
+            codec = video.codec_context.name
+            log.warning("%s: '%s' does not decode %s, decoding on the CPU", camera.label, camera.hwaccel, codec)
         grabs = _decoded(container, video, camera)
         if not camera.is_live:
             grabs = _in_order(grabs, interval_s(video))
@@ -51,7 +57,9 @@ def _open(camera: CameraSettings) -> InputContainer:
         try:
             return _opened(camera, HWAccel(camera.hwaccel))
         except NoDeviceError:  # PyAV's error for a missing device
-            log.warning("%s: no hardware decoder '%s' here, decoding on the CPU", camera.label, camera.hwaccel)
+            known = ", ".join(hwdevices_available())
+            reason = f"no device of type '{camera.hwaccel}' here (this build of FFmpeg knows {known or 'none'})"
+            log.warning("%s: %s, decoding on the CPU", camera.label, reason)
     return _opened(camera, None)
 
 
@@ -67,9 +75,12 @@ def _opened(camera: CameraSettings, hwaccel: HWAccel | None) -> InputContainer:
     return av.open(camera.source, options=options, timeout=timeouts, hwaccel=hwaccel)
 
 
-def _decoded(container: InputContainer, video: VideoStream, camera: CameraSettings) -> Generator[Grab, None, None]:
+def _decoded(
+    container: InputContainer, video: VideoStream, camera: CameraSettings
+) -> Generator[Grab | None, None, None]:
     converter, deinterlacer = Converter(video), Deinterlacer()
-    frame_s, begin_s = monotonic(), start_s(video)
+    frame_s, begin_s, has_frame = monotonic(), start_s(video), False
+    patience_s = max(camera.read_timeout_s, _LONGEST_GROUP_S if camera.frames == "keyframes" else 0)
     for packet in container.demux(video):
         if camera.is_live and not packet.size:
             return  # frames still in the decoder do not show that a lost stream is alive
@@ -78,9 +89,11 @@ def _decoded(container: InputContainer, video: VideoStream, camera: CameraSettin
             for frame in deinterlacer.frames(decoded):
                 pts_s = None if frame.time is None else frame.time - begin_s
                 yield Grab(partial(_picture, converter, frame), pts_s, perf_counter() - began)
-                frame_s, began = monotonic(), perf_counter()
-        if monotonic() - frame_s > camera.read_timeout_s:
-            raise InputError(f"data arrives, but no frame could be decoded for {camera.read_timeout_s:g} s")
+                frame_s, began, has_frame = monotonic(), perf_counter(), True
+        if monotonic() - frame_s > patience_s:
+            raise InputError(f"data arrives, but no frame could be decoded for {patience_s:g} s")
+        if camera.frames == "keyframes" and camera.is_live and has_frame:
+            yield None  # alive between key frames
 
 
 def _picture(converter: Converter, frame: av.VideoFrame) -> Planes:
@@ -90,9 +103,9 @@ def _picture(converter: Converter, frame: av.VideoFrame) -> Planes:
     return picture
 
 
-def _in_order(grabs: Iterator[Grab], interval_s: float) -> Generator[Grab, None, None]:
+def _in_order(grabs: Iterator[Grab | None], interval_s: float) -> Generator[Grab, None, None]:
     previous_s = -interval_s
-    for grab in grabs:
+    for grab in filter(None, grabs):
         pts_s = grab.pts_s if grab.pts_s is not None and grab.pts_s > previous_s else previous_s + interval_s
         previous_s = pts_s
         yield Grab(grab.pixels, pts_s, grab.decode_s)

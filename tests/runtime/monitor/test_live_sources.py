@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import subprocess
 import threading
@@ -17,8 +18,10 @@ import numpy as np
 import pytest
 from live import RATE, encode, ffmpeg, free_port, moving, served_tcp, watching
 from made import photo
+from pydantic import ValidationError
 
 from dpiqa.runtime.engines.base import Engine
+from dpiqa.runtime.monitor.settings.cameras import CameraSettings
 
 QUICK = {"open_timeout_s": 5, "read_timeout_s": 1, "reconnect_ceiling_s": 0.5}
 
@@ -207,11 +210,45 @@ def test_what_is_not_there_is_tried_again(engine: Engine, source: str, reason: s
         assert not monitor.cameras[0].finished
 
 
-@pytest.mark.parametrize("kind", ["cuda", "no-such-type"])
-def test_without_the_hardware_the_cpu_decodes(engine: Engine, stream: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["cuda", "vaapi", "no-such-type"])
+def test_without_the_hardware_the_cpu_decodes_and_the_log_says_why(
+    engine: Engine, stream: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with watching(engine, {"source": str(stream), "hwaccel": kind}) as (_, seen):
         seen.wait(lambda: seen.states()[-1:] == ["down"])
     assert len(seen.readings()) == 50
+    (line,) = (line for line in caplog.messages if line.endswith("decoding on the CPU"))
+    assert f"'{kind}'" in line
+
+
+def test_key_frames_alone_are_decoded_where_asked(engine: Engine, tmp_path: Path) -> None:
+    clip = encode(tmp_path / "clip.ts", moving(100))
+    with watching(engine, {"source": str(clip), "frames": "keyframes"}) as (_, seen):
+        seen.wait(lambda: seen.states()[-1:] == ["down"])
+    assert [reading.pts_s for reading in seen.readings()] == pytest.approx([0, 1, 2, 3], abs=0.01)
+    with watching(engine, {"source": str(clip)}) as (_, whole):
+        whole.wait(lambda: whole.states()[-1:] == ["down"])
+    expected = [reading.score for reading in whole.readings() if reading.index % 25 == 0]
+    assert [reading.score for reading in seen.readings()] == pytest.approx(expected, abs=1e-3)
+
+
+def test_between_key_frames_a_camera_is_neither_stalled_nor_frozen(
+    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    clip = encode(tmp_path / "still.ts", moving(1) * 100)
+    frozen = {"hold_s": 0.4}
+    camera = {"source": str(clip), "live": True, "paced": True, "stall_s": 0.4, "alarms": {"frozen": frozen}}
+    with watching(engine, {**camera, "name": "a", "frames": "keyframes"}, {**camera, "name": "b"}) as (_, seen):
+        seen.wait(lambda: len(seen.readings("a")) >= 4)
+    assert set(seen.states("a")) <= {"connecting", "up", "down"}
+    assert {event.source for event in seen.events() if event.kind == "Frozen"} == {"b"}
+    assert "a: only key frames are decoded, the alarm Frozen is off" in caplog.messages
+
+
+def test_a_source_without_key_frames_is_refused() -> None:
+    with pytest.raises(ValidationError, match="a device has no key frames"):
+        CameraSettings(source="/dev/video0", frames="keyframes")
 
 
 def test_hls_is_watched_at_the_speed_at_which_it_is_shown(engine: Engine, tmp_path: Path) -> None:

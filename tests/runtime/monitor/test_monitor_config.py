@@ -59,7 +59,7 @@ def test_the_example_is_a_good_file(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "words"),
     [
         ("cameras:\n  - source: a.mp4\n    fps: -1\n", ":3: cameras.0.fps: Input should be greater than 0"),
-        ("cameras:\n  - source: a.mp4\n    frames: 3\n", ":3: cameras.0.frames: there is no such field"),
+        ("cameras:\n  - source: a.mp4\n    rate: 3\n", ":3: cameras.0.rate: there is no such field"),
         ("cameras:\n  - name: a\n", ":2: cameras.0.source: is missing"),
         ("fps: 5\nfps: 6\n", ":2: not YAML: 'fps' appears twice"),
         ("fps: [1\n", ":2: not YAML: "),

@@ -52,6 +52,7 @@ class Model:
         force_float32: bool = False,
         unverified: bool = False,
         max_wait_ms: int = 0,
+        cache: str | PathLike[str] = "",
     ) -> None: ...
     def score(self, frame: Frame, format: Format = "bgr", colour: Colour | None = None) -> Result:
         """Score a frame, read where it lies; YUV formats must state their colour.

@@ -16,7 +16,7 @@ import typer
 from dpiqa.errors import DpiqaError
 from dpiqa.runtime.formats.kinds import MAX_MEGAPIXELS
 from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL
-from dpiqa.runtime.program import complain, leave_now, native_output_silenced
+from dpiqa.runtime.program import complain, leave_now, log_times, native_output_silenced
 
 _MODEL = "Path to a model file, or the name of a shipped model"
 
@@ -132,6 +132,7 @@ def monitor(
         print(command_line.check())
         return
     logging.getLogger("dpiqa.runtime").setLevel(logging.INFO)
+    log_times()
     service = MonitorService(command_line)
     failed = service.run()
     status = 0 if not failed else 2 if failed == len(service.monitor.cameras) else 1

@@ -47,8 +47,8 @@ class Monitor:
     """Scores the frames of many sources in turn, in the thread that calls `run`, and sends messages to the sinks.
 
     The source whose next score is due first goes first, so that none starves, no matter how slow the engine is.
-    `engine` and `sinks` may be replaced between two frames (see `call_soon`) and are not closed here. `memory` keeps what
-    the alarms know over a restart. `wall_clock` returns Unix seconds and may jump: it does not affect durations.
+    `engine` and `sinks` may be replaced between two frames (see `call_soon`) and are not closed here. `memory` keeps
+    what the alarms know over a restart. `wall_clock` returns Unix seconds and may jump: it does not affect durations.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """MQTT 3.1.1 and 5: readings as they come, retained states, `offline` as last will.
 
-Below the topic: `availability` (online, offline), and for each source `SOURCE/reading`, `SOURCE/status` and
-`SOURCE/event/KIND`, all JSON; the last two are retained.
+Below the topic: `availability/CLIENT` (online, offline) for each monitor, and for each source `SOURCE/reading`,
+`SOURCE/status` and `SOURCE/event/KIND`, all JSON; the last two are retained.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import hashlib
 import json
 import logging
 import re
+import socket
 import ssl
+import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -48,13 +51,14 @@ class Mqtt:
         self._retained: dict[str, str] = {}
         self._lock = threading.Lock()  # between the sink's thread and paho's
         self._announced: set[str] = set()
+        self._availability = f"{self._topic}/availability/{settings.client_id or default_client_id()}"
         url = urlsplit(settings.url.get_secret_value())
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=_VERSIONS[settings.version])
         if url.username is not None:
             self._client.username_pw_set(unquote(url.username), unquote(url.password or ""))
         if url.scheme == "mqtts":
             self._client.tls_set_context(ssl.create_default_context())
-        self._client.will_set(f"{self._topic}/availability", "offline", qos=1, retain=True)
+        self._client.will_set(self._availability, "offline", qos=1, retain=True)
         self._client.reconnect_delay_set(1, _MAX_WAIT_S)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -86,9 +90,7 @@ class Mqtt:
     def close(self) -> None:
         """See Writer."""
         if self._client.is_connected():
-            self._client.publish(f"{self._topic}/availability", "offline", qos=1, retain=True).wait_for_publish(
-                _GOODBYE_S
-            )
+            self._client.publish(self._availability, "offline", qos=1, retain=True).wait_for_publish(_GOODBYE_S)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -98,7 +100,9 @@ class Mqtt:
             state = {"type": "event", "source": source, "kind": kind, "state": "cleared"}
             self._retain(f"{base}/event/{kind}", json.dumps(state))
         if self._settings.home_assistant:
-            for topic, payload in discoveries(self._settings.discovery_topic, self._topic, level, source):
+            for topic, payload in discoveries(
+                self._settings.discovery_topic, self._topic, self._availability, level, source
+            ):
                 self._retain(topic, json.dumps(payload))
 
     def _forget(self, source: str, level: str) -> None:
@@ -122,7 +126,7 @@ class Mqtt:
         if reason.is_failure:
             log.warning("mqtt: the broker refused the connection (%s)", reason)
             return
-        client.publish(f"{self._topic}/availability", "online", qos=1, retain=True)
+        client.publish(self._availability, "online", qos=1, retain=True)
         with self._lock:
             for topic, payload in self._retained.items():
                 self._publish(topic, payload, is_retained=True)
@@ -130,6 +134,13 @@ class Mqtt:
     def _on_disconnect(self, client: paho.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             log.warning("mqtt: connection lost (%s)", reason)
+
+
+def default_client_id() -> str:
+    """A name for this monitor that stays the same over restarts: by host, folder and command line."""
+    started = "\0".join([str(Path.cwd()), *sys.argv[1:]])
+    host = re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname())
+    return f"{host}_{hashlib.sha256(started.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
 def source_topic(source: str) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_asgi_app
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dpiqa.errors import InputError, system_reason
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
+from dpiqa.runtime.monitor.dashboard.server import Server
 from dpiqa.runtime.monitor.messages import TEXT_MESSAGES, Counts, Event, LiveReading, Message, Status
 from dpiqa.runtime.monitor.settings.sinks import PrometheusSettings
 from dpiqa.runtime.void import Void
@@ -32,16 +32,13 @@ class Prometheus:
     def __init__(self, settings: PrometheusSettings, counts: Callable[[], Mapping[str, Counts]]) -> None:
         self._metrics = _Metrics()
         self._metrics.registry.register(_SinkCounts(counts))
-        try:
-            self._server, self._thread = start_http_server(settings.port, settings.host, self._metrics.registry)
-        except OSError as error:
-            address = f"{settings.host}:{settings.port}"
-            raise InputError(f"cannot serve metrics on {address}, {system_reason(error)}") from None
+        app = make_asgi_app(self._metrics.registry)
+        self._server = Server(app, settings.host, settings.port, "metrics")
 
     @property
     def port(self) -> int:
         """The port it listens on: a free one if the settings have 0."""
-        return self._server.server_port
+        return self._server.port
 
     def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
         """See Writer."""
@@ -55,9 +52,7 @@ class Prometheus:
 
     def close(self) -> None:
         """See Writer."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
 
 @dataclass

@@ -29,7 +29,9 @@ CLIP = Path(__file__).parents[3] / "examples" / "clip.mp4"
 FROZEN_AT_S, FROZEN_S = 10.4, 4.0
 
 
-LIVING = [np.clip(FRAME + np.random.default_rng(seed).normal(0, 4, FRAME.shape), 0, 255).astype(np.uint8) for seed in (1, 2)]
+LIVING = [
+    np.clip(FRAME + np.random.default_rng(seed).normal(0, 4, FRAME.shape), 0, 255).astype(np.uint8) for seed in (1, 2)
+]
 
 
 class Change(NamedTuple):
@@ -245,17 +247,25 @@ def test_infrared_is_learnt_as_a_state_of_its_own() -> None:
     alarms = SourceAlarms(QUICK)
     for at_s, frame, score in ((0, day, 80), (20, night, 45), (40, day, 80), (60, night, 45)):
         grain = np.random.default_rng(0).normal(0, 2, (2, *day.shape[:2], 1))  # grey, as infrared's
-        items = [(now, score, np.clip(frame + grain[i % 2], 0, 255).astype(np.uint8)) for i, now in enumerate(seconds(at_s, at_s + 20))]
+        items = [
+            (now, score, np.clip(frame + grain[i % 2], 0, 255).astype(np.uint8))
+            for i, now in enumerate(seconds(at_s, at_s + 20))
+        ]
         assert play(alarms, items) == []
         assert alarms.baseline == score
-    play(alarms, [(now, 20, np.clip(night + grain[i % 2], 0, 255).astype(np.uint8)) for i, now in enumerate(seconds(80, 85))])
+    play(
+        alarms,
+        [(now, 20, np.clip(night + grain[i % 2], 0, 255).astype(np.uint8)) for i, now in enumerate(seconds(80, 85))],
+    )
     assert alarms.baseline == 45
 
 
 def test_a_clock_in_the_picture_does_not_hide_a_freeze() -> None:
     def frozen(at_s: float, hides: bool) -> np.ndarray:
         frame = noise_frame(1).copy()
-        cv2.putText(frame, f"{at_s:05.1f}", (4, 16) if hides else (140, 95), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255))
+        cv2.putText(
+            frame, f"{at_s:05.1f}", (4, 16) if hides else (140, 95), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255)
+        )
         return frame
 
     for is_overlay, expected in ((True, [("Frozen", "raised"), ("Frozen", "cleared")]), (False, [])):
@@ -271,7 +281,9 @@ def test_a_bad_start_is_forgotten_within_three_minutes_of_a_good_picture() -> No
     assert alarms.baseline == 40
     assert run(alarms, [reading(at_s, 80, good) for at_s in range(300, 480)]) == []
     assert alarms.baseline == 80
-    assert [change.kind for change in run(alarms, [reading(at_s, 40, noisy) for at_s in range(480, 490)])] == ["QualityDrop"]
+    assert [change.kind for change in run(alarms, [reading(at_s, 40, noisy) for at_s in range(480, 490)])] == [
+        "QualityDrop"
+    ]
 
 
 def test_a_frame_between_dark_and_bright_enough_is_judged_by_the_others() -> None:
@@ -285,7 +297,9 @@ def test_a_frame_between_dark_and_bright_enough_is_judged_by_the_others() -> Non
 
 def test_no_blur_where_the_score_is_as_usual() -> None:
     alarms = SourceAlarms(QUICK)
-    assert run(alarms, [*map(reading, seconds(0, 5)), *(reading(at_s, 80, signals(0.1)) for at_s in seconds(5, 9))]) == []
+    assert (
+        run(alarms, [*map(reading, seconds(0, 5)), *(reading(at_s, 80, signals(0.1)) for at_s in seconds(5, 9))]) == []
+    )
 
 
 def test_a_slow_loss_is_reported_against_the_week_but_dusk_is_not() -> None:
@@ -410,7 +424,9 @@ anything = st.lists(
 
 def replay(steps: list[tuple[Any, ...]], jumps: bool) -> list[Change]:
     now_s, reported = 0.0, []
-    alarms = SourceAlarms(AlarmSettings.model_validate({"frozen": {"hold_s": 2}, "baseline": {"learn_s": 2}}), lambda: now_s)
+    alarms = SourceAlarms(
+        AlarmSettings.model_validate({"frozen": {"hold_s": 2}, "baseline": {"learn_s": 2}}), lambda: now_s
+    )
     for step_s, score, focus, brightness, black, difference, state, jump_s in steps:
         now_s += step_s
         item = reading(now_s, score, signals(focus, brightness, black, 0.0, difference))

@@ -107,7 +107,8 @@ def test_a_wall_clock_that_jumps_changes_only_labels(engine: Engine, long: Path)
 def test_alarms_and_baseline_travel_with_the_readings(engine: Engine, tmp_path: Path) -> None:
     dark = [np.zeros_like(photo())] * 50
     clip = encode(tmp_path / "dark.ts", [*moving(100), *dark, *moving(50)])
-    with watching(engine, {"source": str(clip), "name": "a"}, fps=10) as (_, seen):
+    alarms = {"baseline": {"learn_s": 2}}
+    with watching(engine, {"source": str(clip), "name": "a", "alarms": alarms}, fps=10) as (_, seen):
         seen.wait(lambda: seen.states()[-1:] == ["down"])
     black = [event for event in seen.events() if event.kind == "Black"]
     assert [event.state for event in black] == ["raised", "cleared"]

@@ -6,6 +6,7 @@ command line was wrong; 130 interrupted.
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import ExitStack
 from pathlib import Path
@@ -117,6 +118,9 @@ def monitor(
         typer.Option(metavar="HOST:PORT", help="Serve the dashboard and its API: 127.0.0.1:8080."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Check sources and settings, then exit.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of the settings file, for editors.")
+    ] = False,
 ) -> None:
     """Monitor live sources until stopped: score their frames, report what goes wrong and when.
 
@@ -124,7 +128,11 @@ def monitor(
     frame, 2 all of them did, or the command line was wrong.
     """
     from dpiqa.runtime.monitor.service import CommandLine, MonitorService
+    from dpiqa.runtime.monitor.settings.file import settings_schema
 
+    if schema:
+        print(json.dumps(settings_schema(), indent=2))
+        return
     sinks = {"jsonl": jsonl, "csv": csv, "sqlite": sqlite, "prometheus": prometheus, "mqtt": mqtt}
     sinks["dashboard"] = dashboard
     command_line = CommandLine(sources or [], config, {"fps": fps, "model": model, "engine": engine}, sinks, webhook)

@@ -69,3 +69,10 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     unit.write_text(text.replace("/opt/dpiqa/bin/dpiqa", sys.executable))  # which must exist
     verified = subprocess.run([analyze, "verify", str(unit)], capture_output=True, text=True, check=False)
     assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+    rated = subprocess.run(
+        [analyze, "security", "--offline=true", "--no-pager", "--threshold=30", str(unit)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "Unknown" in rated.stderr or "unrecognized option" in rated.stderr:
+        pytest.skip("needs a systemd-analyze that rates units offline (250 or later)")
+    assert rated.returncode == 0, rated.stdout[-300:] + rated.stderr

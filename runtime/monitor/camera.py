@@ -142,8 +142,10 @@ class Camera:
         backoff = Backoff(self.settings.reconnect_ceiling_s)
         while not self._stopping.is_set():
             start_s = monotonic()
+            state: SourceState = "down"
             try:
                 reason = self._read()
+                state = "ended" if self.settings.is_finite else "down"
             except InputError as error:
                 reason = str(error)
             except Exception as error:  # retry rather than let the reader die silently
@@ -151,7 +153,7 @@ class Camera:
                 reason = f"unexpected {type(error).__name__}"
             if self._stopping.is_set():
                 return
-            self._set("down", reason)
+            self._set(state, reason)
             if self.settings.is_finite:
                 return
             self._stopping.wait(backoff.delay_s(monotonic() - start_s))

@@ -23,6 +23,7 @@ from dpiqa.runtime.monitor.settings.file import load_settings
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
 from dpiqa.runtime.monitor.sinks.registry import SinkSet
 from dpiqa.runtime.monitor.sources import check_source
+from dpiqa.runtime.monitor.supervisor import Supervisor
 from dpiqa.runtime.monitor.watch import Monitor
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class MonitorService:
         try:
             self._settings = command_line.settings()
             engine = _open_engine(self._settings)
-            self._sinks = SinkSet(self._settings.sinks)
+            self._sinks = SinkSet(self._settings.sinks, self._accept)
             self._monitor = Monitor(self._settings, engine, self._sinks.sinks, memory=_memory(self._settings, engine))
         except BaseException:
             self._restore_signals()
@@ -121,9 +122,13 @@ class MonitorService:
         atexit.register(gc.freeze)  # the interpreter's final garbage collection takes up to a second
         if self._must_reload:
             self.monitor.call_soon(self._reload)
+        supervisor = Supervisor()
+        self.monitor.on_round = supervisor.beat
+        supervisor.ready()
         try:
             self.monitor.run()
         finally:
+            supervisor.stopping()
             self._sinks.close()
             self._restore_signals()
         return sum(camera.settings.is_finite and not camera.delivered for camera in self.monitor.cameras)
@@ -147,6 +152,9 @@ class MonitorService:
         self.monitor.apply(settings)
         self._settings = settings
         log.info("reloaded, monitoring %s", _plural(len(settings.cameras), "source", "sources"))
+
+    def _accept(self, source: str, by: str) -> None:
+        self.monitor.call_soon(lambda: self.monitor.accept_view(source, by) and None)
 
     def _retry_sinks_later(self) -> None:
         if not self._sinks.is_complete:

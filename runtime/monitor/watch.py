@@ -66,6 +66,7 @@ class Monitor:
         self._wake = threading.Event()
         self._requests: deque[Callable[[], None]] = deque()
         self._stopping = False
+        self.on_round: Callable[[], None] = lambda: None  # called whenever the loop comes round
         self._channels: dict[str, _Channel] = {}
         self._retired: list[Camera] = []
         self._interval_s = settings.status_interval_s
@@ -121,6 +122,7 @@ class Monitor:
         try:
             while not self._stopping:
                 self._wake.clear()
+                self.on_round()
                 while self._requests:
                     self._requests.popleft()()
                 for channel in self._channels.values():

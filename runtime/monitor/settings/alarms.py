@@ -103,8 +103,8 @@ class Frozen(AlarmRule):
 class GlobalSceneChange(AlarmRule):
     """The correlation with the settled scene fell to `raise_at`, and stayed there for `hold_s`.
 
-    It lasts until the view is as before, with a correlation of `clear_at`, or is accepted: by command, over MQTT, or
-    after `accept_s`. A scene settles when it stays the same for `settle_s`: a panning camera has none and raises
+    It lasts until the view is as before, with a correlation of `clear_at`, or is accepted: on the dashboard, over MQTT,
+    or after `accept_s`. A scene settles when it stays the same for `settle_s`: a panning camera has none and raises
     nothing.
     """
 

@@ -34,6 +34,18 @@ def load_settings(path: str | Path) -> MonitorSettings:
     return _File(path).read(text)
 
 
+def settings_schema() -> dict[str, Any]:
+    """The JSON schema of the settings file, in which a sink may also be one string."""
+    schema = MonitorSettings.model_json_schema()
+    for section in schema["$defs"]["SinkSettings"]["properties"].values():
+        for options in (section.get("anyOf"), section.get("items", {}).get("anyOf")):
+            if options is not None:
+                options.append({"type": "string"})
+    webhooks = schema["$defs"]["SinkSettings"]["properties"]["webhooks"]
+    webhooks["items"] = {"anyOf": [webhooks["items"], {"type": "string"}]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "dpiqa monitor", **schema}
+
+
 class _File:
     def __init__(self, path: str | Path) -> None:
         self._path = path

@@ -55,6 +55,13 @@ class Prometheus:
         self._server.close()
 
 
+def registry_of(counts: Callable[[], Mapping[str, Counts]]) -> CollectorRegistry:
+    """The registry of a monitor that has no source yet."""
+    registry = _Metrics().registry
+    registry.register(_SinkCounts(counts))
+    return registry
+
+
 @dataclass
 class _Metrics:
     """The metrics of all sources, labelled with the `source`."""
@@ -126,7 +133,10 @@ class _Metrics:
                 metric.remove_by_labels({"source": source})
             self._totals = {key: total for key, total in self._totals.items() if key[0] != source}
             return
-        self._up.labels(source).set(status.state == "up")
+        if status.state == "ended":  # as it should: no reason to alert
+            self._up.remove_by_labels({"source": source})
+        else:
+            self._up.labels(source).set(status.state == "up")
         if status.fps is not None:
             self._rate.labels(source).set(status.fps)
         self._count(self._frames.labels(source, "scored"), (source, "scored"), status.scored)

@@ -17,7 +17,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from real_servers import answers, free_port, sinks_of, tool
 
 from dpiqa.runtime.monitor.messages import to_json
+from dpiqa.runtime.monitor.settings.sinks import SinkSettings
 from dpiqa.runtime.monitor.sinks.mqtt import default_client_id, source_topic
+from dpiqa.runtime.monitor.sinks.registry import SinkSet
 
 AVAILABILITY = f"dpiqa/availability/{default_client_id()}"
 
@@ -42,6 +44,9 @@ class Listener:
 
     def _on_message(self, _: object, __: object, message: paho.MQTTMessage) -> None:
         self.heard.append((message.topic, message.payload.decode(), message.retain))
+
+    def publish(self, topic: str) -> None:
+        self._client.publish(topic, "", qos=1)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -149,6 +154,23 @@ def test_sources_become_topics_of_one_level_that_stay_apart() -> None:
     topics = {source_topic(name) for name in odd}
     assert len(topics) == len(odd)
     assert all(topic.isascii() and not set(topic) & set("+#/ ") for topic in topics)
+
+
+def test_a_changed_view_is_accepted_over_mqtt(broker: Callable[[], Any]) -> None:
+    port, _ = broker()
+    accepted: list[tuple[str, str]] = []
+    settings = SinkSettings.model_validate({"sqlite": None, "mqtt": f"mqtt://127.0.0.1:{port}"})
+    opened = SinkSet(settings, lambda source, by: accepted.append((source, by)))
+    listener = Listener(port)
+    opened.sinks[0].put(status(source="the door"))
+    level = source_topic("the door")
+    wait_for(lambda: listener.latest(f"dpiqa/{level}/status") is not None, "the source")
+    listener.publish("dpiqa/other/accept")
+    listener.publish(f"dpiqa/{level}/accept")
+    wait_for(lambda: accepted, "acceptance")
+    opened.close(1)
+    listener.close()
+    assert accepted == [("the door", "MQTT")]
 
 
 def test_the_end_of_one_monitor_leaves_another_online(broker: Callable[[], Any]) -> None:

@@ -21,6 +21,10 @@ export async function getJson(path, parameters = {}) {
   return response.json();
 }
 
+// Commands carry a header, which no other site's page may send.
+export const post = (path, parameters) =>
+  fetch(`${path}?${new URLSearchParams(parameters)}`, { method: "POST", headers: { "x-dpiqa": "page" } });
+
 // "ImageTooDark" and "clipped_low" as words.
 export const words = (name) => name.replace(/([a-z])([A-Z])/g, "$1 $2").replaceAll("_", " ").toLowerCase();
 

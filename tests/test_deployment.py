@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dpiqa.runtime.monitor.messages import Status
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
@@ -38,6 +39,13 @@ def test_all_that_a_dockerfile_copies_is_there_and_enough(file: Path) -> None:
     assert missing == []
     packages = {"runtime", "train", "export", "models", "cmake", "cpp_bindings"}
     assert packages | {"pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE"} <= copied
+
+
+def test_the_compose_file_gives_the_container_as_little_as_it_needs() -> None:
+    service = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]["monitor"]
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert (DOCKER / service["build"]["context"] / service["build"]["dockerfile"]).resolve() == DOCKER / "Dockerfile"
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 
 def test_the_health_check_tells_a_monitor_that_watches_from_one_that_does_not() -> None:

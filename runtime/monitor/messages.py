@@ -85,9 +85,9 @@ class Status:
 
     `reason` explains it, without credentials; `wall_time` is Unix seconds. `reconnects`, `dropped` (frames replaced by
     a newer one before they were scored) and `scored` count since the monitor started; `fps` is the number of frames
-    scored per second since the last status, None in the first. `lost` is the number of messages that each sink lost,
-    for sinks that lost any. A file that was read to its end is `ended`; the last status of a source that is no longer
-    monitored is `removed`.
+    scored per second since the last status, None in the first, and `asked_fps` how many there should be of a live
+    source. `lost` is the number of messages that each sink lost, for sinks that lost any. A file that was read to its
+    end is `ended`; the last status of a source that is no longer monitored is `removed`.
     """
 
     source: str
@@ -99,6 +99,7 @@ class Status:
     scored: int
     fps: float | None = None
     lost: dict[str, int] = field(default_factory=dict)
+    asked_fps: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

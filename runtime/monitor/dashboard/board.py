@@ -102,6 +102,7 @@ def _camera(latest: _Latest) -> Camera:
         dropped=status.dropped,
         scored=status.scored,
         fps=latest.fps,
+        asked_fps=status.asked_fps,
         snapshot_time=snapshot.wall_time if snapshot else None,
         has_map=snapshot is not None and snapshot.map is not None,
         **latest_fields,

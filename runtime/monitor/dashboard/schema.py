@@ -45,6 +45,7 @@ class Camera(_Response):
     dropped: int
     scored: int
     fps: float | None
+    asked_fps: float | None = None
     wall_time: Time | None = None
     score: Score | None = None
     band: Band | None = None

@@ -77,6 +77,7 @@ class _Metrics:
         self._last = self._gauge("last_frame_timestamp_seconds", "When the latest scored frame arrived, Unix time")
         self._up = self._gauge("source_up", "1 while frames arrive")
         self._rate = self._gauge("scored_frames_per_second", "Frames scored per second, lately")
+        self._asked = self._gauge("asked_frames_per_second", "Frames that should be scored per second")
         self._active = self._gauge("event_active", "1 while an event lasts", "kind")
         self._frames = self._counter("frames", "Frames by outcome: scored or dropped", "outcome")
         self._reconnects = self._counter("source_reconnects", "Number of reconnections of the source")
@@ -97,6 +98,7 @@ class _Metrics:
             self._last,
             self._up,
             self._rate,
+            self._asked,
             self._active,
         )
         self._all = (*gauges, self._frames, self._reconnects, self._events, self._stages)
@@ -137,6 +139,8 @@ class _Metrics:
             self._up.remove_by_labels({"source": source})
         else:
             self._up.labels(source).set(status.state == "up")
+        if status.asked_fps is not None:
+            self._asked.labels(source).set(status.asked_fps)
         if status.fps is not None:
             self._rate.labels(source).set(status.fps)
         self._count(self._frames.labels(source, "scored"), (source, "scored"), status.scored)

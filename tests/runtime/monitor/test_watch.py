@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def _live(path: Path, name: str, **more: object) -> dict[str, object]:
     return {"source": str(path), "name": name, "live": True, "paced": True, **more}
 
 
-def test_an_overloaded_engine_is_shared_fairly(engine: Engine, long: Path) -> None:
+def test_an_overloaded_engine_is_shared_fairly(engine: Engine, long: Path, caplog: pytest.LogCaptureFixture) -> None:
     cameras = [_live(long, name, fps=fps) for name, fps in (("a", 25), ("b", 25), ("c", 25), ("slow", 1))]
     with watching(Slow(engine, 0.05), *cameras, status_interval_s=1) as (_, seen):
         seen.wait(lambda: len(seen.statuses("a")) >= 6)
@@ -54,6 +55,8 @@ def test_an_overloaded_engine_is_shared_fairly(engine: Engine, long: Path) -> No
     assert status.dropped > 20
     assert status.fps is not None
     assert 3 < status.fps < 8
+    assert status.asked_fps == 25
+    assert len(re.findall(r"a: asked 25\.0, given [3-7]\.\d scores/s", caplog.text)) == 1
     assert max(reading.latency_ms["total"] for reading in seen.readings()) < 1000
 
 

@@ -2,7 +2,7 @@
 
 import { baselineSeries, colour, timeChart } from "./charts.js";
 import { scoreBands, scoreSeries } from "./curves.js";
-import { debounced, duration, el, getJson, noPicture, number, points, post, when, words } from "./dom.js";
+import { debounced, duration, el, getJson, noPicture, number, points, post, rate, when, words } from "./dom.js";
 import { eventList, eventTitle } from "./events.js";
 import { Picture } from "./picture.js";
 
@@ -81,7 +81,7 @@ export class Detail {
     this.showScore(camera);
     const facts = {
       baseline: points(camera.baseline),
-      "scores/s": camera.fps?.toFixed(1) ?? "–",
+      "scores/s": rate(camera),
       frame: camera.width ? `${camera.width} × ${camera.height}` : "–",
       latency: camera.latency_ms.total === undefined ? "–" : `${Math.round(camera.latency_ms.total)} ms`,
       reconnects: camera.reconnects,

@@ -35,6 +35,12 @@ export const noPicture = (kind) => `no picture (${kind})`;
 
 export const points = (score) => (score === null || score === undefined ? "–" : score.toFixed(1));
 
+// Scores per second, and how many are asked for where they are clearly fewer.
+export function rate({ fps, asked_fps: asked }) {
+  if (fps === null) return "–";
+  return asked && fps < 0.8 * asked ? `${fps.toFixed(1)} of ${asked.toFixed(1)}` : fps.toFixed(1);
+}
+
 export function when(seconds) {
   const today = new Date().toDateString() === new Date(seconds * 1000).toDateString();
   return today ? time(seconds) : `${day(seconds)}, ${time(seconds)}`;

@@ -1,8 +1,8 @@
 """Do alarms tell the truth? Plays clips of fixed cameras and compares the events with those that are right.
 
-usage: alarms.py CLIPS [--models NAME...] [--rates FPS...] [--clips NAME...] [--scores FOLDER] [--out FILE.md]
+usage: alarms.py FOLDER [--clips NAME...] [--models NAME...] [--rates FPS...] [--scores FOLDER] [--out FILE.md]
 
-CLIPS holds what `alarm_clips.py` makes. Scores are kept in the folder, so that a second run takes seconds.
+FOLDER holds what `alarm_clips.py` makes. Scores are kept in the folder, so that a second run takes seconds.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from measured_on import measured_on
+
 from dpiqa import Scorer
 from dpiqa.runtime.models import find_model
 from dpiqa.runtime.monitor.alarms.source_alarms import SourceAlarms
@@ -22,6 +24,7 @@ from dpiqa.runtime.monitor.signals import open_meter
 from dpiqa.runtime.reading import band
 from dpiqa.runtime.video import read_video
 
+_HEADING = "## How true they are"
 _LATER_S = 2.5  # hold and release times, and the time between two frames
 
 
@@ -50,13 +53,8 @@ def _names_contrast(stretch: Stretch) -> bool:
 def _is_allowed(clip: str, stretch: Stretch) -> bool:
     """Whether an event that is not asked for is no false alarm either."""
     if clip == "headlights":  # may be raised by the glare, must not outlast it
-        into_s = stretch.raised_s % 20
-        return (
-            stretch.raised_s > 30
-            and into_s < 3
-            and stretch.ended_s is not None
-            and stretch.ended_s % 20 <= 3 + _LATER_S
-        )
+        is_glare = stretch.raised_s > 30 and stretch.raised_s % 20 < 3
+        return is_glare and stretch.ended_s is not None and stretch.ended_s % 20 <= 3 + _LATER_S
     return clip == "fog" and stretch.raised_s > 60  # worse and worse: more may be said
 
 
@@ -142,34 +140,40 @@ def verdict(clip: str, stretches: Sequence[Stretch], baseline: float | None) -> 
     return not wrong, len(false), max(delays, default=None), "; ".join(wrong)
 
 
+def _row(clips: Path, name: str, model: str, fps: float, scores: Path) -> str:
+    stretches, length_s, baseline = play(clips / f"{name}.mp4", model, fps, scores)
+    is_right, false, delay_s, wrong = verdict(name, stretches, baseline)
+    events = [
+        f"{one.kind} {one.raised_s:g} s to {'the end' if one.ended_s is None else f'{one.ended_s:g} s'}"
+        for one in stretches
+    ]
+    cells = [
+        *(name, model, f"{fps:g}", "yes" if is_right else f"no: {wrong}", f"{false * 3600 / length_s:.0f}"),
+        *("" if delay_s is None else f"{delay_s:g}", ", ".join(events)),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the table, or write it into a document under its heading."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clips", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--clips", nargs="+", default=list(WANTED))
     parser.add_argument("--models", nargs="+", default=["dpiqa-lite0-int8", "dpiqa-lite2-int8"])
     parser.add_argument("--rates", nargs="+", type=float, default=[2.0, 1.0])
-    parser.add_argument("--only", nargs="+", default=list(WANTED))
     parser.add_argument("--scores", type=Path, default=Path("alarm_scores"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    lines = [
-        "| clip | model | scores/s | right | false alarms an hour | delay, s | events |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name in options.only:
+    lines = ["| clip | model | scores/s | right | false alarms an hour | delay, s | events |", f"{'|---' * 7}|"]
+    for name in options.clips:
         for model in options.models:
             for fps in options.rates:
-                stretches, length_s, baseline = play(options.clips / f"{name}.mp4", model, fps, options.scores)
-                is_right, false, delay_s, wrong = verdict(name, stretches, baseline)
-                events = ", ".join(
-                    f"{one.kind} {one.raised_s:g} to {'the end' if one.ended_s is None else f'{one.ended_s:g}'} s"
-                    for one in stretches
-                )
-                delay = "" if delay_s is None else f"{delay_s:g}"
-                lines.append(
-                    f"| {name} | {model} | {fps:g} | {'yes' if is_right else f'no: {wrong}'} | {false * 3600 / length_s:.0f} | {delay} | {events} |"
-                )
+                lines.append(_row(options.folder, name, model, fps, options.scores))
                 print(lines[-1], flush=True)
+    if options.out:
+        text = options.out.read_text() if options.out.exists() else ""
+        where = f"By `benchmarks/alarms.py`, {measured_on('openvino')}."
+        options.out.write_text("\n".join([text.partition(_HEADING)[0] + _HEADING, "", where, "", *lines]) + "\n")
 
 
 if __name__ == "__main__":

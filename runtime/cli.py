@@ -6,6 +6,7 @@ command line was wrong; 3 some files score below --min; 130 interrupted.
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 from dpiqa.errors import DpiqaError
 from dpiqa.runtime.formats.kinds import MAX_MEGAPIXELS
 from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL
-from dpiqa.runtime.program import complain, leave_now, native_output_silenced
+from dpiqa.runtime.program import complain, leave_now, log_times, native_output_silenced
 
 _MODEL = "Path to a model file, or the name of a shipped model"
 
@@ -177,6 +178,9 @@ def monitor(
         typer.Option(metavar="HOST:PORT", help="Serve the dashboard and its API: 127.0.0.1:8080."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Check sources and settings, then exit.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of the settings file, for editors.")
+    ] = False,
 ) -> None:
     """Monitor live sources until stopped: score their frames, report what goes wrong and when.
 
@@ -184,7 +188,11 @@ def monitor(
     frame, 2 all of them did, or the command line was wrong.
     """
     from dpiqa.runtime.monitor.service import CommandLine, MonitorService
+    from dpiqa.runtime.monitor.settings.file import settings_schema
 
+    if schema:
+        print(json.dumps(settings_schema(), indent=2))
+        return
     sinks = {"jsonl": jsonl, "csv": csv, "sqlite": sqlite, "prometheus": prometheus, "mqtt": mqtt}
     sinks["dashboard"] = dashboard
     command_line = CommandLine(sources or [], config, {"fps": fps, "model": model, "engine": engine}, sinks, webhook)
@@ -192,6 +200,7 @@ def monitor(
         print(command_line.check())
         return
     logging.getLogger("dpiqa.runtime").setLevel(logging.INFO)
+    log_times()
     service = MonitorService(command_line)
     failed = service.run()
     status = 0 if not failed else 2 if failed == len(service.monitor.cameras) else 1

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -108,6 +109,14 @@ def native_output_silenced() -> Iterator[None]:
         os.dup2(ours.fileno(), 2)
         ours.close()
         os.close(nowhere)
+
+
+def log_times() -> None:
+    """From now on the program's log lines carry time (UTC) and level instead of its name."""
+    formatter = logging.Formatter("{asctime}.{msecs:03.0f}Z {levelname} {message}", "%Y-%m-%dT%H:%M:%S", style="{")
+    formatter.converter = time.gmtime
+    for handler in logging.getLogger("dpiqa").handlers:
+        handler.setFormatter(formatter)
 
 
 def complain(message: str, name: str | None = None) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dpiqa.runtime.monitor.messages import Status
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
@@ -38,6 +39,13 @@ def test_all_that_a_dockerfile_copies_is_there_and_enough(file: Path) -> None:
     assert missing == []
     packages = {"runtime", "train", "export", "models", "cmake", "cpp_bindings"}
     assert packages | {"pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE"} <= copied
+
+
+def test_the_compose_file_gives_the_container_as_little_as_it_needs() -> None:
+    service = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]["monitor"]
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert (DOCKER / service["build"]["context"] / service["build"]["dockerfile"]).resolve() == DOCKER / "Dockerfile"
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 
 def test_the_health_check_tells_a_monitor_that_watches_from_one_that_does_not() -> None:
@@ -69,3 +77,10 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     unit.write_text(text.replace("/opt/dpiqa/bin/dpiqa", sys.executable))  # which must exist
     verified = subprocess.run([analyze, "verify", str(unit)], capture_output=True, text=True, check=False)
     assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+    rated = subprocess.run(
+        [analyze, "security", "--offline=true", "--no-pager", "--threshold=30", str(unit)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "Unknown" in rated.stderr or "unrecognized option" in rated.stderr:
+        pytest.skip("needs a systemd-analyze that rates units offline (250 or later)")
+    assert rated.returncode == 0, rated.stdout[-300:] + rated.stderr

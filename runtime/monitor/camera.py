@@ -25,6 +25,7 @@ from dpiqa.runtime.video import Sampler
 
 log = logging.getLogger(__name__)
 
+_BEHIND = 0.8  # of the scores asked for
 _MAX_CHANGES = 100  # pending status changes
 
 
@@ -69,7 +70,8 @@ class Camera:
         self._changes: deque[Status] = deque(maxlen=_MAX_CHANGES)
         self._last_frame_s = monotonic()
         self._index = self._connections = self._dropped = self._scored = 0
-        self._last_count: tuple[float, int] | None = None  # monotonic seconds, frames scored
+        self._last_count: tuple[float, int, int] | None = None  # monotonic seconds, frames scored and dropped
+        self._is_behind = False
         self._thread = threading.Thread(target=self._run, name=f"reader of {self.name}", daemon=True)
 
     @property
@@ -132,18 +134,32 @@ class Camera:
     def status(self) -> Status:
         """The current status, with the rate since the last call."""
         now_s = monotonic()
-        before_s, before = self._last_count or (now_s, self._scored)
-        self._last_count = (now_s, self._scored)
-        fps = (self._scored - before) / (now_s - before_s) if now_s > before_s else None
+        before_s, scored, dropped = self._last_count or (now_s, self._scored, self._dropped)
+        self._last_count = (now_s, self._scored, self._dropped)
+        fps = (self._scored - scored) / (now_s - before_s) if now_s > before_s else None
+        self._compare_with_target(fps, self._dropped > dropped)
         with self._changed:
             return self._as_status(fps)
+
+    def _compare_with_target(self, fps: float | None, has_dropped: bool) -> None:
+        """Log once that the engine cannot keep up, and once that it can again."""
+        if fps is None or self.settings.fps is None:
+            return
+        is_behind = has_dropped and fps < _BEHIND * self.settings.fps
+        if is_behind and not self._is_behind:
+            log.warning("%s: asked %.1f, given %.1f scores/s", self.name, self.settings.fps, fps)
+        elif self._is_behind and not is_behind:
+            log.info("%s: keeps up again, %.1f scores/s", self.name, fps)
+        self._is_behind = is_behind
 
     def _run(self) -> None:
         backoff = Backoff(self.settings.reconnect_ceiling_s)
         while not self._stopping.is_set():
             start_s = monotonic()
+            state: SourceState = "down"
             try:
                 reason = self._read()
+                state = "ended" if self.settings.is_finite else "down"
             except InputError as error:
                 reason = str(error)
             except Exception as error:  # retry rather than let the reader die silently
@@ -151,7 +167,7 @@ class Camera:
                 reason = f"unexpected {type(error).__name__}"
             if self._stopping.is_set():
                 return
-            self._set("down", reason)
+            self._set(state, reason)
             if self.settings.is_finite:
                 return
             self._stopping.wait(backoff.delay_s(monotonic() - start_s))
@@ -223,4 +239,5 @@ class Camera:
             self._dropped,
             self._scored,
             fps,
+            asked_fps=self.settings.fps if self.settings.is_live else None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from dpiqa.runtime.reading import DECIMALS, SCORE_DECIMALS, Band, printable, rounded
 from dpiqa.runtime.void import Void
 
-SourceState = Literal["connecting", "up", "stalled", "down", "removed"]
+SourceState = Literal["connecting", "up", "stalled", "down", "ended", "removed"]
 _SCORE_FIELDS = frozenset(("score", "baseline", "causes", "latency_ms"))
 
 
@@ -84,8 +85,9 @@ class Status:
 
     `reason` explains it, without credentials; `wall_time` is Unix seconds. `reconnects`, `dropped` (frames replaced by
     a newer one before they were scored) and `scored` count since the monitor started; `fps` is the number of frames
-    scored per second since the last status, None in the first. `lost` is the number of messages that each sink lost,
-    for sinks that lost any. The last status of a source that is no longer monitored is `removed`.
+    scored per second since the last status, None in the first, and `asked_fps` how many there should be of a live
+    source. `lost` is the number of messages that each sink lost, for sinks that lost any. A file that was read to its
+    end is `ended`; the last status of a source that is no longer monitored is `removed`.
     """
 
     source: str
@@ -97,6 +99,7 @@ class Status:
     scored: int
     fps: float | None = None
     lost: dict[str, int] = field(default_factory=dict)
+    asked_fps: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +162,9 @@ class Sink(Protocol):
     def close(self, timeout_s: float) -> None:
         """Write queued messages for at most `timeout_s` seconds, then release all resources."""
         ...
+
+
+Accept = Callable[[str, str], None]  # accepts the changed view of a source; the second says by what
 
 
 @dataclass(frozen=True)

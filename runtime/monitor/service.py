@@ -6,10 +6,9 @@ import atexit
 import gc
 import logging
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,17 +17,18 @@ from dpiqa.errors import DpiqaError, InputError
 from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import INT8_MODEL, shipped_model
-from dpiqa.runtime.monitor.messages import Sink
+from dpiqa.runtime.monitor.alarms.kept import MemoryFile
 from dpiqa.runtime.monitor.settings.cameras import CameraSettings, MonitorSettings
 from dpiqa.runtime.monitor.settings.file import load_settings
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
-from dpiqa.runtime.monitor.sinks.registry import open_sinks
+from dpiqa.runtime.monitor.sinks.registry import SinkSet
 from dpiqa.runtime.monitor.sources import check_source
+from dpiqa.runtime.monitor.supervisor import Supervisor
 from dpiqa.runtime.monitor.watch import Monitor
 
 log = logging.getLogger(__name__)
 
-_CLOSING_S = 1.0
+_RETRY_S = 5.0
 _SETTINGS_SUFFIXES = (".yaml", ".yml")
 
 
@@ -88,14 +88,31 @@ class CommandLine:
 
 
 class MonitorService:
-    """A monitor with its engine and sinks. Raises DpiqaError if the model or a sink cannot be opened."""
+    """A monitor with its engine and sinks; handles signals from the moment it is made.
+
+    Until it runs, SIGTERM and Ctrl-C end the process with status 0, and a SIGHUP waits. Raises DpiqaError if the model
+    or a sink cannot be opened.
+    """
 
     def __init__(self, command_line: CommandLine) -> None:
         self._command_line = command_line
-        self._settings = command_line.settings()
-        engine = _open_engine(self._settings)
-        self._sinks: Sequence[Sink] = open_sinks(self._settings.sinks)
-        self.monitor = Monitor(self._settings, engine, self._sinks)
+        self._monitor: Monitor | None = None
+        self._must_reload = False
+        self._previous_handlers = self._handle_signals()
+        try:
+            self._settings = command_line.settings()
+            engine = _open_engine(self._settings)
+            self._sinks = SinkSet(self._settings.sinks, self._accept)
+            self._monitor = Monitor(self._settings, engine, self._sinks.sinks, memory=_memory(self._settings, engine))
+        except BaseException:
+            self._restore_signals()
+            raise
+
+    @property
+    def monitor(self) -> Monitor:
+        """The monitor itself."""
+        assert self._monitor is not None
+        return self._monitor
 
     def run(self) -> int:
         """Monitor until SIGTERM, Ctrl-C, or the end of all sources.
@@ -103,11 +120,17 @@ class MonitorService:
         SIGHUP reloads the settings file. Returns the number of sources that ended without a single frame.
         """
         atexit.register(gc.freeze)  # the interpreter's final garbage collection takes up to a second
+        if self._must_reload:
+            self.monitor.call_soon(self._reload)
+        supervisor = Supervisor()
+        self.monitor.on_round = supervisor.beat
+        supervisor.ready()
         try:
-            with _signal_handlers(self.monitor, self._reload):
-                self.monitor.run()
+            self.monitor.run()
         finally:
-            _close(self._sinks)
+            supervisor.stopping()
+            self._sinks.close()
+            self._restore_signals()
         return sum(camera.settings.is_finite and not camera.delivered for camera in self.monitor.cameras)
 
     def _reload(self) -> None:
@@ -115,24 +138,55 @@ class MonitorService:
             settings, previous = self._command_line.settings(), self._settings
             is_same = _engine_settings(settings) == _engine_settings(previous)
             engine = self.monitor.engine if is_same else _open_engine(settings)
-            if settings.sinks != previous.sinks or not self._sinks:
-                self._replace_sinks(previous.sinks, settings.sinks)
+            try:
+                self._sinks.replace(settings.sinks)
+            finally:
+                self.monitor.sinks = self._sinks.sinks
+                self._retry_sinks_later()
         except DpiqaError as error:
             log.error("not reloaded: %s", error)
             return
-        self.monitor.engine = engine
+        if not is_same:
+            self.monitor.engine = engine
+            self.monitor.relearn()
         self.monitor.apply(settings)
         self._settings = settings
         log.info("reloaded, monitoring %s", _plural(len(settings.cameras), "source", "sources"))
 
-    def _replace_sinks(self, previous: SinkSettings, new: SinkSettings) -> None:
-        _close(self._sinks)  # first, because the new ones may need the same files and ports
-        self.monitor.sinks = self._sinks = []
-        try:
-            self.monitor.sinks = self._sinks = open_sinks(new)
-        except DpiqaError:
-            self.monitor.sinks = self._sinks = open_sinks(previous)
-            raise
+    def _accept(self, source: str, by: str) -> None:
+        self.monitor.call_soon(lambda: self.monitor.accept_view(source, by) and None)
+
+    def _retry_sinks_later(self) -> None:
+        if not self._sinks.is_complete:
+            timer = threading.Timer(_RETRY_S, lambda: self.monitor.call_soon(self._retry_sinks))
+            timer.daemon = True
+            timer.start()
+
+    def _retry_sinks(self) -> None:
+        self._sinks.retry()
+        self.monitor.sinks = self._sinks.sinks
+        self._retry_sinks_later()
+
+    def _handle_signals(self) -> dict[signal.Signals, Any]:
+        handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop}
+        if hasattr(signal, "SIGHUP"):
+            handlers[signal.SIGHUP] = self._reload_soon
+        return {number: signal.signal(number, handler) for number, handler in handlers.items()}
+
+    def _restore_signals(self) -> None:
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
+
+    def _stop(self, *_: object) -> None:
+        if self._monitor is None:
+            raise SystemExit(0)
+        self._monitor.stop()
+
+    def _reload_soon(self, *_: object) -> None:
+        if self._monitor is None:
+            self._must_reload = True
+        else:
+            self._monitor.call_soon(self._reload)
 
 
 def _plural(count: int, singular: str, plural: str) -> str:
@@ -152,21 +206,6 @@ def _open_engine(settings: MonitorSettings) -> Engine:
     return open_engine(shipped_model(), *options) if engine.name == "onnxruntime" else engine
 
 
-def _close(sinks: Sequence[Sink]) -> None:
-    deadline_s = monotonic() + _CLOSING_S
-    for sink in sinks:
-        sink.close(max(0.0, deadline_s - monotonic()))
-
-
-@contextmanager
-def _signal_handlers(monitor: Monitor, reload: Callable[[], None]) -> Iterator[None]:
-    """Stop on SIGTERM and Ctrl-C, reload on SIGHUP."""
-    handlers = {signal.SIGTERM: lambda *_: monitor.stop(), signal.SIGINT: lambda *_: monitor.stop()}
-    if hasattr(signal, "SIGHUP"):
-        handlers[signal.SIGHUP] = lambda *_: monitor.call_soon(reload)
-    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+def _memory(settings: MonitorSettings, engine: Engine) -> MemoryFile | None:
+    path, spec = settings.memory_file, engine.spec
+    return None if path is None else MemoryFile(path, f"{spec.name} {spec.version}")

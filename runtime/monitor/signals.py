@@ -4,8 +4,8 @@ All but `blockiness` are measured on the frame's luma (BT.601, full range), shru
 of at most 480 pixels: fast, and close to how a person sees the whole picture. Grids do not survive shrinking, so
 blockiness is measured at full size, on a central crop of at most 512 x 512 pixels aligned with the codec's grid of 8.
 
-- `focus`: standard deviation of the Laplacian over that of the luma plus one level, each less what noise adds to it: the
-  noise of the smoothest tenth of tiles of 32 x 32 pixels. Exposure does not change it.
+- `focus`: standard deviation of the Laplacian over that of the luma plus one level, each less what noise adds to it:
+  the noise of the smoothest tenth of tiles of 32 x 32 pixels. Exposure does not change it.
 - `clipped_low`, `clipped_high`: fractions of pixels at level 5 or below, 250 or above.
 - `contrast`: from the 5th to the 95th percentile.
 - `noise`: Immerkaer's estimate (1996). Fine texture counts too, and shrinking averages out fine grain.

@@ -71,6 +71,7 @@ class Monitor:
         self._wake = threading.Event()
         self._requests: deque[Callable[[], None]] = deque()
         self._stopping = False
+        self.on_round: Callable[[], None] = lambda: None  # called whenever the loop comes round
         self._channels: dict[str, _Channel] = {}
         self._retired: list[Camera] = []
         self._interval_s = settings.status_interval_s
@@ -127,6 +128,7 @@ class Monitor:
             with ThreadPoolExecutor(_MOST_REQUESTS, "scoring") as pool:
                 while not self._stopping:
                     self._wake.clear()
+                    self.on_round()
                     self._publish_scored()
                     while self._requests:
                         self._requests.popleft()()

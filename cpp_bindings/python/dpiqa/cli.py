@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import signal
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -103,6 +104,8 @@ def _options(
 def main() -> NoReturn:
     """Run the command and exit."""
     open_closed_streams()
+    if sys.argv[1:2] == ["monitor"] and hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which reloads, once there is something to reload
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace", line_buffering=True)
@@ -119,7 +122,10 @@ class _ToStderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging."""
-        complain(record.getMessage(), "dpiqa")
+        if self.formatter is None:
+            complain(record.getMessage(), "dpiqa")
+        else:
+            complain(self.format(record))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Evaluates each kind of event for a frame: its condition is met, not met, or undecided.
 
-Where one problem hides another, only the first is reported: a black picture is not also dark, a covered one neither dark
-nor blurry, a hazy one not blurry, and none of these a scene change. What passes by is not judged.
+Where one problem hides another, only the first is reported: a black picture is not also dark, a covered one neither
+dark nor blurry, a hazy one not blurry, and none of these a scene change. What passes by is not judged.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
-from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import FastAPI, Header, HTTPException, Query, Request
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
@@ -23,7 +23,7 @@ from dpiqa.runtime.monitor.dashboard.board import Board
 from dpiqa.runtime.monitor.dashboard.fanout import Fanout
 from dpiqa.runtime.monitor.dashboard.guard import STATIC
 from dpiqa.runtime.monitor.history.archive import Archive
-from dpiqa.runtime.monitor.messages import Counts
+from dpiqa.runtime.monitor.messages import Accept, Counts
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,13 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_app(board: Board, fanout: Fanout, archive: Archive, counts: Callable[[], Mapping[str, Counts]]) -> FastAPI:
-    """The app, which answers from the live board, the stream, the history and the message counts."""
+def make_app(
+    board: Board, fanout: Fanout, archive: Archive, counts: Callable[[], Mapping[str, Counts]], accept: Accept
+) -> FastAPI:
+    """The app, which answers from the live board, the stream, the history and the message counts.
+
+    `accept` accepts the changed view of a camera.
+    """
     app = FastAPI(
         title="dpiqa monitor",
         version="1",
@@ -60,6 +65,7 @@ def make_app(board: Board, fanout: Fanout, archive: Archive, counts: Callable[[]
     _add_pages(app)
     _add_live(app, board, fanout, counts)
     _add_past(app, archive)
+    _add_commands(app, board, accept)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app
 
@@ -160,6 +166,19 @@ def _add_past(app: FastAPI, archive: Archive) -> None:
         if picture is None:
             raise HTTPException(404, "no picture of that event")
         return Response(picture, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
+
+
+def _add_commands(app: FastAPI, board: Board, accept: Accept) -> None:
+    @app.post("/api/accept", tags=["commands"], status_code=202, responses=_ABSENT)
+    async def accept_view(source: Source, x_dpiqa: Annotated[str, Header(description="Anything")]) -> None:
+        """Accept the changed view of a camera as its usual one.
+
+        The header keeps other sites' pages from asking: a browser sends it across sites only after asking for leave.
+        """
+        camera = next((camera for camera in board.cameras() if camera.source == source), None)
+        if camera is None or not any(event.kind == "GlobalSceneChange" for event in camera.events):
+            raise HTTPException(404, "that camera's view has not changed")
+        accept(source, "dashboard")
 
 
 def _period(since: float | None, until: float | None) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Snapshot
 from dpiqa.runtime.reading import printable
 
 _STATE_TROUBLE = {"down": 1000.0, "stalled": 900.0, "connecting": 300.0, "up": 0.0}
+_SHOWS_NOTHING = ("down", "connecting", "ended")  # an old score would pass for a new one
 _EVENT_TROUBLE = 100.0
 
 
@@ -86,10 +87,10 @@ def _camera(latest: _Latest) -> Camera:
     events = [OpenEvent.model_validate(event) for event in latest.events.values()]
     latest_fields = {}
     if reading is not None:
-        names = ("wall_time", "score", "band", "void", "baseline", "causes")
-        latest_fields = {name: getattr(reading, name) for name in names}
-        latest_fields |= {"width": reading.width, "height": reading.height, "latency_ms": reading.latency_ms}
-        latest_fields["signals"] = asdict(reading.signals)
+        latest_fields = {name: getattr(reading, name) for name in ("wall_time", "baseline", "width", "height")}
+        if status.state not in _SHOWS_NOTHING:
+            names = ("score", "band", "void", "causes", "latency_ms")
+            latest_fields |= {name: getattr(reading, name) for name in names} | {"signals": asdict(reading.signals)}
     return Camera(
         source=printable(status.source),
         state=status.state,
@@ -101,6 +102,7 @@ def _camera(latest: _Latest) -> Camera:
         dropped=status.dropped,
         scored=status.scored,
         fps=latest.fps,
+        asked_fps=status.asked_fps,
         snapshot_time=snapshot.wall_time if snapshot else None,
         has_map=snapshot is not None and snapshot.map is not None,
         **latest_fields,
@@ -110,7 +112,7 @@ def _camera(latest: _Latest) -> Camera:
 def _trouble(latest: _Latest) -> float:
     """In coarse steps below an event's weight, so that healthy cameras do not keep swapping places."""
     trouble = _STATE_TROUBLE.get(latest.status.state, 0.0) + _EVENT_TROUBLE * len(latest.events)
-    if latest.reading is not None:
+    if latest.reading is not None and latest.status.state not in _SHOWS_NOTHING:
         score, baseline = latest.reading.score, latest.reading.baseline
         drop = 0.0 if baseline is None else max(0.0, baseline - score)
         trouble += drop // 10 * 10 + (100 - score) // 20

@@ -31,7 +31,8 @@ class OpenEvent(_Response):
 class Camera(_Response):
     """The current state of a camera. `trouble` orders cameras: the more, the sooner somebody should look.
 
-    `since` is when its state changed; fields of its latest reading are null before there is one.
+    `since` is when its state changed; fields of its latest reading are null before there is one, its score and what
+    belongs to it also while the camera is down and once it has ended.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Camera(_Response):
     dropped: int
     scored: int
     fps: float | None
+    asked_fps: float | None = None
     wall_time: Time | None = None
     score: Score | None = None
     band: Band | None = None

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dpiqa.errors import InputError, system_reason
 
@@ -17,23 +18,54 @@ log = logging.getLogger(__name__)
 
 _GRACE_S = 0.05  # for responses that are nearly complete
 _SHUTDOWN_S = 2.0
+_MOST_CONNECTIONS, _REQUEST_S, _LONGEST_HEAD = 64, 10.0, 32_768
+
+
+class _Patient(H11Protocol):
+    """A connection that must make its request, with its headers and body, within some seconds, and be one of few."""
+
+    def connection_made(self, transport: Any) -> None:
+        """See asyncio.Protocol."""
+        super().connection_made(transport)
+        if len(self.connections) > _MOST_CONNECTIONS:
+            transport.abort()
+            return
+        self._expect_request()
+
+    def on_response_complete(self) -> None:
+        """See H11Protocol."""
+        super().on_response_complete()
+        self._expect_request()
+
+    def _expect_request(self) -> None:
+        cycle = self.cycle
+        self.loop.call_later(_REQUEST_S, lambda: self._give_up(cycle))
+
+    def _give_up(self, before: Any) -> None:
+        """Close where nothing has been asked since, or the question has not been finished."""
+        is_asked = self.cycle is not before and self.cycle is not None and not self.cycle.more_body
+        if not is_asked and not self.transport.is_closing():
+            self.transport.abort()
 
 
 class Server:
-    """Serves an ASGI app until closed. Raises InputError if the address cannot be bound."""
+    """Serves an ASGI app until closed; `name` says what it is. Raises InputError if the address cannot be bound.
 
-    def __init__(self, app: Any, host: str, port: int) -> None:
+    At most 64 connections are open at a time, so that strangers leave handles for cameras.
+    """
+
+    def __init__(self, app: Any, host: str, port: int, name: str = "the dashboard") -> None:
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             listener = socket.create_server((host, port), family=family, backlog=128)
         except OSError as error:
             reason = system_reason(error)
-            raise InputError(f"cannot serve the dashboard on {host}:{port}, {reason}") from None
+            raise InputError(f"cannot serve {name} on {host}:{port}, {reason}") from None
         self.port: int = listener.getsockname()[1]
         config = uvicorn.Config(
             app,
             loop="asyncio",
-            http="h11",
+            http=_Patient,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -41,15 +73,16 @@ class Server:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            h11_max_incomplete_event_size=_LONGEST_HEAD,
         )
         self._server = uvicorn.Server(config)
         self._ready = threading.Event()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(listener)), name="dashboard server", daemon=True
+            target=lambda: asyncio.run(self._serve(listener)), name=f"server of {name}", daemon=True
         )
         self._thread.start()
         address = f"[{host}]" if ":" in host else host
-        log.info("dashboard: http://%s:%d/", address, self.port)
+        log.info("%s: http://%s:%d/", name.removeprefix("the "), address, self.port)
 
     def close(self) -> None:
         """Stop serving; slow responses are cut off."""

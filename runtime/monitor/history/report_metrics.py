@@ -139,7 +139,7 @@ def _add_states(
         camera = camera_metrics(source)
         camera.reconnects, camera.dropped = (_growth(earlier, states, column) for column in (3, 4))
         seconds = _seconds_by_state(db, [*earlier, *states], since, until)
-        total_s = sum(seconds.values())
+        total_s = sum(seconds.values()) - seconds["ended"]
         camera.watched = min(1.0, total_s / (until - since))
         camera.up = seconds["up"] / total_s if total_s else None
 

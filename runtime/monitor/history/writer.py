@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic, time
 
 from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.history.loss import missing_reason, set_aside
 from dpiqa.runtime.monitor.history.schema import (
     HEARTBEAT_S,
     READING_COLUMNS,
@@ -30,7 +32,7 @@ _ADD_MINUTE = """INSERT INTO minutes VALUES (?1, ?2, 1, ?3, ?3, ?3) ON CONFLICT 
     SET readings = readings + 1, sum = sum + ?3, low = min(low, ?3), high = max(high, ?3)"""
 _ADD_WORST = """INSERT INTO worst VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
     SET score = ?3, wall_time = ?4, thumbnail = ?5 WHERE ?3 < score"""
-_TRIM_EVERY_S = 60.0
+_TRIM_EVERY_S, _CHECK_EVERY_S = 60.0, 5.0
 _JUMP_S, _TRUST_AFTER_S = 60.0, 3600.0  # a wrong clock must not delete the whole history
 # Deletes a tenth of the readings when the file is too large, or of the events when their pictures fill half of it.
 _CUT = """DELETE FROM {0} WHERE rowid IN (SELECT rowid FROM {0} WHERE {2} ORDER BY {1}
@@ -52,15 +54,31 @@ class History:
         self._states: dict[str, tuple[str, str, int]] = {}
         self._trimmed_s = self._jumped_s = monotonic()
         self._clock_ahead_s = time() - self._trimmed_s
+        self._checked_s = monotonic()
         try:
-            # Opened here, used and closed only by the sink's thread.
-            self._db = sqlite3.connect(settings.path, timeout=5, isolation_level=None, check_same_thread=False)
-            self._prepare()
-        except sqlite3.Error as error:
+            self._open()
+        except (sqlite3.Error, OSError) as error:
             raise InputError(f"{settings.path}: not a writable history ({error})") from None
 
     def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
-        """See Writer."""
+        """See Writer. A file that was removed, replaced or damaged is set aside, and a new one begun."""
+        if monotonic() - self._checked_s >= _CHECK_EVERY_S:
+            self._checked_s = monotonic()
+            reason = missing_reason(self._settings.path, self._file)
+            if reason is not None:
+                self._begin_anew(reason)
+        try:
+            self._write(messages)
+        except sqlite3.Error as error:
+            is_damaged = type(error) is sqlite3.DatabaseError  # its subclasses are for a full disk, a lock
+            reason = missing_reason(self._settings.path, self._file)
+            if reason is None and not is_damaged:
+                raise
+            reason = reason or f"is damaged ({error})"
+            self._begin_anew(reason)
+            self._write(messages)
+
+    def _write(self, messages: Sequence[Message]) -> None:
         states = dict(self._states)
         try:
             with self._transaction():
@@ -74,6 +92,24 @@ class History:
                 self.trim(time() if self._clock_is_steady() else None)
             except sqlite3.Error as error:  # the messages are written anyway
                 log.warning("sqlite: old rows could not be deleted (%s)", error)
+
+    def _open(self) -> None:
+        # It holds pictures. The files beside it get the same permissions.
+        os.close(os.open(self._settings.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # Opened here, used and closed only by the sink's thread.
+        self._db = sqlite3.connect(self._settings.path, timeout=5, isolation_level=None, check_same_thread=False)
+        self._prepare()
+        self._file = self._settings.path.stat()
+        if self._file.st_uid == os.geteuid():
+            self._settings.path.chmod(0o600)
+
+    def _begin_anew(self, reason: str) -> None:
+        with suppress(sqlite3.Error):
+            self._db.close()
+        aside = set_aside(self._settings.path)
+        log.warning("sqlite: %s %s, a new one is begun%s", self._settings.path, reason, aside and f", see {aside}")
+        self._states.clear()
+        self._open()
 
     def trim(self, now: float | None) -> None:
         """Delete rows too old at `now` (Unix seconds, None if unknown), and some of the oldest while too large."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,15 @@ class AlarmRule(Settings):
     enabled: bool = True
     hold_s: Seconds = 1.0
     release_s: Seconds = 1.5
+
+    @model_validator(mode="after")
+    def _clears_below(self) -> AlarmRule:
+        for upper, lower in self._order:
+            if getattr(self, upper) < getattr(self, lower):
+                raise ValueError(f"{upper} is below {lower}: it would be raised and cleared at once")
+        return self
+
+    _order: ClassVar[tuple[tuple[str, str], ...]] = ()
 
 
 class QualityDrop(AlarmRule):
@@ -39,6 +48,7 @@ class ImageTooBlurry(AlarmRule):
 
     raise_at: Fraction = 0.5
     clear_at: Fraction = 0.35
+    _order: ClassVar[tuple[tuple[str, str], ...]] = (("raise_at", "clear_at"),)
 
 
 class ImageTooDark(AlarmRule):
@@ -46,6 +56,7 @@ class ImageTooDark(AlarmRule):
 
     raise_at: float = 3.0
     clear_at: float = 2.5
+    _order: ClassVar[tuple[tuple[str, str], ...]] = (("raise_at", "clear_at"),)
 
 
 class ImageTooBright(AlarmRule):
@@ -53,6 +64,7 @@ class ImageTooBright(AlarmRule):
 
     raise_at: Fraction = 0.4
     clear_at: Fraction = 0.25
+    _order: ClassVar[tuple[tuple[str, str], ...]] = (("raise_at", "clear_at"),)
 
 
 class Black(AlarmRule):
@@ -60,14 +72,16 @@ class Black(AlarmRule):
 
     raise_at: Fraction = 0.98
     clear_at: Fraction = 0.9
+    _order: ClassVar[tuple[tuple[str, str], ...]] = (("raise_at", "clear_at"),)
 
 
 class LowContrast(AlarmRule):
-    """The same scene lost this fraction of its contrast while its dark parts became lighter: fog, haze, a dirty lens."""
+    """The scene lost this fraction of its contrast while its dark parts became lighter: fog, haze, a dirty lens."""
 
     hold_s: Seconds = 5.0
     raise_at: Fraction = 0.12
     clear_at: Fraction = 0.06
+    _order: ClassVar[tuple[tuple[str, str], ...]] = (("raise_at", "clear_at"),)
 
 
 class Frozen(AlarmRule):
@@ -83,13 +97,14 @@ class Frozen(AlarmRule):
     hold_s: Seconds = 10.0
     still: Fraction = 0.0002
     moving: Fraction = 0.0015
+    _order: ClassVar[tuple[tuple[str, str], ...]] = (("moving", "still"),)
 
 
 class GlobalSceneChange(AlarmRule):
     """The correlation with the settled scene fell to `raise_at`, and stayed there for `hold_s`.
 
-    It lasts until the view is as before, with a correlation of `clear_at`, or is accepted: by command, over MQTT, or
-    after `accept_s`. A scene settles when it stays the same for `settle_s`: a panning camera has none and raises
+    It lasts until the view is as before, with a correlation of `clear_at`, or is accepted: on the dashboard, over MQTT,
+    or after `accept_s`. A scene settles when it stays the same for `settle_s`: a panning camera has none and raises
     nothing.
     """
 
@@ -98,6 +113,7 @@ class GlobalSceneChange(AlarmRule):
     clear_at: Annotated[float, Field(ge=-1, le=1)] = 0.7
     settle_s: Annotated[float, Field(gt=0)] = 10.0
     accept_s: Annotated[float, Field(gt=0)] = 24 * 3600.0
+    _order: ClassVar[tuple[tuple[str, str], ...]] = (("clear_at", "raise_at"),)
 
 
 class Obstructed(AlarmRule):
@@ -111,6 +127,7 @@ class Obstructed(AlarmRule):
     clear_at: Fraction = 0.3
     partly: Fraction = 0.2
     partly_hold_s: Seconds = 60.0
+    _order: ClassVar[tuple[tuple[str, str], ...]] = (("raise_at", "clear_at"),)
 
 
 class SignalLoss(Settings):

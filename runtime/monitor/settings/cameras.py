@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from dpiqa.runtime.machine import cores
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
@@ -20,6 +20,20 @@ Seconds = Annotated[float, Field(gt=0, le=86400)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
 Kind = Literal["network", "device", "gstreamer", "stdin", "folder", "file"]
 DEFAULT_FPS = 5.0
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "http", "https", "udp", "tcp", "srt")
+ACCELERATORS = (
+    "cuda",
+    "vaapi",
+    "qsv",
+    "vdpau",
+    "drm",
+    "v4l2m2m",
+    "opencl",
+    "vulkan",
+    "videotoolbox",
+    "d3d11va",
+    "dxva2",
+)
 
 
 def kind_of(source: str) -> Kind:
@@ -64,6 +78,21 @@ class CameraSettings(Settings):
         if self.frames == "keyframes" and self.kind in ("device", "gstreamer", "folder"):
             raise ValueError(f"frames: a {self.kind} has no key frames, leave it out or choose 'all'")
         return self
+
+    @field_validator("source")
+    @classmethod
+    def _has_known_scheme(cls, source: str) -> str:
+        scheme = source.partition("://")[0].lower()
+        if kind_of(source) == "network" and scheme not in SCHEMES:
+            raise ValueError(f"unknown scheme '{scheme}', expected one of {', '.join(SCHEMES)}")
+        return source
+
+    @field_validator("hwaccel")
+    @classmethod
+    def _is_known_accelerator(cls, name: str | None) -> str | None:
+        if name is not None and name not in ACCELERATORS:
+            raise ValueError(f"unknown accelerator '{name}', expected one of {', '.join(ACCELERATORS)}")
+        return name
 
     @cached_property
     def kind(self) -> Kind:

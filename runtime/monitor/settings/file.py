@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from dpiqa.errors import InputError, system_reason, unreadable
 from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
@@ -16,6 +17,7 @@ from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 Place = tuple[str | int, ...]
 # Pydantic's messages address Python programmers; these address people who write YAML.
 _YAML_MESSAGES = {"extra_forbidden": "there is no such field", "missing": "is missing", "tuple_type": "expected a list"}
+_MOST_NODES, _DEEPEST = 100_000, 20
 _REFERENCE = re.compile(r"\$\{(file:)?([^}]+)\}")
 
 
@@ -32,10 +34,23 @@ def load_settings(path: str | Path) -> MonitorSettings:
     return _File(path).read(text)
 
 
+def settings_schema() -> dict[str, Any]:
+    """The JSON schema of the settings file, in which a sink may also be one string."""
+    schema = MonitorSettings.model_json_schema()
+    for section in schema["$defs"]["SinkSettings"]["properties"].values():
+        for options in (section.get("anyOf"), section.get("items", {}).get("anyOf")):
+            if options is not None:
+                options.append({"type": "string"})
+    webhooks = schema["$defs"]["SinkSettings"]["properties"]["webhooks"]
+    webhooks["items"] = {"anyOf": [webhooks["items"], {"type": "string"}]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "dpiqa monitor", **schema}
+
+
 class _File:
     def __init__(self, path: str | Path) -> None:
         self._path = path
         self._lines: dict[Place, int] = {}
+        self._visited = 0  # aliases are visited each time
 
     def read(self, text: str) -> MonitorSettings:
         try:
@@ -54,9 +69,13 @@ class _File:
         try:
             return MonitorSettings.model_validate(self._with_secrets(document, ()))
         except ValidationError as error:
-            first, *more = error.errors(include_input=False, include_url=False)
+            errors = error.errors(include_input=False, include_url=False)
+            # A misspelt field is also one that is missing.
+            first, *more = sorted(errors, key=lambda one: one["type"] != "extra_forbidden")
             rest = f" (and {len(more)} more)" if more else ""
             problem = _YAML_MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
+            if first["type"] == "extra_forbidden":
+                problem += _suggestion(first["loc"])
             raise self._error(first["loc"], problem + rest) from None
 
     def _error(self, place: Place, problem: str) -> InputError:
@@ -65,6 +84,9 @@ class _File:
         return InputError(f"{self._path}:{self._lines.get(nearest, 1)}: {field}{': ' if field else ''}{problem}")
 
     def _find_lines(self, node: yaml.Node, place: Place) -> None:
+        self._visited += 1
+        if self._visited > _MOST_NODES or len(place) > _DEEPEST:
+            raise yaml.MarkedYAMLError(problem="too many or too deeply nested values", problem_mark=node.start_mark)
         self._lines.setdefault(place, node.start_mark.line + 1)
         if isinstance(node, yaml.SequenceNode):
             for number, item in enumerate(node.value):
@@ -94,3 +116,20 @@ class _File:
             return Path(name).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise self._error(place, f"{name}: {system_reason(error)}") from None
+
+
+def _suggestion(place: Place) -> str:
+    """The field of that section with the nearest name, as the end of a sentence."""
+    section: Any = MonitorSettings
+    for part in place[:-1]:
+        if isinstance(part, str):
+            section = _section(section.model_fields[part].annotation)
+    near = get_close_matches(str(place[-1]), section.model_fields, 1)
+    return f", did you mean '{near[0]}'?" if near else ""
+
+
+def _section(annotation: Any) -> Any:
+    """The settings class in an annotation such as `tuple[CameraSettings, ...]` or `CameraSettings | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((inner for one in get_args(annotation) if (inner := _section(one)) is not None), None)

@@ -107,11 +107,15 @@ class DashboardSettings(_Sink):
 
 
 class MqttSettings(_Sink):
-    """A broker, `mqtt://user:password@host:1883` or `mqtts://`, and the topic below which everything is published."""
+    """A broker, `mqtt://user:password@host:1883` or `mqtts://`, and the topic below which everything is published.
+
+    `client_id` names this monitor in `TOPIC/availability/CLIENT_ID` (default: from its host, folder and command line).
+    """
 
     url: SecretStr
     topic: Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$|^[^+#\x00/]$")] = "dpiqa"
     version: Literal["3.1.1", "5"] = "3.1.1"
+    client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
     home_assistant: bool = False
     discovery_topic: str = "homeassistant"
 

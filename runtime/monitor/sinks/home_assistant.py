@@ -9,11 +9,16 @@ from typing import Any
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
 
 
-def discoveries(prefix: str, topic: str, level: str, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The topics and documents that announce a source; its messages are below `topic`/`level`."""
+def discoveries(
+    prefix: str, topic: str, availability: str, level: str, source: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The topics and documents that announce a source; its messages are below `topic`/`level`.
+
+    `availability` is the topic of the monitor's own state.
+    """
     device_id = f"dpiqa_{level}"
     common = {
-        "availability_topic": f"{topic}/availability",
+        "availability_topic": availability,
         "device": {"identifiers": [device_id], "name": source, "manufacturer": "dpiqa-edge"},
     }
     score = {

@@ -1,7 +1,8 @@
 """MQTT 3.1.1 and 5: readings as they come, retained states, `offline` as last will.
 
-Below the topic: `availability` (online, offline), and for each source `SOURCE/reading`, `SOURCE/status` and
-`SOURCE/event/KIND`, all JSON; the last two are retained.
+Below the topic: `availability/CLIENT` (online, offline) for each monitor, and for each source `SOURCE/reading`,
+`SOURCE/status` and `SOURCE/event/KIND`, all JSON; the last two are retained. Anything published to `SOURCE/accept`
+accepts the changed view of that source.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import hashlib
 import json
 import logging
 import re
+import socket
 import ssl
+import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -20,7 +24,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
-from dpiqa.runtime.monitor.messages import TEXT_MESSAGES, Event, LiveReading, Message, Status, to_json
+from dpiqa.runtime.monitor.messages import TEXT_MESSAGES, Accept, Event, LiveReading, Message, Status, to_json
 from dpiqa.runtime.monitor.settings.sinks import MqttSettings
 from dpiqa.runtime.monitor.sinks.home_assistant import discoveries
 from dpiqa.runtime.monitor.sinks.queued import PartialWriteError
@@ -43,20 +47,22 @@ class Mqtt:
     name, linger_s = "mqtt", 0.0
     accepts = TEXT_MESSAGES
 
-    def __init__(self, settings: MqttSettings) -> None:
-        self._settings, self._topic = settings, settings.topic
+    def __init__(self, settings: MqttSettings, accept: Accept) -> None:
+        self._settings, self._topic, self._accept = settings, settings.topic, accept
         self._retained: dict[str, str] = {}
         self._lock = threading.Lock()  # between the sink's thread and paho's
-        self._announced: set[str] = set()
+        self._announced: dict[str, str] = {}  # the topic level of each source
+        self._availability = f"{self._topic}/availability/{settings.client_id or default_client_id()}"
         url = urlsplit(settings.url.get_secret_value())
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=_VERSIONS[settings.version])
         if url.username is not None:
             self._client.username_pw_set(unquote(url.username), unquote(url.password or ""))
         if url.scheme == "mqtts":
             self._client.tls_set_context(ssl.create_default_context())
-        self._client.will_set(f"{self._topic}/availability", "offline", qos=1, retain=True)
+        self._client.will_set(self._availability, "offline", qos=1, retain=True)
         self._client.reconnect_delay_set(1, _MAX_WAIT_S)
         self._client.on_connect = self._on_connect
+        self._client.on_message = self._on_message
         self._client.on_disconnect = self._on_disconnect
         self._client.connect_async(
             url.hostname or "", url.port or (8883 if url.scheme == "mqtts" else 1883), _KEEP_ALIVE_S
@@ -69,7 +75,7 @@ class Mqtt:
         for message in messages:
             level = source_topic(message.source)
             if message.source not in self._announced:
-                self._announced.add(message.source)
+                self._announced[message.source] = level
                 self._announce(message.source, level)
             if isinstance(message, Status) and message.state == "removed":
                 self._forget(message.source, level)
@@ -86,9 +92,7 @@ class Mqtt:
     def close(self) -> None:
         """See Writer."""
         if self._client.is_connected():
-            self._client.publish(f"{self._topic}/availability", "offline", qos=1, retain=True).wait_for_publish(
-                _GOODBYE_S
-            )
+            self._client.publish(self._availability, "offline", qos=1, retain=True).wait_for_publish(_GOODBYE_S)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -98,11 +102,13 @@ class Mqtt:
             state = {"type": "event", "source": source, "kind": kind, "state": "cleared"}
             self._retain(f"{base}/event/{kind}", json.dumps(state))
         if self._settings.home_assistant:
-            for topic, payload in discoveries(self._settings.discovery_topic, self._topic, level, source):
+            for topic, payload in discoveries(
+                self._settings.discovery_topic, self._topic, self._availability, level, source
+            ):
                 self._retain(topic, json.dumps(payload))
 
     def _forget(self, source: str, level: str) -> None:
-        self._announced.discard(source)
+        self._announced.pop(source, None)
         parts = (f"{self._topic}/{level}/", f"/dpiqa_{level}/")
         for topic in [topic for topic in self._retained if any(part in topic for part in parts)]:
             self._retain(topic, "")  # makes the broker delete it, now or on reconnection
@@ -122,14 +128,27 @@ class Mqtt:
         if reason.is_failure:
             log.warning("mqtt: the broker refused the connection (%s)", reason)
             return
-        client.publish(f"{self._topic}/availability", "online", qos=1, retain=True)
+        client.publish(self._availability, "online", qos=1, retain=True)
+        client.subscribe(f"{self._topic}/+/accept", qos=1)
         with self._lock:
             for topic, payload in self._retained.items():
                 self._publish(topic, payload, is_retained=True)
 
+    def _on_message(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
+        level = message.topic.removeprefix(f"{self._topic}/").removesuffix("/accept")
+        for source in [source for source, known in list(self._announced.items()) if known == level]:
+            self._accept(source, "MQTT")
+
     def _on_disconnect(self, client: paho.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             log.warning("mqtt: connection lost (%s)", reason)
+
+
+def default_client_id() -> str:
+    """A name for this monitor that stays the same over restarts: by host, folder and command line."""
+    started = "\0".join([str(Path.cwd()), *sys.argv[1:]])
+    host = re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname())
+    return f"{host}_{hashlib.sha256(started.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
 def source_topic(source: str) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_asgi_app
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dpiqa.errors import InputError, system_reason
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
+from dpiqa.runtime.monitor.dashboard.server import Server
 from dpiqa.runtime.monitor.messages import TEXT_MESSAGES, Counts, Event, LiveReading, Message, Status
 from dpiqa.runtime.monitor.settings.sinks import PrometheusSettings
 from dpiqa.runtime.void import Void
@@ -32,16 +32,13 @@ class Prometheus:
     def __init__(self, settings: PrometheusSettings, counts: Callable[[], Mapping[str, Counts]]) -> None:
         self._metrics = _Metrics()
         self._metrics.registry.register(_SinkCounts(counts))
-        try:
-            self._server, self._thread = start_http_server(settings.port, settings.host, self._metrics.registry)
-        except OSError as error:
-            address = f"{settings.host}:{settings.port}"
-            raise InputError(f"cannot serve metrics on {address}, {system_reason(error)}") from None
+        app = make_asgi_app(self._metrics.registry)
+        self._server = Server(app, settings.host, settings.port, "metrics")
 
     @property
     def port(self) -> int:
         """The port it listens on: a free one if the settings have 0."""
-        return self._server.server_port
+        return self._server.port
 
     def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
         """See Writer."""
@@ -55,9 +52,14 @@ class Prometheus:
 
     def close(self) -> None:
         """See Writer."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
+
+
+def registry_of(counts: Callable[[], Mapping[str, Counts]]) -> CollectorRegistry:
+    """The registry of a monitor that has no source yet."""
+    registry = _Metrics().registry
+    registry.register(_SinkCounts(counts))
+    return registry
 
 
 @dataclass
@@ -75,6 +77,7 @@ class _Metrics:
         self._last = self._gauge("last_frame_timestamp_seconds", "When the latest scored frame arrived, Unix time")
         self._up = self._gauge("source_up", "1 while frames arrive")
         self._rate = self._gauge("scored_frames_per_second", "Frames scored per second, lately")
+        self._asked = self._gauge("asked_frames_per_second", "Frames that should be scored per second")
         self._active = self._gauge("event_active", "1 while an event lasts", "kind")
         self._frames = self._counter("frames", "Frames by outcome: scored or dropped", "outcome")
         self._reconnects = self._counter("source_reconnects", "Number of reconnections of the source")
@@ -95,6 +98,7 @@ class _Metrics:
             self._last,
             self._up,
             self._rate,
+            self._asked,
             self._active,
         )
         self._all = (*gauges, self._frames, self._reconnects, self._events, self._stages)
@@ -131,7 +135,12 @@ class _Metrics:
                 metric.remove_by_labels({"source": source})
             self._totals = {key: total for key, total in self._totals.items() if key[0] != source}
             return
-        self._up.labels(source).set(status.state == "up")
+        if status.state == "ended":  # as it should: no reason to alert
+            self._up.remove_by_labels({"source": source})
+        else:
+            self._up.labels(source).set(status.state == "up")
+        if status.asked_fps is not None:
+            self._asked.labels(source).set(status.asked_fps)
         if status.fps is not None:
             self._rate.labels(source).set(status.fps)
         self._count(self._frames.labels(source, "scored"), (source, "scored"), status.scored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -20,6 +21,7 @@ from dpiqa.runtime.monitor.sinks.queued import PartialWriteError
 _TYPES: dict[str, type] = {"reading": LiveReading, "event": Event, "status": Status}
 _RETRY_STATUSES = {408, 425, 429}
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 30.0
+_DEADLINES = 2  # timeouts that connecting, sending and the answer's head may take together
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it logs every URL, with its secrets
 
@@ -42,7 +44,8 @@ class Webhook:
         self.accepts = tuple(_TYPES[name] for name in settings.types)
         self._host = urlsplit(settings.url.get_secret_value()).hostname
         headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._client = httpx.Client(timeout=settings.timeout_s, headers=headers)
+        self._loop = asyncio.new_event_loop()
+        self._client = httpx.AsyncClient(timeout=settings.timeout_s, headers=headers)
 
     def write(self, messages: Sequence[Message], closing: threading.Event) -> None:
         """See Writer."""
@@ -57,7 +60,8 @@ class Webhook:
 
     def close(self) -> None:
         """See Writer."""
-        self._client.close()
+        self._loop.run_until_complete(self._client.aclose())
+        self._loop.close()
 
     def _deliver(self, message: Message, closing: threading.Event) -> None:
         body = to_json(message)
@@ -74,12 +78,21 @@ class Webhook:
         retrying(self._post, content)
 
     def _post(self, content: bytes) -> None:
-        url = self._settings.url.get_secret_value()
+        deadline_s = _DEADLINES * self._settings.timeout_s
         try:
-            status = self._client.post(url, content=content, headers={"content-type": "application/json"}).status_code
-        except httpx.HTTPError as error:
+            status = self._loop.run_until_complete(asyncio.wait_for(self._status(content), deadline_s))
+        except (asyncio.TimeoutError, TimeoutError):
+            raise _Unavailable(f"{self._host} does not answer within {deadline_s:g} s") from None
+        except (httpx.HTTPError, OSError) as error:
             raise _Unavailable(f"{self._host} cannot be reached ({type(error).__name__})") from None
         if status in _RETRY_STATUSES or status >= 500:
             raise _Unavailable(f"{self._host} responds with {status}")
         if status >= 300:
             raise _Refused(f"{self._host} responds with {status}")
+
+    async def _status(self, content: bytes) -> int:
+        """The status of the answer, whose body is not read."""
+        url = self._settings.url.get_secret_value()
+        headers = {"content-type": "application/json"}
+        async with self._client.stream("POST", url, content=content, headers=headers) as response:
+            return response.status_code

@@ -11,7 +11,7 @@ from time import monotonic, perf_counter
 import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
-from av.error import ExitError, FFmpegError, ProtocolNotFoundError
+from av.error import ExitError, FFmpegError, InvalidDataError, ProtocolNotFoundError
 from av.error import PermissionError as NoDeviceError
 from av.video.stream import VideoStream
 
@@ -19,6 +19,7 @@ from dpiqa.errors import InputError
 from dpiqa.runtime.monitor.settings.cameras import CameraSettings
 from dpiqa.runtime.monitor.settings.redact import redact
 from dpiqa.runtime.monitor.sources.grab import Grab
+from dpiqa.runtime.monitor.sources.network import PROTOCOLS, check_host
 from dpiqa.runtime.monitor.sources.pace import paced
 from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.video.convert import Converter
@@ -34,8 +35,13 @@ _ANALYZE_US = "1000000"  # otherwise FFmpeg may analyze five seconds of a stream
 
 def read_stream(camera: CameraSettings) -> Generator[Grab | None, None, None]:
     """See open_source. Sources that are not live get increasing presentation times, if need be by frame rate."""
-    with _input_errors(f"no answer within {camera.open_timeout_s:g} s"):
-        container = _open(camera)
+    try:
+        with _input_errors(f"no answer within {camera.open_timeout_s:g} s"):
+            container = _open(camera)
+    except InputError:
+        if camera.kind == "network":
+            check_host(camera.source)  # FFmpeg calls an unknown host an input/output error
+        raise
     with container, _input_errors(f"no data for {camera.read_timeout_s:g} s"):
         video = video_stream(container)
         # A camera's reader is one thread; more would delay its frames by one each.
@@ -70,7 +76,8 @@ def _opened(camera: CameraSettings, hwaccel: HWAccel | None) -> InputContainer:
     if camera.kind == "stdin":
         options = {"protocol_whitelist": "pipe", **SAFE_FORMATS}
         return av.open("pipe:0", options=options, timeout=timeouts, hwaccel=hwaccel)
-    options = {"rtsp_transport": camera.transport, "overrun_nonfatal": "1"}
+    # FFmpeg's own list would let a playlist from the network name files of this machine.
+    options = {"protocol_whitelist": PROTOCOLS, "rtsp_transport": camera.transport, "overrun_nonfatal": "1"}
     options |= {"analyzeduration": _ANALYZE_US} if camera.is_live else {}
     return av.open(camera.source, options=options, timeout=timeouts, hwaccel=hwaccel)
 
@@ -121,6 +128,8 @@ def _input_errors(on_timeout: str) -> Iterator[None]:
     except ProtocolNotFoundError:  # SRT in the builds from PyPI
         advice = "pipe it in: ffmpeg -i ADDRESS -c copy -f mpegts - | dpiqa monitor -"
         raise InputError(f"protocol not found in this build of PyAV, {advice}") from None
+    except InvalidDataError:
+        raise InputError("what answers is not video that can be decoded") from None
     except FFmpegError as error:
         reason = redact(error.strerror or type(error).__name__)
         raise InputError(reason[:1].lower() + reason[1:]) from None

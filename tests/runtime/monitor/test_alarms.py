@@ -34,6 +34,9 @@ LIVING = [
 ]
 
 
+GRAINS = {shape: np.random.default_rng(0).normal(0, 2, (7, *shape)) for shape in (FRAME.shape, (270, 480, 3))}
+
+
 class Change(NamedTuple):
     kind: str
     state: str
@@ -49,7 +52,7 @@ QUICK = AlarmSettings.model_validate({"baseline": {"learn_s": 2}})
 
 def play(alarms: SourceAlarms, frames: Iterable[tuple[float, float, np.ndarray]]) -> list[Change]:
     """Play (seconds, score, frame), with the signals measured."""
-    meter, reported = OpenCvMeter(), []
+    meter, reported = open_meter(), []
     for at_s, score, frame in frames:
         reported += changes(alarms.on_reading(reading(at_s, score, meter.measure(frame)), frame), at_s)
     return reported
@@ -59,9 +62,8 @@ def still(
     frame: np.ndarray, first_s: float, last_s: float, score: float = 80
 ) -> Iterator[tuple[float, float, np.ndarray]]:
     """A camera of 5 frames a second that looks at one thing, with the grain that every sensor has."""
-    rng = np.random.default_rng(0)
     for step in range(round(first_s * 5), round(last_s * 5)):
-        grain = rng.normal(0, 2, frame.shape)
+        grain = GRAINS[frame.shape][step % 7]
         yield step / 5, score, np.clip(frame + grain, 0, 255).astype(np.uint8)
 
 

@@ -34,7 +34,7 @@ STRETCHES = {  # from second to second
 # Of the QualityDrops, in their order. The picture pans while it is out of focus, so motion is not wrong.
 CAUSES = [{"blur", "motion"}, {"noise"}, {"compression"}, {"exposure_low"}]
 WITHIN_S, HOLD_S, FPS = 2.0, 1.0, 5
-ALARMS: dict[str, dict[str, Any]] = {"frozen": {"hold_s": HOLD_S}, "baseline": {"minimum": 5}}
+ALARMS: dict[str, dict[str, Any]] = {"frozen": {"hold_s": HOLD_S}, "baseline": {"minimum": 5, "learn_s": 0}}
 
 
 class Change(NamedTuple):

@@ -75,11 +75,33 @@ def test_cameras_come_with_the_worst_first(dashboard: Served) -> None:
     assert [event["kind"] for event in found[1]["events"]] == ["Frozen"]
     assert found[1]["has_map"] is True
     assert found[2]["score"] == 41
+    assert (found[0]["score"], found[0]["band"], found[0]["signals"]) == (None, None, {})  # no score of before
     assert found[2]["signals"]["brightness"] == 0.5
     sink.write([event("cleared", source="wrong"), status("removed", "lost")], NEVER)
     found = {camera["source"]: camera for camera in client.get("/api/cameras").json()}
     assert found.keys() == {"wrong", "poor", "good"}
     assert found["wrong"]["events"] == []
+
+
+def test_a_file_that_ended_is_no_trouble(dashboard: Served) -> None:
+    sink, client = dashboard
+    sink.write([status(source="film"), reading(source="film", score=10), status("ended", "film")], NEVER)
+    (film,) = client.get("/api/cameras").json()
+    assert (film["state"], film["score"], film["trouble"]) == ("ended", None, 0)
+
+
+def test_a_changed_view_is_accepted(tmp_path: Path) -> None:
+    accepted = []
+    History(HistorySettings(path=tmp_path / "h.db")).close()
+    settings = DashboardSettings.model_validate({"port": 0})
+    sink = Dashboard(settings, tmp_path / "h.db", dict, lambda source, by: accepted.append((source, by)))
+    with httpx.Client(base_url=f"http://127.0.0.1:{sink.port}", timeout=30) as client:
+        sink.write([status(), status(source="other"), event(kind="GlobalSceneChange")], NEVER)
+        assert client.post("/api/accept", params={"source": "cam"}).status_code == 422  # as another site's page may
+        assert client.post("/api/accept", params={"source": "other"}, headers={"x-dpiqa": "1"}).status_code == 404
+        assert client.post("/api/accept", params={"source": "cam"}, headers={"x-dpiqa": "1"}).status_code == 202
+    sink.close()
+    assert accepted == [("cam", "dashboard")]
 
 
 def test_pictures_and_maps(dashboard: Served) -> None:
@@ -254,6 +276,7 @@ def test_the_openapi_document_is_valid_and_keeps_its_word(tmp_path: Path) -> Non
         document = client.get("/openapi.json").json()
         validate(document)
         seen = set()
+        assert document["paths"].pop("/api/accept").keys() == {"post"}  # see test_a_changed_view_is_accepted
         for path, methods in document["paths"].items():
             assert methods.keys() == {"get"}
             if path == "/api/stream":

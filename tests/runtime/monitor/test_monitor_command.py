@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -57,7 +58,8 @@ def _running(*arguments: object, errors: int | IO[str] = subprocess.PIPE) -> Ite
 def test_a_video_is_watched_to_its_end(monitor: Command, stream: Path, tmp_path: Path) -> None:
     ended = monitor(stream, "--fps", 10, "--jsonl", "out.jsonl", "--csv", "out.csv")
     assert ended.status == 0
-    assert ended.err.splitlines()[0] == f"dpiqa: {stream}: connecting, opening file source"
+    assert re.fullmatch(r"[0-9-]{10}T[0-9:.]{12}Z", ended.err.split(" ")[0])
+    assert ended.err.splitlines()[0].endswith(f" INFO {stream}: connecting, opening file source")
     lines = _lines(tmp_path / "out.jsonl")
     assert {line["type"] for line in lines} == {"reading", "status"}
     assert all(line["source"] == str(stream) and line["wall_time"] > 1e9 for line in lines)
@@ -86,7 +88,7 @@ def test_sources_without_a_frame_show_in_the_status(monitor: Command, stream: Pa
     assert monitor("text.mp4", "--sqlite", "none").status == 2
     ended = monitor("text.mp4", stream, "--sqlite", "none")
     assert ended.status == 1
-    assert "dpiqa: text.mp4: down, not a video that can be decoded" in ended.err
+    assert " WARNING text.mp4: down, not a video that can be decoded" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from real_servers import answers, free_port, sinks_of, tool
 
 from dpiqa.runtime.monitor.messages import to_json
-from dpiqa.runtime.monitor.sinks.mqtt import source_topic
+from dpiqa.runtime.monitor.settings.sinks import SinkSettings
+from dpiqa.runtime.monitor.sinks.mqtt import default_client_id, source_topic
+from dpiqa.runtime.monitor.sinks.registry import SinkSet
+
+AVAILABILITY = f"dpiqa/availability/{default_client_id()}"
 
 
 class Listener:
@@ -40,6 +44,9 @@ class Listener:
 
     def _on_message(self, _: object, __: object, message: paho.MQTTMessage) -> None:
         self.heard.append((message.topic, message.payload.decode(), message.retain))
+
+    def publish(self, topic: str) -> None:
+        self._client.publish(topic, "", qos=1)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -71,13 +78,13 @@ def test_mqtt_tells_readings_states_and_farewell(broker: Callable[[], Any], vers
     listener = Listener(port)
     try:
         with sinks_of(mqtt=settings) as (sink,):
-            wait_for(lambda: listener.latest("dpiqa/availability") == "online", "online")
+            wait_for(lambda: listener.latest(AVAILABILITY) == "online", "online")
             for message in (status(), event(), reading(3, 42)):
                 sink.put(message)
             wait_for(lambda: listener.latest("dpiqa/cam/reading") is not None, "the reading")
             late = Listener(port)
             wait_for(lambda: late.latest("dpiqa/cam/event/Frozen") is not None, "what is retained")
-        wait_for(lambda: listener.latest("dpiqa/availability") == "offline", "offline")
+        wait_for(lambda: listener.latest(AVAILABILITY) == "offline", "offline")
         assert json.loads(listener.latest("dpiqa/cam/reading") or "") == to_json(reading(3, 42))
         assert json.loads(listener.latest("dpiqa/cam/status") or "") == to_json(status())
         assert json.loads(late.latest("dpiqa/cam/event/Frozen") or "")["state"] == "raised"
@@ -86,7 +93,7 @@ def test_mqtt_tells_readings_states_and_farewell(broker: Callable[[], Any], vers
         late.close()
         score = json.loads(listener.latest("homeassistant/sensor/dpiqa_cam/score/config") or "")
         assert score["state_topic"] == "dpiqa/cam/reading"
-        assert score["availability_topic"] == "dpiqa/availability"
+        assert score["availability_topic"] == AVAILABILITY
         problem = json.loads(listener.latest("homeassistant/binary_sensor/dpiqa_cam/ImageTooBlurry/config") or "")
         assert problem["name"] == "Image too blurry"
         assert problem["state_topic"] == "dpiqa/cam/event/ImageTooBlurry"
@@ -117,7 +124,7 @@ def test_mqtt_outlives_its_broker(broker: Callable[[], Any], caplog: pytest.LogC
         broker()
         listener = Listener(port)
         try:
-            wait_for(lambda: listener.latest("dpiqa/availability") == "online", "online again", 20)
+            wait_for(lambda: listener.latest(AVAILABILITY) == "online", "online again", 20)
             wait_for(lambda: listener.latest("dpiqa/cam/event/Frozen") is not None, "the state of the event")
             assert json.loads(listener.latest("dpiqa/cam/event/Frozen") or "")["state"] == "raised"
             wait_for(lambda: listener.latest("dpiqa/cam/event/Black") is not None, "the state of the other")
@@ -135,9 +142,9 @@ def test_a_kill_leaves_the_last_will(broker: Callable[[], Any]) -> None:
     port, _ = broker()
     listener = Listener(port)
     with sinks_of(mqtt=f"mqtt://127.0.0.1:{port}") as (sink,):
-        wait_for(lambda: listener.latest("dpiqa/availability") == "online", "online")
+        wait_for(lambda: listener.latest(AVAILABILITY) == "online", "online")
         sink._writer._client.socket().shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
-        wait_for(lambda: ("dpiqa/availability", "offline", False) in listener.heard, "the last will")
+        wait_for(lambda: (AVAILABILITY, "offline", False) in listener.heard, "the last will")
     listener.close()
 
 
@@ -147,3 +154,35 @@ def test_sources_become_topics_of_one_level_that_stay_apart() -> None:
     topics = {source_topic(name) for name in odd}
     assert len(topics) == len(odd)
     assert all(topic.isascii() and not set(topic) & set("+#/ ") for topic in topics)
+
+
+def test_a_changed_view_is_accepted_over_mqtt(broker: Callable[[], Any]) -> None:
+    port, _ = broker()
+    accepted: list[tuple[str, str]] = []
+    settings = SinkSettings.model_validate({"sqlite": None, "mqtt": f"mqtt://127.0.0.1:{port}"})
+    opened = SinkSet(settings, lambda source, by: accepted.append((source, by)))
+    listener = Listener(port)
+    opened.sinks[0].put(status(source="the door"))
+    level = source_topic("the door")
+    wait_for(lambda: listener.latest(f"dpiqa/{level}/status") is not None, "the source")
+    listener.publish("dpiqa/other/accept")
+    listener.publish(f"dpiqa/{level}/accept")
+    wait_for(lambda: accepted, "acceptance")
+    opened.close(1)
+    listener.close()
+    assert accepted == [("the door", "MQTT")]
+
+
+def test_the_end_of_one_monitor_leaves_another_online(broker: Callable[[], Any]) -> None:
+    port, _ = broker()
+    listener = Listener(port)
+    first, second = ({"url": f"mqtt://127.0.0.1:{port}", "client_id": name} for name in ("a", "b"))
+    with sinks_of(mqtt=first), sinks_of(mqtt=second):
+        wait_for(lambda: listener.latest("dpiqa/availability/b") == "online", "online")
+        wait_for(lambda: listener.latest("dpiqa/availability/a") == "online", "online")
+    with sinks_of(mqtt=first):
+        with sinks_of(mqtt=second):
+            wait_for(lambda: listener.latest("dpiqa/availability/b") == "online", "online")
+        wait_for(lambda: listener.latest("dpiqa/availability/b") == "offline", "offline")
+        assert listener.latest("dpiqa/availability/a") == "online"
+    listener.close()

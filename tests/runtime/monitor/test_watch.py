@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 from pathlib import Path
@@ -42,7 +43,7 @@ def _live(path: Path, name: str, **more: object) -> dict[str, object]:
     return {"source": str(path), "name": name, "live": True, "paced": True, **more}
 
 
-def test_an_overloaded_engine_is_shared_fairly(engine: Engine, long: Path) -> None:
+def test_an_overloaded_engine_is_shared_fairly(engine: Engine, long: Path, caplog: pytest.LogCaptureFixture) -> None:
     cameras = [_live(long, name, fps=fps) for name, fps in (("a", 25), ("b", 25), ("c", 25), ("slow", 1))]
     with watching(Slow(engine, 0.05), *cameras, status_interval_s=1) as (_, seen):
         seen.wait(lambda: len(seen.statuses("a")) >= 6)
@@ -55,6 +56,8 @@ def test_an_overloaded_engine_is_shared_fairly(engine: Engine, long: Path) -> No
     assert status.dropped > 20
     assert status.fps is not None
     assert 3 < status.fps < 8
+    assert status.asked_fps == 25
+    assert len(re.findall(r"a: asked 25\.0, given [3-7]\.\d scores/s", caplog.text)) == 1
     assert max(reading.latency_ms["total"] for reading in seen.readings()) < 1000
 
 
@@ -62,7 +65,7 @@ def test_a_frame_that_cannot_be_scored_ends_nothing(
     engine: Engine, stream: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with watching(Slow(engine, 0, fails_at=10), {"source": str(stream), "name": "a"}) as (_, seen):
-        seen.wait(lambda: seen.states()[-1:] == ["down"])
+        seen.wait(lambda: seen.states()[-1:] in (["down"], ["ended"]))
     assert len(seen.readings()) == 49
     assert "a: a frame could not be scored: no memory left" in caplog.text
 
@@ -108,8 +111,9 @@ def test_a_wall_clock_that_jumps_changes_only_labels(engine: Engine, long: Path)
 def test_alarms_and_baseline_travel_with_the_readings(engine: Engine, tmp_path: Path) -> None:
     dark = [np.zeros_like(photo())] * 50
     clip = encode(tmp_path / "dark.ts", [*moving(100), *dark, *moving(50)])
-    with watching(engine, {"source": str(clip), "name": "a"}, fps=10) as (_, seen):
-        seen.wait(lambda: seen.states()[-1:] == ["down"])
+    alarms = {"baseline": {"learn_s": 2}}
+    with watching(engine, {"source": str(clip), "name": "a", "alarms": alarms}, fps=10) as (_, seen):
+        seen.wait(lambda: seen.states()[-1:] in (["down"], ["ended"]))
     black = [event for event in seen.events() if event.kind == "Black"]
     assert [event.state for event in black] == ["raised", "cleared"]
     assert black[0].thumbnail is not None
@@ -159,6 +163,6 @@ def test_as_many_frames_are_scored_at_once_as_the_engine_wants(engine: Engine, l
 def test_one_camera_has_one_frame_scored_at_a_time(engine: Engine, stream: Path) -> None:
     counting = Counting(engine, 0.01, requests=4)
     with watching(counting, {"source": str(stream), "name": "a"}) as (_, seen):
-        seen.wait(lambda: seen.states()[-1:] == ["down"])
+        seen.wait(lambda: seen.states()[-1:] in (["down"], ["ended"]))
     assert counting.most == 1
     assert [reading.index for reading in seen.readings()] == list(range(50))

@@ -2,7 +2,7 @@
 
 import { baselineSeries, colour, timeChart } from "./charts.js";
 import { scoreBands, scoreSeries } from "./curves.js";
-import { debounced, duration, el, getJson, noPicture, number, points, when, words } from "./dom.js";
+import { debounced, duration, el, getJson, noPicture, number, points, post, rate, when, words } from "./dom.js";
 import { eventList, eventTitle } from "./events.js";
 import { Picture } from "./picture.js";
 
@@ -17,6 +17,7 @@ export class Detail {
     this.latest = el("b");
     this.buttons = Object.keys(RANGES).map((name) => el("button", { textContent: name, onclick: () => this.choose(name) }));
     this.title = el("span", { className: "hint" });
+    this.accept = el("button", { textContent: "accept this view", onclick: () => post("/api/accept", { source }) });
     this.score = el("div", { className: "chart sheet", id: "score-chart" });
     this.causes = el("div");
     this.signals = el("div", { className: "small-charts" });
@@ -80,7 +81,7 @@ export class Detail {
     this.showScore(camera);
     const facts = {
       baseline: points(camera.baseline),
-      "scores/s": camera.fps?.toFixed(1) ?? "–",
+      "scores/s": rate(camera),
       frame: camera.width ? `${camera.width} × ${camera.height}` : "–",
       latency: camera.latency_ms.total === undefined ? "–" : `${Math.round(camera.latency_ms.total)} ms`,
       reconnects: camera.reconnects,
@@ -99,6 +100,7 @@ export class Detail {
           "div",
           { className: "chips" },
           ...camera.events.map((event) => el("span", { className: "chip", textContent: `${eventTitle(event)} since ${when(event.began)}` })),
+          camera.events.some(({ kind }) => kind === "GlobalSceneChange") ? this.accept : null,
         ),
       ),
       ...Object.entries(facts).map(([name, value]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: value }))),

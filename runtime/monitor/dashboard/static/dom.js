@@ -21,6 +21,10 @@ export async function getJson(path, parameters = {}) {
   return response.json();
 }
 
+// Commands carry a header, which no other site's page may send.
+export const post = (path, parameters) =>
+  fetch(`${path}?${new URLSearchParams(parameters)}`, { method: "POST", headers: { "x-dpiqa": "page" } });
+
 // "ImageTooDark" and "clipped_low" as words.
 export const words = (name) => name.replace(/([a-z])([A-Z])/g, "$1 $2").replaceAll("_", " ").toLowerCase();
 
@@ -30,6 +34,12 @@ export const number = (value) => (Number.isInteger(value) ? String(value) : Numb
 export const noPicture = (kind) => `no picture (${kind})`;
 
 export const points = (score) => (score === null || score === undefined ? "–" : score.toFixed(1));
+
+// Scores per second, and how many are asked for where they are clearly fewer.
+export function rate({ fps, asked_fps: asked }) {
+  if (fps === null) return "–";
+  return asked && fps < 0.8 * asked ? `${fps.toFixed(1)} of ${asked.toFixed(1)}` : fps.toFixed(1);
+}
 
 export function when(seconds) {
   const today = new Date().toDateString() === new Date(seconds * 1000).toDateString();

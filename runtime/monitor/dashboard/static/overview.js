@@ -1,7 +1,7 @@
 // All cameras: live pictures and a table, worst first, and the latest events.
 
 import { sparkline } from "./charts.js";
-import { duration, el, getJson, noPicture, points, words } from "./dom.js";
+import { duration, el, getJson, noPicture, points, rate, words } from "./dom.js";
 import { cameraLink, eventList, eventTitle } from "./events.js";
 import { Picture } from "./picture.js";
 
@@ -71,7 +71,7 @@ function tableRow(camera) {
     cell(points(camera.baseline), "number wide"),
     el("td", {}, ...chips(camera)),
     cell(cause && cause[1] >= 0.1 ? `${words(cause[0])} ${Math.round(cause[1] * 100)} %` : "–", "wide"),
-    cell(camera.fps === null ? "–" : camera.fps.toFixed(1), "number wide"),
+    cell(rate(camera), "number wide"),
     cell(camera.reconnects, "number wide"),
     cell(camera.dropped, "number wide"),
   );

@@ -22,7 +22,8 @@ export class Picture {
     if (this.image.hidden && camera.snapshot_time !== null) {
       this.snapshot({ wall_time: camera.snapshot_time, has_map: camera.has_map }, true);
     }
-    if (camera.score !== null) this.reading(camera);
+    if (camera.score === null) this.score.hidden = true;
+    else this.reading(camera);
   }
 
   reading({ score, band, void: nothing, wall_time }) {

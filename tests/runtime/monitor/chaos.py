@@ -1,0 +1,225 @@
+"""Tries to break a running monitor, by a seed, and checks what must hold.
+
+usage: chaos.py FOLDER [--seconds S] [--seed N] [--actions N]
+
+Three cameras are fed over TCP by servers that die, stall, send garbage or another size; the settings are edited at
+random, also wrongly and with ports that are taken; the history is removed, moved and damaged; webhooks fail; the wall
+clock of the readings is the system's. After each disturbance of a camera ends, it is scored again within ten seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+_BACK_S = 10.0
+_HANDLES, _MEMORY = 40, 1.35  # more handles than at the start, and times the memory of the start
+_MODES = ("good", "dead", "stalled", "garbage", "other")
+
+
+class FakeCamera:
+    """A TCP server that sends a stream at its own speed, or misbehaves."""
+
+    def __init__(self, streams: dict[str, bytes], seconds: float) -> None:
+        self.mode = "good"
+        self._streams, self._seconds = streams, seconds
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Serve no more."""
+        self.mode = "dead"
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._server.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
+
+    def _attend(self, connection: socket.socket) -> None:
+        mode = self.mode
+        with connection, suppress(OSError):
+            if mode == "garbage":
+                connection.sendall(os.urandom(200_000))
+                return
+            data = self._streams["other" if mode == "other" else "good"]
+            size = max(1, int(len(data) / self._seconds / 25))
+            while self.mode != "dead":
+                for at in range(0, len(data), size):
+                    if self.mode == "dead":
+                        return
+                    while self.mode == "stalled":
+                        time.sleep(0.05)
+                    connection.sendall(data[at : at + size])
+                    time.sleep(0.04)
+                return  # the time stamps would go back
+
+
+class Chaos:
+    """The monitor, what surrounds it, and the checks."""
+
+    def __init__(self, folder: Path, model: Path, streams: dict[str, bytes], stream_s: float, seed: int) -> None:
+        self.folder, self._model, self._random = folder, model, random.Random(seed)
+        self.cameras = [FakeCamera(streams, stream_s) for _ in range(3)]
+        self.settings, self.history = folder / "cameras.yaml", folder / "history.db"
+        self._taken = socket.create_server(("127.0.0.1", 0))
+        self.log: list[str] = []
+        self.write_settings()
+        with (folder / "log.txt").open("w") as log:
+            command = [sys.executable, "-m", "dpiqa", "monitor", str(self.settings)]
+            self.process = subprocess.Popen(command, stderr=log, cwd=folder)
+
+    def write_settings(self, sinks: str = "", wrong: str = "") -> None:
+        """A settings file with all cameras."""
+        lines = [f"model: {self._model}", "fps: 5", wrong, "sinks:", f"  sqlite: {self.history}", sinks, "cameras:"]
+        for number, camera in enumerate(self.cameras):
+            source = f"tcp://127.0.0.1:{camera.port}"
+            lines.append(
+                f"  - {{source: '{source}', name: cam{number}, read_timeout_s: 2, open_timeout_s: 3, stall_s: 1}}"
+            )
+        self.settings.write_text("\n".join(line for line in lines if line) + "\n")
+
+    def disturb(self) -> str:
+        """One action at random; returns what it was."""
+        actions: list[Callable[[], str]] = [self._camera] * 4 + [self._reload] * 2 + [self._history, self._reload_wrong]
+        return self._random.choice(actions)()
+
+    def _camera(self) -> str:
+        number = self._random.randrange(len(self.cameras))
+        self.cameras[number].mode = self._random.choice(_MODES)
+        return f"cam{number} {self.cameras[number].mode}"
+
+    def _reload(self) -> str:
+        sinks = self._random.choice(
+            [
+                "",
+                f"  jsonl: {self.folder / 'out.jsonl'}",
+                f"  prometheus: 127.0.0.1:{self._taken.getsockname()[1]}",
+                "  webhooks: ['http://127.0.0.1:9/']",
+                "  csv: /no/such/folder/x.csv",
+            ]
+        )
+        self.write_settings(sinks)
+        self.process.send_signal(signal.SIGHUP)
+        return f"reload{sinks}"
+
+    def _reload_wrong(self) -> str:
+        self.write_settings(wrong=self._random.choice(["fps: -1", "fpss: 3", "engine: [", "threads: many"]))
+        self.process.send_signal(signal.SIGHUP)
+        return "wrong settings"
+
+    def _history(self) -> str:
+        kind = self._random.choice(["removed", "moved", "damaged"])
+        with suppress(OSError):
+            if kind == "removed":
+                self.history.unlink()
+            elif kind == "moved":
+                self.history.rename(self.folder / f"moved{time.time_ns()}.db")
+            else:
+                self.history.write_bytes(b"garbage" * 1000)
+        return f"history {kind}"
+
+    def latest(self) -> dict[str, float]:
+        """When each camera was last scored, by the history."""
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{self.history}?mode=ro", uri=True)) as db:
+            return dict(db.execute("SELECT source, max(wall_time) FROM readings GROUP BY source").fetchall())
+        return {}
+
+    def calm(self) -> None:
+        """All is well again: every camera is scored within ten seconds, and later than now."""
+        for camera in self.cameras:
+            camera.mode = "good"
+        began = time.time()
+        names = {f"cam{number}" for number in range(len(self.cameras))}
+        while {name for name, at in self.latest().items() if at > began + 0.5} != names:
+            late_s = time.time() - began
+            assert self.process.poll() is None, "the monitor ended"
+            assert late_s < _BACK_S, f"not scored within {_BACK_S:g} s: {self.latest()}, now {time.time()}"
+            time.sleep(0.2)
+
+    def usage(self) -> tuple[int, int]:
+        """Open handles, and resident memory in bytes."""
+        base = Path(f"/proc/{self.process.pid}")
+        pages = int((base / "statm").read_text().split()[1])
+        return len(list((base / "fd").iterdir())), pages * os.sysconf("SC_PAGE_SIZE")
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.process.kill()
+        self.process.wait()
+        for camera in self.cameras:
+            camera.close()
+        self._taken.close()
+
+    def end(self) -> None:
+        """SIGTERM ends it with status 0, and nothing was logged that nobody foresaw."""
+        self.process.terminate()
+        assert self.process.wait(10) == 0
+        assert "Traceback" not in (self.folder / "log.txt").read_text()
+
+
+def run(chaos: Chaos, seconds: float, actions: int) -> dict[str, Any]:
+    """Disturb for so many seconds, calm now and then; returns figures. Raises AssertionError for what does not hold."""
+    chaos.calm()
+    first_handles, first_memory = chaos.usage()
+    began, done = time.monotonic(), 0
+    interval_s = seconds / actions
+    while (passed_s := time.monotonic() - began) < seconds:
+        chaos.log.append(f"{passed_s:.1f} s: {chaos.disturb()}")
+        done += 1
+        time.sleep(interval_s)
+        if done % 8 == 0:
+            chaos.calm()
+    chaos.calm()
+    handles, memory = chaos.usage()
+    assert handles <= first_handles + _HANDLES, f"{first_handles} handles, then {handles}"
+    assert memory <= _MEMORY * first_memory, f"{first_memory / 1e6:.0f} MB, then {memory / 1e6:.0f} MB"
+    chaos.end()
+    return {"actions": done, "handles": [first_handles, handles], "memory_mb": [first_memory // 10**6, memory // 10**6]}
+
+
+def main() -> None:
+    """Run for long, from a shell."""
+    from live import encode, moving
+
+    from dpiqa.runtime.models import INT8_MODEL, shipped_model
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--actions", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    streams = {
+        "good": encode(options.folder / "good.ts", moving(1500)).read_bytes(),
+        "other": encode(options.folder / "other.ts", moving(1500, 144, 192)).read_bytes(),
+    }
+    chaos = Chaos(options.folder, shipped_model(INT8_MODEL), streams, 60, options.seed)
+    try:
+        print(json.dumps(run(chaos, options.seconds, options.actions)))
+    finally:
+        print(*chaos.log[-20:], sep="\n", file=sys.stderr)
+        chaos.close()
+
+
+if __name__ == "__main__":
+    main()

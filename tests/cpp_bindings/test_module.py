@@ -156,6 +156,10 @@ def test_unusable_models_and_options_are_refused_in_words(tmp_path: Path) -> Non
         native.Model(FP32, engine="magic")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="unknown mode"):
         native.Model(FP32, mode="fast")  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match="max_wait_ms must be 0 to 1000, found 1001"):
+        native.Model(FP32, max_wait_ms=1001)
+    with pytest.raises(EngineError, match=r"x\.engine: its manifest .*x\.engine\.json is missing"):
+        native.check_engine(tmp_path / "x.engine", flavour="tensorrt", library=100300, compute_capability="8.7")
 
 
 def test_a_batch_is_scored_in_order_and_one_bad_frame_is_named(scorer: native.Model) -> None:

@@ -2,7 +2,7 @@
 find_package(NlohmannJson REQUIRED)
 find_package(Threads REQUIRED)
 set(_core "${PROJECT_SOURCE_DIR}/cpp_bindings")
-add_executable(dpiqa_gpu_tests main.cpp golden.cpp gpu/engine_file.cpp gpu/fake_tensorrt.cpp gpu/stub/kernels.cpp gpu/stub/stub_cuda.cpp
+add_executable(dpiqa_gpu_tests main.cpp golden.cpp gpu/engine_file.cpp gpu/fake_tensorrt.cpp gpu/stub/kernels.cpp gpu/stub/stub_cuda.cpp gpu/stub/stub_streams.cpp
   "${PROJECT_SOURCE_DIR}/examples/score_nvv4l2.c" gpu/test_jetson_example.cpp gpu/test_tensorrt_engine.cpp gpu/test_tensorrt_errors.cpp gpu/test_tensorrt_threads.cpp
   "${_core}/src/engine.cpp" "${_core}/cuda/gpu_preprocessor.cpp" "${_core}/tensorrt/batcher.cpp" "${_core}/tensorrt/kernel_cache.cpp"
   "${_core}/tensorrt/lane.cpp" "${_core}/tensorrt/tensorrt_engine.cpp" "${_core}/tensorrt/tensorrt_request.cpp"

@@ -1,102 +1,19 @@
-#include "stub_cuda.hpp"
-
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <vector>
 
-namespace {
+#include "machine.hpp"
 
-using Work = std::function<void()>;
+namespace stub {
 
-struct Queue {
-    int device = 0;
-    std::deque<Work> pending;
-    std::uint64_t added = 0, done = 0;
-
-    void run(std::uint64_t until) {
-        while (done < until) {
-            Work work = std::move(pending.front());
-            pending.pop_front();
-            ++done;
-            work();
-        }
-    }
-};
-
-struct Buffer {
-    std::size_t size;
-    cudaMemoryType type;
-    int device;
-};
-
-// One lock for the whole device: what the tests look for are the users' races.
-struct Machine {
-    std::recursive_mutex mutex;
-    int devices = 1, live = 0, spins = 0, until_failure = 0;
-    std::map<const char*, Buffer> buffers;
-    std::vector<std::shared_ptr<Queue>> queues;  // those of destroyed streams go on
-    std::shared_ptr<Queue> legacy = std::make_shared<Queue>();
-
-    void drain() {
-        for (std::size_t i = 0; i < queues.size(); ++i) queues[i]->run(queues[i]->added);
-        legacy->run(legacy->added);
-        std::vector<std::shared_ptr<Queue>> used;
-        for (auto& queue : queues)
-            if (queue.use_count() > 1) used.push_back(std::move(queue));
-        queues.swap(used);
-    }
-
-    const Buffer* find(const void* memory) const {
-        const auto* at = static_cast<const char*>(memory);
-        auto next = buffers.upper_bound(at);
-        if (next == buffers.begin()) return nullptr;
-        --next;
-        return at < next->first + next->second.size ? &next->second : nullptr;
-    }
-};
+thread_local int current_device = 0, captures = 0;
 
 Machine& machine() {
     static auto* instance = new Machine;  // outlives whatever static objects free at exit
     return *instance;
 }
 
-thread_local int current_device = 0, captures = 0;
-
-using Lock = std::lock_guard<std::recursive_mutex>;
-
 bool fails() { return machine().until_failure > 0 && --machine().until_failure == 0; }
-
-}  // namespace
-
-struct CUstream_st {
-    std::shared_ptr<Queue> queue = std::make_shared<Queue>();
-    bool is_capturing = false, is_broken = false;
-    std::vector<Work> recorded;
-};
-struct CUevent_st {
-    int device = 0;
-    bool is_blocking = false;
-    std::shared_ptr<Queue> queue;
-    std::uint64_t at = 0;
-};
-struct CUgraph_st {
-    std::vector<Work> work;
-};
-struct CUgraphExec_st {
-    std::vector<Work> work;
-};
-
-#define STUB_CALL               \
-    const Lock lock(machine().mutex); \
-    if (fails()) return cudaErrorUnknown
-
-namespace stub {
 
 void set_devices(int count) {
     const Lock lock(machine().mutex);
@@ -138,10 +55,6 @@ bool is_capturing(cudaStream_t stream) {
     return stream->is_capturing;
 }
 
-}  // namespace stub
-
-namespace {
-
 cudaError_t add(cudaStream_t stream, Work work) {
     const int device = current_device;
     current_device = stream == nullptr ? 0 : stream->queue->device;  // copies, unlike kernels, may be of any device
@@ -157,6 +70,12 @@ cudaError_t broken(cudaStream_t stream, cudaError_t error) {
     stream->is_broken = true;
     return error;
 }
+
+}  // namespace stub
+
+using namespace stub;
+
+namespace {
 
 cudaError_t allocate(void** memory, std::size_t size, cudaMemoryType type) {
     if (captures > 0) return cudaErrorStreamCaptureUnsupported;
@@ -305,124 +224,4 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, 
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t size, cudaStream_t stream) {
     STUB_CALL;
     return add(stream, [=] { std::memset(memory, value, size); });
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-    STUB_CALL;
-    *stream = new CUstream_st;
-    (*stream)->queue->device = current_device;
-    machine().queues.push_back((*stream)->queue);
-    ++machine().live;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-    const Lock lock(machine().mutex);
-    if (stream->is_capturing) --captures;
-    auto& queues = machine().queues;
-    for (std::size_t i = queues.size(); i-- > 0;)
-        if (queues[i] == stream->queue && queues[i]->pending.empty()) queues.erase(queues.begin() + static_cast<std::ptrdiff_t>(i));
-    delete stream;
-    --machine().live;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    STUB_CALL;
-    if (stream == nullptr) {
-        machine().legacy->run(machine().legacy->added);
-        return cudaSuccess;
-    }
-    if (stream->is_capturing) return broken(stream, cudaErrorStreamCaptureUnsupported);
-    ++machine().spins;
-    stream->queue->run(stream->queue->added);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-    STUB_CALL;
-    if (stream->is_capturing) return broken(stream, cudaErrorStreamCaptureIsolation);
-    if (event->queue == nullptr) return cudaSuccess;  // never recorded
-    return add(stream, [queue = event->queue, at = event->at] { queue->run(at); });
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-    STUB_CALL;
-    stream->is_capturing = true;
-    stream->is_broken = false;
-    ++captures;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-    const Lock lock(machine().mutex);
-    const bool is_lost = fails() || stream->is_broken;
-    stream->is_capturing = false;
-    --captures;
-    std::vector<Work> work;
-    work.swap(stream->recorded);
-    if (is_lost) return cudaErrorStreamCaptureInvalidated;
-    *graph = new CUgraph_st{std::move(work)};
-    ++machine().live;
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
-    STUB_CALL;
-    *event = new CUevent_st;
-    (*event)->device = current_device;
-    (*event)->is_blocking = (flags & cudaEventBlockingSync) != 0;
-    ++machine().live;
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-    const Lock lock(machine().mutex);
-    delete event;
-    --machine().live;
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    STUB_CALL;
-    if (stream->queue->device != event->device) return cudaErrorInvalidResourceHandle;
-    if (stream->is_capturing) return broken(stream, cudaErrorStreamCaptureUnsupported);
-    event->queue = stream->queue;
-    event->at = stream->queue->added;
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-    STUB_CALL;
-    if (!event->is_blocking) ++machine().spins;
-    if (event->queue != nullptr) event->queue->run(event->at);
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* instance, cudaGraph_t graph, unsigned long long) {
-    STUB_CALL;
-    *instance = new CUgraphExec_st{graph->work};
-    ++machine().live;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-    const Lock lock(machine().mutex);
-    delete graph;
-    --machine().live;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t instance) {
-    const Lock lock(machine().mutex);
-    delete instance;
-    --machine().live;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t instance, cudaStream_t stream) {
-    STUB_CALL;
-    for (const Work& work : instance->work)
-        if (const cudaError_t status = add(stream, work); status != cudaSuccess) return status;
-    return cudaSuccess;
 }

@@ -201,7 +201,9 @@ def _load(train: Frames, batches: np.ndarray, cropped: int, step: _Step) -> Iter
     for whole, steps in ((False, batches[:cropped]), (True, batches[cropped:])):
         if len(steps):
             train.whole = whole
-            yield from load_batches(train, batch_sampler=step.parts_of(steps), prefetch_factor=4)
+            # A generator of its own: a loader that begins amid the run would draw from the one that dropout draws from.
+            yield from load_batches(train, batch_sampler=step.parts_of(steps), prefetch_factor=4,
+                                    generator=torch.Generator())  # fmt: skip
 
 
 def _first_whole(steps: int, recipe: Recipe) -> int:

@@ -18,5 +18,5 @@ cmake -S "$root" -B "$build/core" -G Ninja -DCMAKE_TOOLCHAIN_FILE="$root/cmake/a
     -DDPIQA_WITH_OPENVINO=OFF -DDPIQA_WITH_TENSORRT=OFF -DDPIQA_WITH_EXECUTORCH=ON -DEXECUTORCH_ROOT="$build/executorch" \
     -DDPIQA_BUILD_TESTS=ON -DDPIQA_WERROR=ON
 cmake --build "$build/core"
-qemu-aarch64 -cpu cortex-a53 -L "${DPIQA_SYSROOT:-/usr/aarch64-linux-gnu}" "$build/core/tests/cpp_bindings/dpiqa_tests"
+qemu-aarch64 -cpu cortex-a76 -L "${DPIQA_SYSROOT:-/usr/aarch64-linux-gnu}" "$build/core/tests/cpp_bindings/dpiqa_tests"
 cmake --install "$build/core" --component firmware --prefix "$build/firmware"

@@ -14,7 +14,7 @@ from dpiqa.runtime.program import run
 
 def main(
     reference: Annotated[Path, typer.Option(help="Path to the FP32 model file.")],
-    candidate: Annotated[Path, typer.Option(help="Path to the model file to verify, .onnx or .engine.")],
+    candidate: Annotated[Path, typer.Option(help="Path to the model file to verify: .onnx, .engine, .pte.")],
     images: Annotated[str, typer.Option(help=f"Pictures that were not used for calibration: {SOURCES}.")],
     engine: Annotated[str | None, typer.Option(help="Engine for the candidate (default: by the file).")] = None,
     count: Annotated[int, typer.Option(min=1, help="Number of pictures to compare on.")] = MIN_PICTURES,
@@ -41,7 +41,7 @@ def main(
     from dpiqa.runtime.engines.registry import open_engine
 
     budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)
-    engine = engine or ("tensorrt" if candidate.suffix == ".engine" else None)
+    engine = engine or {".engine": "tensorrt", ".pte": "executorch"}.get(candidate.suffix)
     spec = open_engine(reference, "onnxruntime").spec
     pictures = read_pictures(images, spec.input, skip + count, seed)[skip:]
     if len(pictures) < budget.pictures:

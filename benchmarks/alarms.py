@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from measured_on import measured_on
 
 from dpiqa import Scorer
@@ -23,6 +24,7 @@ from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
 from dpiqa.runtime.monitor.signals import open_meter
 from dpiqa.runtime.reading import band
 from dpiqa.runtime.video import read_video
+from dpiqa.runtime.void import Void
 
 _HEADING = "## How true they are"
 _LATER_S = 2.5  # hold and release times, and the time between two frames
@@ -72,7 +74,7 @@ WANTED: dict[str, list[Wanted]] = {
 SETTINGS = {"programme": AlarmSettings.model_validate({"profile": "broadcast"})}
 
 
-def scores_of(clip: Path, model: str, folder: Path) -> dict[int, tuple[float, str | None, dict[str, float]]]:
+def scores_of(clip: Path, model: str, folder: Path) -> dict[int, tuple[float, Void | None, dict[str, float]]]:
     """Score, void and causes of every frame by its number, from the folder where they are kept."""
     file = folder / f"{clip.stem}-{model}.json"
     if not file.exists():
@@ -82,7 +84,7 @@ def scores_of(clip: Path, model: str, folder: Path) -> dict[int, tuple[float, st
     return {index: (score, void, causes) for index, _, score, void, causes in json.loads(file.read_text())}
 
 
-def readings_of(clip: Path, model: str, fps: float, folder: Path) -> Iterator[tuple[LiveReading, object]]:
+def readings_of(clip: Path, model: str, fps: float, folder: Path) -> Iterator[tuple[LiveReading, np.ndarray]]:
     """The readings of a clip, with their frames."""
     scores, meter = scores_of(clip, model, folder), open_meter()
     for frame in read_video(str(clip), fps):

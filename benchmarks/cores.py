@@ -97,7 +97,7 @@ def write_second_stream(file: Path) -> None:
         stream = container.add_stream("libx264", rate=15, options={"preset": "ultrafast", "bf": "0"})
         stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
         for number, frame in enumerate(read_video(str(CLIP), 15)):
-            small = av.VideoFrame.from_ndarray(cv2.resize(frame.pixels, (640, 360)), "bgr24")
+            small = av.VideoFrame.from_ndarray(np.asarray(cv2.resize(frame.pixels, (640, 360)), np.uint8), "bgr24")
             small.pts, small.time_base = number, Fraction(1, 15)
             container.mux(stream.encode(small))
         container.mux(stream.encode())

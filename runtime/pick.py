@@ -84,8 +84,8 @@ def _groups(prints: Sequence[Print]) -> list[list[int]]:
     hashes = np.array([each.hash for each in prints], np.uint64)
     for place, own in enumerate(prints):
         for other in np.flatnonzero(differing_bits(hashes[:place] ^ own.hash) <= MAX_DISTANCE) if place else ():
-            if float(own.thumb @ prints[other].thumb) >= MIN_CORRELATION:
-                joined, kept = group_of[place], group_of[other]
+            if float(own.thumb @ prints[int(other)].thumb) >= MIN_CORRELATION:
+                joined, kept = group_of[place], group_of[int(other)]
                 group_of = [kept if group == joined else group for group in group_of]
     groups: dict[int, list[int]] = {}
     for place, group in enumerate(group_of):

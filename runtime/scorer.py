@@ -124,7 +124,7 @@ class Scorer:
             import pandas as pd
         except ModuleNotFoundError:
             raise DpiqaError("Scorer.folder needs pandas: pip install pandas") from None
-        rows: list[dict[str, object]] = []
+        rows: list[dict[str, Any]] = []
         passed_over, errors = PassedOver(), list[str]()
         tasks = (partial(self._readings, file, fps) for file in expand(path, passed_over))
         for future in in_order(tasks, self.jobs):

@@ -37,7 +37,7 @@ NEVER = 10**9
 class Noise:
     """Pictures of noise with made-up ratings."""
 
-    epoch = 0
+    epoch, whole = 0, False
 
     def __init__(self, side: int, count: int) -> None:
         self._side, self._count = side, count

@@ -26,6 +26,7 @@ class HalfPrecisionEngine:
 
     def __init__(self, model: Model) -> None:
         gpu = torch.cuda.is_available()
+        self.requests = 1
         self.name = f"FP16 on {torch.cuda.get_device_name()}" if gpu else "FP16 emulated, every layer's output rounded"
         self.spec = model.spec
         self._graph = TorchGraph(model.graph, torch.device("cuda" if gpu else "cpu"))

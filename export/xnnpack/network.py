@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 import torch
-import torchao.quantization.pt2e.quantizer  # noqa: F401  registers torch.ops.quantized_decomposed
+import torchao.quantization.pt2e.quantizer  # pyright: ignore[reportMissingImports]  # noqa: F401  registers operators
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import fx, nn

@@ -49,8 +49,8 @@ def program_file(model: Model, onnx_sha256: str, with_map: bool = True) -> bytes
     manifest = ProgramManifest(
         onnx_sha256=onnx_sha256,
         executorch_version=version("executorch"),
-        mean=network.normalisation.mean,
-        std=network.normalisation.std,
+        mean=_three(network.normalisation.mean),
+        std=_three(network.normalisation.std),
         outputs=outputs,
         contract=model.spec,
     )
@@ -60,12 +60,20 @@ def program_file(model: Model, onnx_sha256: str, with_map: bool = True) -> bytes
     return body + document + digest + len(document).to_bytes(8, "little") + MAGIC
 
 
+def _three(values: tuple[float, ...]) -> Three:
+    red, green, blue = values
+    return red, green, blue
+
+
 def _program(network: XnnpackNetwork, spec: ModelSpec) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ExecuTorch and torchao warn of their own internals
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-        from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
-        from executorch.exir.passes import MemoryPlanningPass
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # pyright: ignore[reportMissingImports]
+        from executorch.exir import (  # pyright: ignore[reportMissingImports]
+            ExecutorchBackendConfig,
+            to_edge_transform_and_lower,
+        )
+        from executorch.exir.passes import MemoryPlanningPass  # pyright: ignore[reportMissingImports]
 
         size = (1, 3, spec.input.height, spec.input.width)
         pixels = torch.zeros(size).contiguous(memory_format=torch.channels_last)

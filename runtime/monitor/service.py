@@ -154,7 +154,10 @@ class MonitorService:
         log.info("reloaded, monitoring %s", _plural(len(settings.cameras), "source", "sources"))
 
     def _accept(self, source: str, by: str) -> None:
-        self.monitor.call_soon(lambda: self.monitor.accept_view(source, by) and None)
+        def accept() -> None:
+            self.monitor.accept_view(source, by)
+
+        self.monitor.call_soon(accept)
 
     def _retry_sinks_later(self) -> None:
         if not self._sinks.is_complete:

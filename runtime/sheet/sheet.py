@@ -47,7 +47,7 @@ class Sheet:
         """Write the page, worst first; it asks nothing of any other file or address."""
         entries = sorted(self._entries, key=lambda entry: entry["score"])
         data = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-        page = files(__package__).joinpath("sheet.html").read_text("utf-8")
+        page = files("dpiqa.runtime.sheet").joinpath("sheet.html").read_text("utf-8")
         file.write(page.replace(_PLACE, data, 1).encode("utf-8", "backslashreplace"))
 
 

@@ -46,6 +46,10 @@ def test_a_program_scores_as_its_model_does() -> None:
                     (("tiny.pte", "auto"), ("tiny.onnx", "onnxruntime")))  # fmt: skip
     for actual, expected in zip(ours, theirs, strict=True):
         assert actual.score == pytest.approx(expected.score, abs=0.01)
+        assert actual.causes is not None
+        assert expected.causes is not None
+        assert actual.map is not None
+        assert expected.map is not None
         np.testing.assert_allclose(actual.causes, expected.causes, atol=1e-4)
         np.testing.assert_allclose(actual.map, expected.map, atol=0.01)
 

@@ -91,5 +91,5 @@ def test_scores_without_vnni_are_those_of_exact_arithmetic(
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     (expected,) = onnxruntime.InferenceSession(file, options).run(["score"], {"frames": frames})
-    assert [float(score) for score in done.stdout.split()] == pytest.approx(expected.tolist(), abs=0.05)
+    assert [float(score) for score in done.stdout.split()] == pytest.approx(np.asarray(expected).tolist(), abs=0.05)
     assert ("computed in FP32" in done.stderr) is not has_headroom

@@ -63,7 +63,7 @@ def test_refuses_outputs_that_are_not_finite(tmp_path: Path, name: str, output: 
     graph = brightness_model(spec, outputs)
     maker = next(node for node in graph.graph.node if node.output[0] == output)
     maker.output[0] = "finite"
-    graph.graph.initializer.append(numpy_helper.from_array(np.float32("nan"), "nan"))
+    graph.graph.initializer.append(numpy_helper.from_array(np.array("nan", np.float32), "nan"))
     graph.graph.node.append(helper.make_node("Add", ["finite", "nan"], [output]))
     for node in graph.graph.node[:-1]:
         node.input[:] = ["finite" if value == output else value for value in node.input]

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from made import Ended, MakeModel, make_spec, photo
+from numpy.typing import NDArray
 
 from dpiqa import Scorer
 from dpiqa.runtime.engines.native import why_absent
@@ -163,13 +164,18 @@ def test_the_edge_is_six_levels_between_halves(rule: Rule) -> None:
     assert rule(np.hstack([_level(100, (1080, 960)), _level(107, (1080, 960))])) is None
 
 
+def _halved(plane: np.ndarray) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(plane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _yuv(frame: np.ndarray) -> list[Planes]:
-    y, u, v = cv2.split(cv2.cvtColor(frame, cv2.COLOR_BGR2YUV))
-    u, v = (cv2.resize(plane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for plane in (u, v))
-    yuyv = np.dstack([y, np.dstack([np.repeat(u, 2, 0), np.repeat(v, 2, 0)]).reshape(y.shape)])
+    channels = (np.asarray(plane, np.uint8) for plane in cv2.split(cv2.cvtColor(frame, cv2.COLOR_BGR2YUV)))
+    y, u, v = (plane if place == 0 else _halved(plane) for place, plane in enumerate(channels))
+    yuyv = np.dstack([y, np.dstack([np.repeat(u, 2, 0), np.repeat(v, 2, 0)]).reshape(y.shape)]).astype(np.uint8)
+    uv = np.dstack([u, v]).astype(np.uint8)
     return [
         Planes((y, u, v), "i420", "bt601-full"),
-        Planes((y, np.dstack([u, v])), "nv12", "bt601-full"),
+        Planes((y, uv), "nv12", "bt601-full"),
         Planes((np.ascontiguousarray(yuyv),), "yuyv", "bt601-full"),
     ]
 

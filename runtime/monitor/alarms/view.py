@@ -43,5 +43,5 @@ class View:
         self.is_grey = float(np.abs(colours[..., 1:].astype(np.float32) - 128).mean(axis=(0, 1)).max()) < _GREY_LEVELS
 
 
-def _by_cell(plane: NDArray[np.float32]) -> Cells:
+def _by_cell(plane: NDArray[Any]) -> Cells:
     return np.asarray(cv2.resize(plane, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.float32)

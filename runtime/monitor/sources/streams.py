@@ -48,7 +48,7 @@ def read_stream(camera: CameraSettings) -> Generator[Grab | None, None, None]:
         video.codec_context.thread_type = "NONE" if camera.is_live else "AUTO"
         if camera.frames == "keyframes":
             video.codec_context.skip_frame = "NONKEY"
-        if camera.hwaccel and video.codec_context.hwaccel and not video.codec_context.is_hwaccel:
+        if camera.hwaccel and getattr(video.codec_context, "hwaccel", None) and not video.codec_context.is_hwaccel:
             codec = video.codec_context.name
             log.warning("%s: '%s' does not decode %s, decoding on the CPU", camera.label, camera.hwaccel, codec)
         grabs = _decoded(container, video, camera)

@@ -167,7 +167,7 @@ def test_a_changed_view_is_accepted_over_mqtt(broker: Callable[[], Any]) -> None
     wait_for(lambda: listener.latest(f"dpiqa/{level}/status") is not None, "the source")
     listener.publish("dpiqa/other/accept")
     listener.publish(f"dpiqa/{level}/accept")
-    wait_for(lambda: accepted, "acceptance")
+    wait_for(lambda: bool(accepted), "acceptance")
     opened.close(1)
     listener.close()
     assert accepted == [("the door", "MQTT")]

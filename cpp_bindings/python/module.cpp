@@ -146,7 +146,7 @@ struct PyReading {
 
     std::optional<std::string> void_name() const {
         static constexpr std::array names{"black", "white", "flat"};
-        return void_kind == DPIQA_NOT_VOID ? std::nullopt : std::optional<std::string>(names[static_cast<std::size_t>(void_kind - 1)]);
+        return void_kind <= DPIQA_NOT_VOID ? std::nullopt : std::optional<std::string>(names[static_cast<std::size_t>(void_kind - 1)]);
     }
 };
 
@@ -167,23 +167,24 @@ class PyScorer {
 
     PyReading score(const py::object& pixels, const std::string& format, const std::optional<std::string>& colour) {
         const dpiqa_frame frame = to_frame(pixels, format, colour);
-        return std::move(run({frame}).front());
+        return std::move(run({frame}, DPIQA_NOT_VOID).front());
     }
 
     std::vector<PyReading> score_many(const py::sequence& frames, const std::string& format,
-                                      const std::optional<std::string>& colour) {
+                                      const std::optional<std::string>& colour, bool ignore_void) {
         const py::list held(frames);  // keeps the arrays alive while the lock is released
         std::vector<dpiqa_frame> native;
         for (const auto& frame : held) native.push_back(to_frame(py::reinterpret_borrow<py::object>(frame), format, colour));
-        return run(native);
+        return run(native, ignore_void ? DPIQA_VOID_IGNORED : DPIQA_NOT_VOID);
     }
 
   private:
-    std::vector<PyReading> run(const std::vector<dpiqa_frame>& frames) {
+    std::vector<PyReading> run(const std::vector<dpiqa_frame>& frames, dpiqa_void rule) {
         std::vector<PyReading> readings(frames.size());
         std::vector<dpiqa_reading> raw(frames.size());
         for (std::size_t i = 0; i < frames.size(); ++i) {
             raw[i] = {};
+            raw[i].void_kind = rule;
             if (info().cause_count > 0) raw[i].causes = readings[i].causes.emplace(info().cause_count).mutable_data();
             if (info().map_width > 0)
                 raw[i].map = readings[i].map.emplace(std::array<py::ssize_t, 2>{info().map_height, info().map_width}).mutable_data();
@@ -297,7 +298,7 @@ PYBIND11_MODULE(_core, module) {
              py::kw_only(), "engine"_a = "auto", "threads"_a = 0, "requests"_a = 0, "mode"_a = "latency",
              "force_float32"_a = false, "unverified"_a = false, "max_wait_ms"_a = 0, "cache"_a = "")
         .def("score", &PyScorer::score, "frame"_a, "format"_a = "bgr", "colour"_a = py::none())
-        .def("score_many", &PyScorer::score_many, "frames"_a, "format"_a = "bgr", "colour"_a = py::none())
+        .def("score_many", &PyScorer::score_many, "frames"_a, "format"_a = "bgr", "colour"_a = py::none(), "ignore_void"_a = false)
         .def_property_readonly("contract", [](const PyScorer& self) { return self.info().contract; })
         .def_property_readonly("engine", [](const PyScorer& self) { return self.info().engine; })
         .def_property_readonly("requests", [](const PyScorer& self) { return self.info().requests; });

@@ -133,7 +133,8 @@ void Scorer::score(const dpiqa_frame* frames, std::size_t count, dpiqa_reading* 
     for (std::size_t done = 0; done < count;) {
         Flight flight(pool_, count - done);
         for (std::size_t i = 0; i < flight.size(); ++i) flight.start(i, frames[done + i], readings[done + i]);
-        for (std::size_t i = 0; i < flight.size(); ++i) readings[done + i].void_kind = void_of(frames[done + i]);
+        for (std::size_t i = 0; i < flight.size(); ++i)
+            if (readings[done + i].void_kind != DPIQA_VOID_IGNORED) readings[done + i].void_kind = void_of(frames[done + i]);
         for (std::size_t i = 0; i < flight.size(); ++i) fill(flight.wait(i, readings[done + i]), readings[done + i]);
         done += flight.size();
     }
@@ -147,7 +148,7 @@ void Scorer::fill(const Outputs& outputs, dpiqa_reading& reading) const {
     require_finite("causes", outputs.causes, causes);
     require_finite("map", outputs.map, cells);
     const float lowest = engine_->spec().score_minimum;
-    const bool is_void = reading.void_kind != DPIQA_NOT_VOID;
+    const bool is_void = reading.void_kind > DPIQA_NOT_VOID;
     reading.score = is_void ? lowest : outputs.score;
     const auto fill = [&](const float* values, std::size_t count, float* target, float least) {
         if (target == nullptr) return;

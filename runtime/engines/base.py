@@ -60,7 +60,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Engine(Protocol):
-    """Runs one model file. Of a void frame (runtime/void.py) its predictions say so."""
+    """Runs one model file."""
 
     @property
     def name(self) -> str:
@@ -82,5 +82,8 @@ class Engine(Protocol):
         ...
 
     def score(self, picture: NDArray[np.uint8] | Planes) -> TimedPrediction:
-        """Bring a picture, planes or BGR uint8 `[h, w, 3]` without gaps in its rows, to the model's size and infer."""
+        """Bring a picture, planes or BGR uint8 `[h, w, 3]` without gaps in its rows, to the model's size and infer.
+
+        Of a void picture (runtime/void.py) the prediction says so; `infer` gives what the network says of it.
+        """
         ...

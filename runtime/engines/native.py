@@ -70,7 +70,7 @@ class NativeEngine:
     def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         """See Engine."""
         self._process.check()
-        return [self._prediction(result) for result in self._model.score_many(list(frames), "rgb")]
+        return [self._prediction(result) for result in self._model.score_many(list(frames), "rgb", ignore_void=True)]
 
     def score(self, picture: NDArray[np.uint8] | Planes) -> TimedPrediction:
         """See Engine."""

@@ -72,10 +72,6 @@ class OnnxRuntimeEngine:
 
     def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         """See Engine."""
-        predictions = zip(frames, self._run(frames), strict=True)
-        return [prediction.where_seen(void_of(frame)) for frame, prediction in predictions]
-
-    def _run(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         self._process.check()
         try:
             results = self._session.run(None, {"frames": frames})
@@ -105,7 +101,7 @@ class OnnxRuntimeEngine:
         began = perf_counter()
         frame = to_input(picture, self.spec.input)
         ready = perf_counter()
-        (prediction,) = self._run(frame[None])
+        (prediction,) = self.infer(frame[None])
         prediction = prediction.where_seen(void_of(*(picture.samples() if isinstance(picture, Planes) else [picture])))
         return TimedPrediction(prediction, ready - began, perf_counter() - ready)
 

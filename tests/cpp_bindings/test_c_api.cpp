@@ -165,10 +165,13 @@ TEST_CASE("a frame that shows nothing is void, with the lowest score, map and ca
         CHECK(reading.score == info.score_minimum);
         CHECK(causes == std::vector<float>(causes.size(), 0.0F));
         CHECK(map == std::vector<float>(map.size(), info.score_minimum));
+        reading.void_kind = DPIQA_VOID_IGNORED;
+        REQUIRE(dpiqa_score(model.handle, &frame, 1, &reading) == DPIQA_OK);
+        CHECK(reading.score > info.score_minimum);
     }
     const dpiqa_frame photograph = golden_vectors()[0].frame();
     dpiqa_reading reading{};
-    reading.void_kind = DPIQA_VOID_FLAT;
+    reading.void_kind = DPIQA_VOID_FLAT;  // what is left of an earlier call
     REQUIRE(dpiqa_score(model.handle, &photograph, 1, &reading) == DPIQA_OK);
     CHECK(reading.void_kind == DPIQA_NOT_VOID);
 }

@@ -20,6 +20,7 @@ from dpiqa.export.cards.distortions import causes_table
 from dpiqa.export.cards.tables import collect_metrics, targets_table, unseen_part
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.pictures import read_picture
+from dpiqa.runtime.preprocess import to_input
 from dpiqa.train.model_files import load_model, read_contract
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -49,9 +50,9 @@ def _evaluate(run: Run, model: Path, table: Path, split: str, folder: Path) -> d
 
 def test_metrics_are_those_of_the_scores(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:
     metrics = _evaluate(run, exported, table, "all", tmp_path)["data"]["csv"]
-    engine = open_engine(exported, "onnxruntime")  # the model's own scores: some of these pictures are void
+    engine = open_engine(exported, "onnxruntime")  # what the network says: some of these pictures are void
     pictures = [read_picture(table.with_name(f"{number}.png")) for number in range(30)]
-    scores = [engine.score(picture).prediction.score for picture in pictures]
+    scores = [engine.infer(to_input(picture, engine.spec.input)[None])[0].score for picture in pictures]
     expected = np.corrcoef(np.argsort(np.argsort(scores)), -np.arange(30))[0, 1]
     assert metrics["images"] == 30
     assert metrics["srcc"] == pytest.approx(expected, abs=0.01)

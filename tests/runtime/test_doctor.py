@@ -99,7 +99,7 @@ def test_json_holds_the_same(dpiqa: Command, one_model: Path) -> None:
     assert ended.status == 0
     found = json.loads(ended.out)
     engines = {engine["name"]: engine for engine in found["engines"]}
-    assert list(engines) == ["onnxruntime", "openvino", "tensorrt"]
+    assert list(engines) == ["onnxruntime", "openvino", "tensorrt", "executorch"]
     assert engines["onnxruntime"]["works"]
     assert all(engine["works"] == (engine["why_not"] is None) for engine in engines.values())
     (model,) = found["models"]
@@ -128,7 +128,7 @@ def test_without_models_it_says_so_and_fails(dpiqa: Command, tmp_path: Path, mon
     ended = dpiqa("doctor")
     assert ended.status == 2
     assert "none shipped" in ended.out
-    assert ended.out.count("no: this installation ships no model to try it with") == 3
+    assert ended.out.count("no: this installation ships no model to try it with") == 4
 
 
 def test_a_broken_model_is_told_not_raised(dpiqa: Command, one_model: Path) -> None:

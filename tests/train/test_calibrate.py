@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.pictures import read_picture
+from dpiqa.runtime.preprocess import to_input
 from dpiqa.runtime.program import run
 from dpiqa.runtime.spec import InputSpec, ModelSpec, ScoreSpec
 from dpiqa.train import calibrate
@@ -97,10 +98,11 @@ def test_calibrated_scores_are_the_ratings_in_every_engine(
     before, after = open_engine(model, engine), open_engine(out, engine)
     scores = []
     for number in (0, 15, 30, 45, 59):
-        picture = read_picture(tmp_path / f"{number}.png")
-        scores.append(float(after.score(picture).prediction.score))
-        assert scores[-1] == pytest.approx(_harsh(float(before.score(picture).prediction.score)), abs=2.5)
-        quality_map = after.score(picture).prediction.map
+        frame = to_input(read_picture(tmp_path / f"{number}.png"), after.spec.input)[None]
+        (own,), (calibrated,) = before.infer(frame), after.infer(frame)
+        scores.append(calibrated.score)
+        assert scores[-1] == pytest.approx(_harsh(own.score), abs=2.5)
+        quality_map = calibrated.map
         assert quality_map is not None
         assert quality_map.mean() == pytest.approx(scores[-1], abs=0.01)
     assert scores == sorted(scores)

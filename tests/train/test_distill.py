@@ -281,7 +281,7 @@ def test_what_a_rater_is_unsure_of_counts_less() -> None:
     taught, score = torch.tensor([10.0, 30.0, 50.0, 90.0]), torch.tensor([10.0, 30.0, 50.0, 20.0])
     unrated, no_map = torch.full((4,), torch.nan), torch.empty(4, 0)
     losses = [
-        distillation_loss((score, torch.empty(4, 8, 2, 2)), unrated, taught, no_map, torch.tensor([1.0, 1, 1, last]),
+        distillation_loss((score, torch.zeros(4, 8, 2, 2)), unrated, taught, no_map, torch.tensor([1.0, 1, 1, last]),
                           DistillationWeights(map=0)).item() for last in (1.0, 0.2, 0.0)
     ]  # fmt: skip
     assert losses[0] > losses[1] > losses[2]

@@ -113,6 +113,7 @@ typedef struct dpiqa_info {
 
 /* A frame in which there is nothing to see: black, white, or one colour within its noise (runtime/void.py has the rule). */
 typedef enum dpiqa_void {
+    DPIQA_VOID_IGNORED = -1, /* set in a reading before the call: the rule is not applied, all is the network's own */
     DPIQA_NOT_VOID = 0, /* also for every frame in device memory, whose pixels are not looked at */
     DPIQA_VOID_BLACK = 1,
     DPIQA_VOID_WHITE = 2,

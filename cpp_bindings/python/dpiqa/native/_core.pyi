@@ -61,8 +61,13 @@ class Model:
         planes as a tuple. Rows may be any distance apart but have no gaps within. Raises InputError, EngineError.
         """
 
-    def score_many(self, frames: Sequence[Frame], format: Format = "bgr", colour: Colour | None = None) -> list[Result]:
-        """Score frames of one format, in order, on as many requests as are free."""
+    def score_many(
+        self, frames: Sequence[Frame], format: Format = "bgr", colour: Colour | None = None, ignore_void: bool = False
+    ) -> list[Result]:
+        """Score frames of one format, in order, on as many requests as are free.
+
+        With `ignore_void`, frames in which there is nothing to see get what the network says of them.
+        """
 
     @property
     def contract(self) -> str:

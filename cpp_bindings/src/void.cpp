@@ -101,8 +101,11 @@ Samples shrunk(const Channel& channel) {
     const auto side = [&](int pixels) { return std::max(kPatch, static_cast<int>(std::nearbyint(pixels * scale))); };
     Samples small{{}, side(channel.width), side(channel.height)};
     std::vector<std::uint8_t> rgb(static_cast<std::size_t>(small.width) * static_cast<std::size_t>(small.height) * 3);
-    const dpiqa_frame gray = make_frame(DPIQA_GRAY, DPIQA_COLOUR_NONE, whole.width, whole.height, whole.levels.data(),
-                                        whole.levels.size(), 0);
+    dpiqa_frame gray{};  // not make_frame: a plane of chroma may be lower than a frame
+    gray.format = DPIQA_GRAY;
+    gray.width = whole.width;
+    gray.height = whole.height;
+    gray.planes[0] = {whole.levels.data(), whole.levels.size(), static_cast<std::size_t>(whole.width)};
     Preprocessor(small.width, small.height).run(gray, rgb.data());
     small.levels.resize(rgb.size() / 3);
     for (std::size_t i = 0; i < small.levels.size(); ++i) small.levels[i] = rgb[3 * i];

@@ -169,6 +169,12 @@ TEST_CASE("a frame that shows nothing is void, with the lowest score, map and ca
         REQUIRE(dpiqa_score(model.handle, &frame, 1, &reading) == DPIQA_OK);
         CHECK(reading.score > info.score_minimum);
     }
+    const std::vector<unsigned char> low(40 * 1920 * 3 / 2, 128);  // its planes of chroma have 20 rows
+    dpiqa_frame band;
+    REQUIRE(dpiqa_frame_init(&band, DPIQA_I420, DPIQA_BT709_FULL, 1920, 40, low.data(), low.size(), 0) == DPIQA_OK);
+    dpiqa_reading flat{};
+    REQUIRE(dpiqa_score(model.handle, &band, 1, &flat) == DPIQA_OK);
+    CHECK(flat.void_kind == DPIQA_VOID_FLAT);
     const dpiqa_frame photograph = golden_vectors()[0].frame();
     dpiqa_reading reading{};
     reading.void_kind = DPIQA_VOID_FLAT;  // what is left of an earlier call

@@ -10,7 +10,6 @@
 #include "axis.hpp"
 #include "frame.hpp"
 #include "layout.hpp"
-#include "preprocess.hpp"
 
 namespace dpiqa::core {
 namespace {
@@ -94,21 +93,38 @@ Samples middle(const Channel& channel) {
     return copied(channel, (channel.width - width) / 2, (channel.height - height) / 2, width, height);
 }
 
+// The means of areas, by the resize rule `area`: `width` of them side by side, `height` rows.
+std::vector<double> means_of(const Samples& samples, int width, int height) {
+    const Axis columns = make_axis(samples.width, width, 1), rows = make_axis(samples.height, height, 1);
+    const auto weight = [](const Axis& axis, std::size_t target, int tap) {
+        return axis.weights[target * static_cast<std::size_t>(axis.taps) + static_cast<std::size_t>(tap)];
+    };
+    std::vector<double> means;
+    means.reserve(rows.first.size() * columns.first.size());
+    for (std::size_t row = 0; row < rows.first.size(); ++row)
+        for (std::size_t column = 0; column < columns.first.size(); ++column) {
+            std::int64_t sum = 0;
+            for (int j = 0; j < rows.taps; ++j) {
+                if (weight(rows, row, j) == 0) continue;
+                std::int64_t line = 0;
+                for (int i = 0; i < columns.taps; ++i)
+                    if (const int share = weight(columns, column, i); share != 0)
+                        line += share * samples.at(columns.first[column] + i, rows.first[row] + j);
+                sum += weight(rows, row, j) * line;
+            }
+            means.push_back(static_cast<double>(sum) / (1 << kWeightBits) / (1 << kWeightBits));
+        }
+    return means;
+}
+
 Samples shrunk(const Channel& channel) {
-    Samples whole = copied(channel, 0, 0, channel.width, channel.height);
+    const Samples whole = copied(channel, 0, 0, channel.width, channel.height);
     if (channel.longest() <= kLongestSide) return whole;
     const double scale = static_cast<double>(kLongestSide) / channel.longest();
     const auto side = [&](int pixels) { return std::max(kPatch, static_cast<int>(std::nearbyint(pixels * scale))); };
     Samples small{{}, side(channel.width), side(channel.height)};
-    std::vector<std::uint8_t> rgb(static_cast<std::size_t>(small.width) * static_cast<std::size_t>(small.height) * 3);
-    dpiqa_frame gray{};  // not make_frame: a plane of chroma may be lower than a frame
-    gray.format = DPIQA_GRAY;
-    gray.width = whole.width;
-    gray.height = whole.height;
-    gray.planes[0] = {whole.levels.data(), whole.levels.size(), static_cast<std::size_t>(whole.width)};
-    Preprocessor(small.width, small.height).run(gray, rgb.data());
-    small.levels.resize(rgb.size() / 3);
-    for (std::size_t i = 0; i < small.levels.size(); ++i) small.levels[i] = rgb[3 * i];
+    for (const double mean : means_of(whole, small.width, small.height))
+        small.levels.push_back(static_cast<std::uint8_t>(std::lround(mean)));
     return small;
 }
 
@@ -127,28 +143,10 @@ double noise_of(const Samples& samples) {
 
 // The difference between the brightest and the darkest patch's mean, in levels.
 double range_of_patches(const Samples& samples) {
-    const Axis columns = make_axis(samples.width, std::max(1, samples.width / kPatch), 1);
-    const Axis rows = make_axis(samples.height, std::max(1, samples.height / kPatch), 1);
-    const auto weight = [](const Axis& axis, std::size_t target, int tap) {
-        return axis.weights[target * static_cast<std::size_t>(axis.taps) + static_cast<std::size_t>(tap)];
-    };
-    double least = 255, most = 0;
-    for (std::size_t row = 0; row < rows.first.size(); ++row)
-        for (std::size_t column = 0; column < columns.first.size(); ++column) {
-            std::int64_t sum = 0;
-            for (int j = 0; j < rows.taps; ++j) {
-                if (weight(rows, row, j) == 0) continue;
-                std::int64_t line = 0;
-                for (int i = 0; i < columns.taps; ++i)
-                    if (const int share = weight(columns, column, i); share != 0)
-                        line += share * samples.at(columns.first[column] + i, rows.first[row] + j);
-                sum += weight(rows, row, j) * line;
-            }
-            const double mean = static_cast<double>(sum) / (1 << kWeightBits) / (1 << kWeightBits);
-            least = std::min(least, mean);
-            most = std::max(most, mean);
-        }
-    return most - least;
+    const std::vector<double> means =
+        means_of(samples, std::max(1, samples.width / kPatch), std::max(1, samples.height / kPatch));
+    const auto [least, most] = std::minmax_element(means.begin(), means.end());
+    return *most - *least;
 }
 
 bool is_flat(const Samples& samples) {

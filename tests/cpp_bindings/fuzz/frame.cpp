@@ -27,7 +27,11 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     int status = dpiqa_frame_init(&frame, input.format, input.colour, input.width, input.height, pixels.get(), room, input.pitch);
     if (input.planes_apart & 1) {
         status = DPIQA_OK;
-        frame = {input.format, input.colour, DPIQA_HOST, input.width, input.height, {}};
+        frame = {};
+        frame.format = input.format;
+        frame.colour = input.colour;
+        frame.width = input.width;
+        frame.height = input.height;
         for (int i = 0; i < 3; ++i) {
             const std::size_t bytes = input.plane_size[i] % (1U << 20);
             planes[i].reset(new std::uint8_t[bytes]());

@@ -31,7 +31,7 @@ def score(
         list[str], typer.Argument(metavar="PATH", help="Pictures, videos, folders (searched recursively), globs.")
     ],
     model: Annotated[Path | None, typer.Option(help=f"{_MODEL} (default: {DEFAULT_MODEL}).")] = None,
-    engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino or tensorrt.")] = "auto",
+    engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino, tensorrt or executorch.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Number of CPU threads (default: chosen by the engine).")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Pictures or frames scored at once (default: cores).")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames to score per second of video (default: all).")] = None,
@@ -113,8 +113,8 @@ def score(
             plot_png(picture, batch.videos, batch.pictures)
         if page is not None:
             sheet.write(page)
-        if copy_to is not None:
-            copy_files(selected.sources, copy_to)
+    if copy_to is not None:  # a folder that cannot be written must not cost what was scored
+        copy_files(selected.sources, copy_to)
     if batch.below or batch.failed:
         raise typer.Exit(3 if batch.below else 1)
 
@@ -124,7 +124,7 @@ def score(
 def pick(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Pictures, folders, globs.")],
     model: Annotated[Path | None, typer.Option(help=f"{_MODEL} (default: {DEFAULT_MODEL}).")] = None,
-    engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino or tensorrt.")] = "auto",
+    engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino, tensorrt or executorch.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a group instead of text.")] = False,
     copy_to: Annotated[Path | None, typer.Option(metavar="DIR", help="Copy the best of each into this folder.")] = None,
 ) -> None:
@@ -164,7 +164,9 @@ def monitor(
     model: Annotated[
         Path | None, typer.Option(help=f"{_MODEL} (default: {INT8_MODEL}, or {DEFAULT_MODEL} without the native core).")
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="Engine: auto, onnxruntime, openvino or tensorrt.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Engine: auto, onnxruntime, openvino, tensorrt or executorch.")
+    ] = None,
     jsonl: Annotated[str | None, typer.Option(metavar="FILE", help="Append JSON lines, - for stdout.")] = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Append readings as CSV.")] = None,
     sqlite: Annotated[

@@ -18,8 +18,8 @@ import typer
 from dpiqa.errors import DpiqaError
 from dpiqa.runtime.files import atomic_write
 from dpiqa.runtime.pooling import Pool
-from dpiqa.runtime.reading import Band, Reading, band, rounded
-from dpiqa.runtime.tally import Tally, main_cause
+from dpiqa.runtime.reading import Band, Reading, band, main_cause, rounded
+from dpiqa.runtime.tally import Tally
 from dpiqa.runtime.text import visible, visible_lines
 
 MAX_ROWS = 60
@@ -112,7 +112,7 @@ class Table:
             self._stream.write(f"{'score':>5}  {'quality':9}  {'cause':13}  {'ms':>6}  picture\n")
             self._has_header = True
         name = self._paint(reading.band, f"{reading.void or reading.band:9}")
-        cause = (main_cause(reading) or "").replace("_", " ")
+        cause = (main_cause(reading.causes) or "").replace("_", " ")
         self._stream.write(
             f"{reading.score:5.1f}  {name}  {cause:13}  {reading.latency_ms['total']:6.1f}  {visible(reading.source)}\n"
         )
@@ -153,13 +153,14 @@ class VmafJson:
     def __init__(self, stream: Writable) -> None:
         self._stream = stream
         self._frames: list[dict[str, object]] = []
-        self._has_ended = False
+        self._source: str | None = None
 
     def reading(self, reading: Reading) -> None:
         """See Output. Raises DpiqaError for a second video, and for a picture."""
-        if self._has_ended or reading.pts_s is None:
+        if self._source not in (None, reading.source) or reading.pts_s is None or reading.index < len(self._frames):
             raise DpiqaError("--format vmaf-json: takes one video, as VMAF's reports do")
         metrics = {"dpiqa": reading.score, **{f"dpiqa_{name}": value for name, value in reading.causes.items()}}
+        self._source = reading.source
         self._frames.append({"frameNum": reading.index, "metrics": rounded(metrics)})
 
     def video(self, pool: Pool) -> None:
@@ -170,7 +171,6 @@ class VmafJson:
         report = {"version": version("dpiqa-edge"), "frames": self._frames}
         report["pooled_metrics"] = {"dpiqa": rounded(pooled)}
         self._stream.write(json.dumps(report | {"aggregate_metrics": {}}, indent=1) + "\n")
-        self._has_ended = True
 
     def end(self, pictures: Tally) -> None:
         """See Output."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from typing import Annotated, Any, Literal
 
@@ -48,6 +49,15 @@ def band(score: float) -> Band:
         if score < end:
             return name
     return "excellent"
+
+
+MIN_CAUSE = 0.25  # a weaker cause is what clean pictures have, too
+
+
+def main_cause(causes: Mapping[str, float]) -> str | None:
+    """The strongest of a reading's causes, None where none reaches MIN_CAUSE."""
+    name, strength = max(causes.items(), key=lambda item: item[1], default=(None, 0.0))
+    return name if strength >= MIN_CAUSE else None
 
 
 class _Line(BaseModel):

@@ -10,8 +10,8 @@ from pathlib import Path
 from dpiqa.errors import DpiqaError, InputError, system_reason
 from dpiqa.runtime.output import Output
 from dpiqa.runtime.pooling import Pool
-from dpiqa.runtime.reading import Reading
-from dpiqa.runtime.tally import Tally, main_cause
+from dpiqa.runtime.reading import Reading, main_cause
+from dpiqa.runtime.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,16 @@ class Selected:
     def reading(self, reading: Reading) -> None:
         """See Output."""
         if reading.pts_s is None:
-            self._keep(_File(reading.source, reading.score, main_cause(reading), [reading]))
-        else:
-            self._frames.append(reading)
+            self._keep(_File(reading.source, reading.score, main_cause(reading.causes), [reading]))
+            return
+        if self._frames and self._frames[0].source != reading.source:
+            self._frames = []  # of a video that could not be read to its end
+        self._frames.append(reading)
 
     def video(self, pool: Pool) -> None:
         """See Output."""
         worst = min(self._frames, key=lambda reading: reading.score)
-        self._keep(_File(pool.source, pool.summary().mean, main_cause(worst), self._frames, pool))
+        self._keep(_File(pool.source, pool.summary().mean, main_cause(worst.causes), self._frames, pool))
         self._frames = []
 
     def end(self, pictures: Tally) -> None:

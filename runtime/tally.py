@@ -7,15 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from dpiqa.runtime.reading import BANDS, Reading, band
-
-CAUSE_FROM = 0.25  # a weaker cause is what clean pictures have, too
-
-
-def main_cause(reading: Reading) -> str | None:
-    """The strongest cause of a reading, None where none reaches CAUSE_FROM."""
-    name, strength = max(reading.causes.items(), key=lambda item: item[1], default=(None, 0.0))
-    return name if strength >= CAUSE_FROM else None
+from dpiqa.runtime.reading import BANDS, Reading, band, main_cause
 
 
 class Tally:
@@ -33,7 +25,7 @@ class Tally:
         """Count the reading of a picture."""
         self._scores.append(reading.score)
         self._voids += reading.void is not None
-        if cause := main_cause(reading):
+        if cause := main_cause(reading.causes):
             self._causes[cause] += 1
 
     def lines(self) -> list[str]:

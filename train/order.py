@@ -19,7 +19,7 @@ def main(
     out: Annotated[Path, typer.Option(help="The CSV file to write.")],
     count: Annotated[int, typer.Option(min=1, help="Number of photographs, in order of their names.")] = 20,
     still: Annotated[int, typer.Option(min=1, help="Number of these for the stability.")] = 5,
-    engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino or tensorrt.")] = "auto",
+    engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino, tensorrt or executorch.")] = "auto",
 ) -> None:
     """Measure how often the stronger of two adjacent levels of a distortion scores at most one point higher.
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpiqa.runtime.preprocess import resize_area
-from dpiqa.runtime.reading import printable
+from dpiqa.runtime.reading import MIN_CAUSE, printable
 from dpiqa.runtime.scorer import Explanation
 
 THUMB_SIDE, THUMB_QUALITY = 144, 60  # 5,000 pictures stay under 25 MB
@@ -31,6 +31,7 @@ class Sheet:
         """Add a picture, or a video by its worst frame; `score` is the file's, 0 to 100."""
         reading = explanation.reading
         causes = sorted(reading.causes.items(), key=lambda item: -item[1])[:3]
+        causes = [(name, strength) for name, strength in causes if strength >= MIN_CAUSE]
         self._entries.append(
             {
                 "name": printable(reading.source),

@@ -6,13 +6,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import onnx
 import pytest
+from coded import CLIP, COUNT, ENGINES, HEIGHT, WIDTH, Pictures
 from made import NO_DIGEST, Ended, MakeModel, brightness_model, make_spec, photo
 from onnx import helper
 
+from dpiqa import Scorer
 from dpiqa.cli import main
 from dpiqa.runtime.spec import METADATA_KEY, ModelSpec
 from dpiqa.train.model_files import weights_sha256
@@ -85,3 +88,31 @@ def dpiqa(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         return Ended(ended.value.code, str(out), str(err))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def moving() -> Pictures:
+    """Frames of a picture that moves sideways, BGR, twice as many as a video has."""
+    with av.open(str(CLIP)) as container:
+        whole = next(container.decode(video=0)).reformat(1920, 1080, "bgr24").to_ndarray()
+    rows = cv2.resize(whole, (960, 540), interpolation=cv2.INTER_AREA)
+    return [np.ascontiguousarray(rows[90 : 90 + HEIGHT, 6 * n : 6 * n + WIDTH]) for n in range(2 * COUNT)]
+
+
+@pytest.fixture(scope="session")
+def panning() -> Pictures:
+    """Larger frames, which lose little by having every other line only."""
+    with av.open(str(CLIP)) as container:
+        whole = next(container.decode(video=0)).reformat(1920, 1080, "bgr24").to_ndarray()
+    return [np.ascontiguousarray(whole[100:820, 3 * n : 3 * n + 1280]) for n in range(6)]
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def scorer(request: pytest.FixtureRequest) -> Scorer:
+    return Scorer(engine=request.param, threads=1)
+
+
+@pytest.fixture(scope="module")
+def expected(scorer: Scorer, moving: Pictures) -> list[float]:
+    """The scores of the frames themselves."""
+    return [scorer.score(picture).score for picture in moving]

@@ -113,15 +113,16 @@ typedef struct dpiqa_info {
 
 /* A frame in which there is nothing to see: black, white, or one colour within its noise (runtime/void.py has the rule). */
 typedef enum dpiqa_void {
-    DPIQA_VOID_IGNORED = -1, /* set in a reading before the call: the rule is not applied, all is the network's own */
+    DPIQA_VOID_IGNORED = -1, /* set it before the call: the rule is not applied, all values are the network's own */
     DPIQA_NOT_VOID = 0, /* also for every frame in device memory, whose pixels are not looked at */
     DPIQA_VOID_BLACK = 1,
     DPIQA_VOID_WHITE = 2,
     DPIQA_VOID_FLAT = 3
 } dpiqa_void;
 
-/* What a frame got. A void frame has the lowest score there and in the map, and no causes. `causes` and `map` are the caller's to set before the call: NULL, or room for cause_count and for
- * map_height * map_width floats. The rest is written by the call. */
+/* What a frame got. A void frame has the lowest score, also everywhere in the map, and no causes. Zero it before the call,
+ * or set `void_kind` to DPIQA_VOID_IGNORED. `causes` and `map` are the caller's to set before the call: NULL, or room for
+ * cause_count and for map_height * map_width floats. The rest is written by the call. */
 typedef struct dpiqa_reading {
     float score;       /* within the model's scale, higher is better */
     int32_t void_kind; /* dpiqa_void */

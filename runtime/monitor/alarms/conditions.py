@@ -19,8 +19,8 @@ from dpiqa.runtime.monitor.alarms.scene import Match
 from dpiqa.runtime.monitor.alarms.view import View
 from dpiqa.runtime.monitor.messages import LiveReading
 from dpiqa.runtime.monitor.settings.alarms import AlarmRule, AlarmSettings
+from dpiqa.runtime.reading import main_cause
 
-MIN_CAUSE = 0.25  # the weakest of a model's causes worth reporting
 # What the passing of something, and a change of light, make uncertain.
 AGAINST_BASELINE = ("QualityDrop", "ImageTooBlurry", "LowContrast", "Obstructed")
 _DARKEST = 0.5 / 255
@@ -138,10 +138,7 @@ class Conditions:
             "blur": others["ImageTooBlurry"].is_bad,
         }
         measured = next((cause for cause, is_present in symptoms.items() if is_present), None)
-        strongest = max(reading.causes, key=reading.causes.__getitem__, default="")
-        if measured not in ("noise", "contrast") and strongest and reading.causes[strongest] >= MIN_CAUSE:
-            return strongest
-        return measured
+        return measured if measured in ("noise", "contrast") else main_cause(reading.causes) or measured
 
     def _black(self, reading: LiveReading) -> Verdict:
         rule = self._settings.black

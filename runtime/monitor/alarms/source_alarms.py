@@ -8,13 +8,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dpiqa.runtime.monitor.alarms.conditions import AGAINST_BASELINE, MIN_CAUSE, Conditions, Verdict, rules_by_kind
+from dpiqa.runtime.monitor.alarms.conditions import AGAINST_BASELINE, Conditions, Verdict, rules_by_kind
 from dpiqa.runtime.monitor.alarms.latch import Latch, Moment, StreamClock
 from dpiqa.runtime.monitor.alarms.memory import Memories
 from dpiqa.runtime.monitor.alarms.view import View
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Status
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
 from dpiqa.runtime.monitor.snapshots import jpeg_thumbnail
+from dpiqa.runtime.reading import MIN_CAUSE
 
 KINDS = (*rules_by_kind(AlarmSettings()), "SignalLoss")
 _VIEW = "GlobalSceneChange"

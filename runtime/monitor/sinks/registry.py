@@ -115,11 +115,6 @@ class SinkSet:
             yield "dashboard", (settings.dashboard, settings.sqlite.path)
 
 
-def open_sinks(settings: SinkSettings) -> list[QueuedSink]:
-    """Open every sink in the settings; see SinkSet."""
-    return SinkSet(settings).sinks
-
-
 _WRITERS = {
     "prometheus": ("sinks.prometheus", "Prometheus"),
     "sqlite": ("history.writer", "History"),

@@ -47,8 +47,8 @@ std::size_t bytes_of(const dpiqa_frame& frame) {
 }  // namespace
 
 EngineFile::EngineFile(fake::Generation generation, const Change& change) {
-    char name[] = "/tmp/dpiqa_engine_XXXXXX";
-    if (mkdtemp(name) == nullptr) std::abort();
+    std::string name = (std::filesystem::temp_directory_path() / "dpiqa_engine_XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) std::abort();
     folder_ = name;
     files_ = {folder_ + "/m.engine", folder_ + "/m.engine.json", folder_ + "/m.engine.kernels"};
     const Library library = fake::identity_of({generation, false, 0, nullptr});

@@ -13,7 +13,7 @@ from made import photo
 
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Signals, SourceState, Status
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
-from dpiqa.runtime.monitor.sinks.registry import open_sinks
+from dpiqa.runtime.monitor.sinks.registry import SinkSet
 from dpiqa.runtime.reading import band
 
 BEGAN = 1_700_000_000.0
@@ -63,7 +63,7 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) 
 
 
 def write(messages: list[Message], **settings: object) -> None:
-    sinks = open_sinks(SinkSettings.model_validate({"sqlite": None} | settings))
+    sinks = SinkSet(SinkSettings.model_validate({"sqlite": None} | settings)).sinks
     for message in messages:
         for sink in sinks:
             sink.put(message)

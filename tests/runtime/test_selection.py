@@ -12,6 +12,11 @@ import pytest
 from made import Ended, MakeModel, make_spec
 from playwright.sync_api import Browser, expect
 
+from dpiqa.runtime.pooling import Pool
+from dpiqa.runtime.reading import Reading, band
+from dpiqa.runtime.selection import Selected, Selection
+from dpiqa.runtime.tally import Tally
+
 Command = Callable[..., Ended]
 Write = Callable[..., Path]
 LEVELS = {"a.png": 60, "b.png": 20, "c.png": 90, "d.png": 40}  # scores: the model's is the brightness
@@ -124,6 +129,39 @@ def test_copies_what_it_shows(score: Command, folder: Path, write_picture: Write
     assert again.status == 2
     assert "b.png is there already" in again.err
     assert len(list(target.iterdir())) == 3
+    lost = score(folder, "--worst", 3, "--copy-to", target, "--out", tmp_path / "scores.csv")
+    assert lost.status == 2
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 4, "what was scored is not lost"
+
+
+def test_frames_of_a_video_that_breaks_off_do_not_count_for_the_next() -> None:
+    def frames(source: str, score: float) -> list[Reading]:
+        return [Reading(source=source, pts_s=at / 25, score=score, band=band(score)) for at in range(3)]
+
+    class Lines:
+        def __init__(self) -> None:
+            self.readings: list[Reading] = []
+
+        def reading(self, reading: Reading) -> None:
+            self.readings.append(reading)
+
+        def video(self, pool: Pool) -> None:
+            pass
+
+        def end(self, pictures: Tally) -> None:
+            pass
+
+    lines, pool = Lines(), Pool("whole.mp4")
+    selected = Selected(lines, Selection(by_score=True))
+    for reading in frames("broken.mp4", 10):
+        selected.reading(reading)
+    for reading in frames("whole.mp4", 80):
+        selected.reading(reading)
+        pool.add(reading)
+    selected.video(pool)
+    selected.end(Tally())
+    assert {reading.source for reading in lines.readings} == {"whole.mp4"}
+    assert len(lines.readings) == 3
 
 
 def test_vmafs_layout_has_one_video(score: Command, write_video: Write, folder: Path) -> None:

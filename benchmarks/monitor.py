@@ -39,7 +39,7 @@ from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 from dpiqa.runtime.monitor.settings.sinks import PrometheusSettings
 from dpiqa.runtime.monitor.sinks.prometheus import Prometheus
 from dpiqa.runtime.monitor.sinks.queued import QueuedSink
-from dpiqa.runtime.monitor.sinks.registry import open_sinks
+from dpiqa.runtime.monitor.sinks.registry import SinkSet
 from dpiqa.runtime.monitor.watch import Monitor
 from dpiqa.runtime.program import run
 
@@ -218,7 +218,7 @@ def main(
         sources = [{"source": url, "name": f"camera {number}"} for number, url in enumerate(server.urls)]
         sinks = {"sqlite": {"path": Path(folder, "history.db")}}
         settings = MonitorSettings.model_validate({"cameras": sources, "fps": fps, "sinks": sinks})
-        opened = [*open_sinks(settings.sinks), QueuedSink(TimedMetrics(tally), PrometheusSettings().queue)]
+        opened = [*SinkSet(settings.sinks).sinks, QueuedSink(TimedMetrics(tally), PrometheusSettings().queue)]
         monitor = Monitor(settings, engine, [tally, *opened])
         thread = threading.Thread(target=monitor.run)
         thread.start()

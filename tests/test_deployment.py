@@ -15,7 +15,7 @@ import yaml
 
 from dpiqa.runtime.monitor.messages import Status
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
-from dpiqa.runtime.monitor.sinks.registry import open_sinks
+from dpiqa.runtime.monitor.sinks.registry import SinkSet
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "examples" / "docker"
@@ -56,7 +56,7 @@ def test_the_health_check_tells_a_monitor_that_watches_from_one_that_does_not() 
         return subprocess.run([sys.executable, str(DOCKER / "healthy.py"), address], check=False).returncode
 
     assert exit_status() == 1
-    (sink,) = open_sinks(SinkSettings.model_validate({"sqlite": None, "prometheus": address}))
+    (sink,) = SinkSet(SinkSettings.model_validate({"sqlite": None, "prometheus": address})).sinks
     try:
         assert exit_status() == 1
         sink.put(Status("door", "down", "no answer", 1.7e9, 0, 0, 0))

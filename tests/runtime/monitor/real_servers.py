@@ -12,7 +12,7 @@ import pytest
 
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
 from dpiqa.runtime.monitor.sinks.queued import QueuedSink
-from dpiqa.runtime.monitor.sinks.registry import open_sinks
+from dpiqa.runtime.monitor.sinks.registry import SinkSet
 
 
 def tool(name: str) -> str:
@@ -40,7 +40,7 @@ def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def sinks_of(**settings: object) -> Iterator[list[QueuedSink]]:
-    sinks = open_sinks(SinkSettings.model_validate({"sqlite": None} | settings))
+    sinks = SinkSet(SinkSettings.model_validate({"sqlite": None} | settings)).sinks
     try:
         yield sinks
     finally:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from dpiqa.errors import DpiqaError, InputError
 from dpiqa.runtime.monitor.messages import Message, to_json
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
-from dpiqa.runtime.monitor.sinks.registry import open_sinks
+from dpiqa.runtime.monitor.sinks.registry import SinkSet
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -84,7 +84,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_is_counted_and_scoring_goes_on_until_there_is_room(small_disk: Path) -> None:
     paths = {name: small_disk / f"m.{name}" for name in ("jsonl", "csv", "sqlite")}
-    sinks = open_sinks(SinkSettings.model_validate(paths))
+    sinks = SinkSet(SinkSettings.model_validate(paths)).sinks
     ballast = small_disk / "ballast"
 
     def put(index: int) -> None:
@@ -122,11 +122,11 @@ def test_a_full_disk_is_counted_and_scoring_goes_on_until_there_is_room(small_di
 
 def test_what_cannot_be_opened_is_one_line_and_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"nowhere/m\.csv: cannot be written, no such file"):
-        open_sinks(SinkSettings.model_validate({"sqlite": tmp_path / "h.db", "csv": "/nowhere/m.csv"}))
+        SinkSet(SinkSettings.model_validate({"sqlite": tmp_path / "h.db", "csv": "/nowhere/m.csv"}))
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     monkeypatch.delitem(sys.modules, "dpiqa.runtime.monitor.sinks.prometheus", raising=False)
     with pytest.raises(DpiqaError, match=r"prometheus: .*pip install '\.\[monitor\]'"):
-        open_sinks(SinkSettings.model_validate({"sqlite": None, "prometheus": "127.0.0.1:0"}))
+        SinkSet(SinkSettings.model_validate({"sqlite": None, "prometheus": "127.0.0.1:0"}))
 
 
 @pytest.mark.parametrize(

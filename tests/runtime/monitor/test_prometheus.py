@@ -16,7 +16,7 @@ from real_servers import free_port, running, sinks_of, tool
 from dpiqa.errors import InputError
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
-from dpiqa.runtime.monitor.sinks.registry import open_sinks
+from dpiqa.runtime.monitor.sinks.registry import SinkSet
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -81,7 +81,7 @@ def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"cannot serve metrics on 127.0.0.1:{port}, address already in use"):
-            open_sinks(SinkSettings.model_validate({"sqlite": None, "prometheus": f"127.0.0.1:{port}"}))
+            SinkSet(SinkSettings.model_validate({"sqlite": None, "prometheus": f"127.0.0.1:{port}"}))
 
 
 def test_the_alert_rules_fire_as_promtool_sees_it() -> None:

@@ -51,15 +51,14 @@ EngineFile::EngineFile(fake::Generation generation, const Change& change) {
     if (mkdtemp(name.data()) == nullptr) std::abort();
     folder_ = name;
     files_ = {folder_ + "/m.engine", folder_ + "/m.engine.json", folder_ + "/m.engine.kernels"};
-    const Library library = fake::identity_of({generation, false, 0, nullptr});
     fake::PlanText plan;
     plan.width = spec().width;
     plan.height = spec().height;
     plan.causes = static_cast<int>(spec().causes.size());
     json manifest = {{"manifest_version", 1},
                      {"onnx_sha256", std::string(64, 'a')},
-                     {"flavour", library.flavour},
-                     {"tensorrt_version", version_text(library.number)},
+                     {"flavour", fake::identity_of({generation, false, 0, nullptr}).flavour},
+                     {"tensorrt_version", fake::version_of(generation)},
                      {"precision", "int8"},
                      {"compute_capabilities", json::array()},  // any GPU
                      {"rebuild", "dpiqa export trt --int8"},

@@ -187,6 +187,15 @@ Library identity_of(const Setting& setting) {
     }
 }
 
+const char* version_of(Generation generation) {
+    switch (generation) {
+        case Generation::kTensorRt86: return "8.6.1";
+        case Generation::kTensorRt10: return "10.16.0";
+        case Generation::kTensorRt11: return "11.1.0";
+        default: return "1.7.1";
+    }
+}
+
 }  // namespace fake
 
 #ifdef DPIQA_STUB_CUDA

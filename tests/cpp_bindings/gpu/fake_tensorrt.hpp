@@ -40,4 +40,7 @@ void set_library(const Setting& setting);
 std::unique_ptr<dpiqa::core::TensorRtLibrary> make_library(const Setting& setting);
 dpiqa::core::Library identity_of(const Setting& setting);
 
+// What the builder of that generation calls itself in Python, which `dpiqa export trt` writes into the manifest.
+const char* version_of(Generation generation);
+
 }  // namespace fake

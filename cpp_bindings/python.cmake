@@ -10,8 +10,3 @@ if(executorch IN_LIST DPIQA_ENGINES)  # 3.5 MB; their wheel brings much that sco
   install(FILES ${EXECUTORCH_FILES} DESTINATION dpiqa/native)
 endif()
 set_target_properties(dpiqa dpiqa_static PROPERTIES EXCLUDE_FROM_ALL ON)
-
-# The default models come with the wheel, under the name that `runtime` looks for; the larger ones would make it twice as
-# heavy for everybody.
-file(GLOB _models CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/models/dpiqa-lite0*.onnx")
-install(FILES ${_models} DESTINATION dpiqa/models)

@@ -19,7 +19,7 @@ from dpiqa.runtime.reading import Reading
 from dpiqa.runtime.scorer import Explanation, Scorer
 from dpiqa.runtime.sources import PassedOver, expand, is_video
 from dpiqa.runtime.tally import Tally
-from dpiqa.runtime.video import announced_duration_s
+from dpiqa.runtime.video import RawVideo, announced_duration_s
 
 
 class Batch:
@@ -30,7 +30,8 @@ class Batch:
     with `keep`, `videos` and `pictures` (name to reading) hold what a plot needs. `written` names files about to be
     replaced: the whole batch is refused if one of them is to be scored. Each of `listeners` gets every picture, and of
     every video the frame that scored lowest, with the score of the file. `below` counts the files that score less than
-    `minimum`; `complain` gets their names. A video's score is the mean of its frames.
+    `minimum`; `complain` gets their names. A video's score is the mean of its frames. `raw`: what standard input holds,
+    where it is no container.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class Batch:
         keep: bool = False,
         written: Collection[Path] = (),
         minimum: float | None = None,
+        raw: RawVideo | None = None,
     ) -> None:
         self._scorer, self._fps, self._complain, self._keep = scorer, fps, complain, keep
         self._written = {path.resolve() for path in written}
-        self._minimum = minimum
+        self._minimum, self._raw = minimum, raw
         self.listeners: list[Callable[[Explanation, float], None]] = []
         self.scored = self.failed = self.below = self._done = 0
         self._tally = Tally()
@@ -117,7 +119,7 @@ class Batch:
     def _video(self, file: str, output: Output, bar: ProgressBar) -> None:
         pool, duration_s = Pool(file), announced_duration_s(file)
         worst: Explanation | None = None
-        for explanation in self._scorer.explain_stream(file, self._fps):
+        for explanation in self._scorer.explain_stream(file, self._fps, self._raw):
             reading = explanation.reading
             worst = explanation if worst is None or reading.score < worst.reading.score else worst
             output.reading(reading)

@@ -28,17 +28,23 @@ app = typer.Typer()
 @native_output_silenced()
 def score(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH", help="Pictures, videos, folders (searched recursively), globs.")
+        list[str],
+        typer.Argument(metavar="PATH", help="Pictures, videos, folders (searched recursively), globs, - for stdin."),
     ],
     model: Annotated[Path | None, typer.Option(help=f"{_MODEL} (default: {DEFAULT_MODEL}).")] = None,
     engine: Annotated[str, typer.Option(help="Engine: auto, onnxruntime, openvino, tensorrt or executorch.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Number of CPU threads (default: chosen by the engine).")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Pictures or frames scored at once (default: cores).")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames to score per second of video (default: all).")] = None,
+    raw: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT:WxH@FPS", help="Take stdin for bare frames, such as nv12:1920x1080@25."),
+    ] = None,
     form: Annotated[
         str | None,
         typer.Option(
-            "--format", help="table, json (one object per line), csv or vmaf-json (default: by --out's suffix)."
+            "--format",
+            help="table, json (one object per line), csv, parquet or vmaf-json (default: by --out's suffix).",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Path to the output file (default: the terminal).")] = None,
@@ -73,9 +79,13 @@ def score(
     from dpiqa.runtime.scorer import Scorer
     from dpiqa.runtime.selection import Selected, Selection, copy_files
     from dpiqa.runtime.sheet.sheet import Sheet
-    from dpiqa.runtime.video import Sampler
+    from dpiqa.runtime.sources import STDIN
+    from dpiqa.runtime.video import RawVideo, Sampler
 
     Sampler(fps)  # refuses a bad number before the model is loaded
+    frames = RawVideo.parse(raw) if raw is not None else None
+    if frames and STDIN not in paths:
+        raise DpiqaError(f"--raw {raw}: is for standard input, name it as -")
     if not max_megapixels > 0:
         raise DpiqaError(f"--max-megapixels {max_megapixels:g}: must be above 0")
     if plot is not None and plot.suffix.lower() != ".png":
@@ -88,7 +98,7 @@ def score(
     selection = Selection(sort, worst, best, cause)
     scorer = Scorer(model, engine, threads, max_megapixels, jobs or jobs_for(paths))
     selection.check(scorer.spec.causes)
-    batch = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), plot is not None, written, minimum)
+    batch = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), plot is not None, written, minimum, frames)
     if explain is not None:
         from dpiqa.runtime.explain import Explainer
 

@@ -17,6 +17,7 @@ import typer
 
 from dpiqa.errors import DpiqaError
 from dpiqa.runtime.files import atomic_write
+from dpiqa.runtime.parquet import Parquet
 from dpiqa.runtime.pooling import Pool
 from dpiqa.runtime.reading import Band, Reading, band, main_cause, rounded
 from dpiqa.runtime.tally import Tally
@@ -190,20 +191,25 @@ FORMATS: dict[str, Callable[[Writable, Sequence[str], Paint | None], Output]] = 
     "csv": lambda stream, causes, _: Csv(stream, causes),
     "vmaf-json": lambda stream, *_: VmafJson(stream),
 }
-_BY_SUFFIX = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
+_PARQUET = "parquet"  # the one that is not text
+_BY_SUFFIX = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv", ".parquet": _PARQUET}
 _INK: dict[Band, str] = {"bad": "red", "poor": "red", "fair": "yellow", "good": "green", "excellent": "bright_green"}
 
 
 def open_output(
     stack: ExitStack, form: str | None, out: Path | None, causes: Sequence[str], before_write: Callable[[], None]
 ) -> Output:
-    """The output in a format of FORMATS (default: by the suffix of `out`, else a table), to `out` or to stdout.
+    """The output in a format of FORMATS or as Parquet, to `out` or to stdout (default: by its suffix, else a table).
 
     `before_write` is called before anything reaches a terminal. `out` appears when `stack` ends well.
     """
     form = form or _BY_SUFFIX.get(out.suffix.lower() if out else "", "table")
-    if form not in FORMATS:
-        raise DpiqaError(f"--format {form}: expected one of {', '.join(FORMATS)}")
+    if form not in (*FORMATS, _PARQUET):
+        raise DpiqaError(f"--format {form}: expected one of {', '.join((*FORMATS, _PARQUET))}")
+    if form == _PARQUET:
+        if out is None:
+            raise DpiqaError("--format parquet: is not text, name a file with --out")
+        return Parquet(stack.enter_context(atomic_write(out)), causes)
     stream: Writable = sys.stdout
     in_colour = False
     if out is not None:

@@ -23,7 +23,7 @@ from dpiqa.runtime.preprocess import within_reach
 from dpiqa.runtime.reading import Reading, band
 from dpiqa.runtime.sources import PassedOver, expand, is_video
 from dpiqa.runtime.spec import ModelSpec
-from dpiqa.runtime.video import Frame, read_video
+from dpiqa.runtime.video import Frame, RawVideo, read_video
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -100,13 +100,18 @@ class Scorer:
         pixels = read_picture(path, self.max_megapixels)
         return self._explain(Frame(Planes((pixels,)), source or path), perf_counter() - began)
 
-    def stream(self, path: PathLike, fps: float | None = None) -> Iterator[Reading]:
-        """Score a video lazily, `fps` frames per second of its time (None for every frame). Raises InputError."""
-        return (explanation.reading for explanation in self.explain_stream(path, fps))
+    def stream(self, path: PathLike, fps: float | None = None, raw: RawVideo | None = None) -> Iterator[Reading]:
+        """Score a video lazily, `fps` frames per second of its time (None for every frame). Raises InputError.
 
-    def explain_stream(self, path: PathLike, fps: float | None = None) -> Iterator[Explanation]:
+        `-` is standard input: a container or, with `raw`, bare frames.
+        """
+        return (explanation.reading for explanation in self.explain_stream(path, fps, raw))
+
+    def explain_stream(
+        self, path: PathLike, fps: float | None = None, raw: RawVideo | None = None
+    ) -> Iterator[Explanation]:
         """Score a video as `stream` does, with the pixels and the quality map of each frame. Raises InputError."""
-        for future in in_order(self._frames(path, fps), self.jobs):
+        for future in in_order(self._frames(path, fps, raw), self.jobs):
             yield future.result()
 
     def score_many(self, items: Iterable[PathLike | np.ndarray], fps: float | None = None) -> Iterator[Reading]:
@@ -151,9 +156,11 @@ class Scorer:
                 else:
                     yield partial(self.explain, path)
 
-    def _frames(self, path: PathLike, fps: float | None) -> Iterator[Callable[[], Explanation]]:
+    def _frames(
+        self, path: PathLike, fps: float | None, raw: RawVideo | None = None
+    ) -> Iterator[Callable[[], Explanation]]:
         began = perf_counter()
-        for frame in read_video(os.fspath(path), fps):
+        for frame in read_video(os.fspath(path), fps, raw):
             check_size(frame.picture.planes[0], frame.source)
             yield partial(self._explain, frame, perf_counter() - began)
             began = perf_counter()

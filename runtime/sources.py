@@ -15,6 +15,7 @@ from dpiqa.runtime.formats.kinds import HEAD_BYTES, PICTURE_SUFFIXES, kind_of
 
 log = logging.getLogger(__name__)
 
+STDIN = "-"
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"}
     | {".ogv", ".y4m", ".mxf", ".ivf", ".h264", ".h265", ".hevc", ".m2v", ".vob", ".dv", ".mjpg", ".mjpeg"}
@@ -41,11 +42,11 @@ class PassedOver:
 def expand(name: str | os.PathLike[str], passed_over: PassedOver | None = None) -> Iterator[str]:
     """The files that a name stands for, in order of their names.
 
-    A file stands for itself. A folder stands for every picture and video in it and below it, known by their suffixes;
-    hidden files are passed over in silence, others are counted in `passed_over`, or logged where that is None. Anything
-    else is a glob (`**` crosses folders) and stands for what it matches, each file once, as though each match had been
-    typed. Raises InputError if nothing is found, and at a folder below that cannot be read unless `passed_over` takes
-    it.
+    A file stands for itself, `-` for standard input. A folder stands for every picture and video in it and below it,
+    known by their suffixes; hidden files are passed over in silence, others are counted in `passed_over`, or logged
+    where that is None. Anything else is a glob (`**` crosses folders) and stands for what it matches, each file once,
+    as though each match had been typed. Raises InputError if nothing is found, and at a folder below that cannot be
+    read unless `passed_over` takes it.
     """
     name = os.fspath(name)
     passed = PassedOver() if passed_over is None else passed_over
@@ -64,6 +65,9 @@ def expand(name: str | os.PathLike[str], passed_over: PassedOver | None = None) 
 
 
 def _files_of(name: str, passed: PassedOver) -> Iterator[str]:
+    if name == STDIN:
+        yield name
+        return
     if Path(name).is_dir():
         files = _walk(name, passed)
         first = next(files, None)
@@ -93,6 +97,8 @@ def is_video(path: str) -> bool:
     Raises InputError for a missing or unreadable file. A file that is neither is taken for a video, and refused when it
     is opened.
     """
+    if path == STDIN:
+        return True
     suffix = Path(path).suffix.lower()
     try:
         if not Path(path).is_file():

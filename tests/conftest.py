@@ -13,6 +13,12 @@ from playwright.sync_api import Browser, sync_playwright
 os.environ["DPIQA_CACHE"] = ""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: one of them begun at the end would keep a single process busy for minutes."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A real browser with a made-up camera."""

@@ -5,5 +5,6 @@ Everything that scores video reads it here: files with `read_video`, live stream
 
 from dpiqa.runtime.video.reader import Frame, announced_duration_s, read_video
 from dpiqa.runtime.video.sampler import Sampler
+from dpiqa.runtime.video.source import RawVideo
 
-__all__ = ["Frame", "Sampler", "announced_duration_s", "read_video"]
+__all__ = ["Frame", "RawVideo", "Sampler", "announced_duration_s", "read_video"]

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.planes import Planes
+from dpiqa.runtime.sources import STDIN
 from dpiqa.runtime.video.convert import Converter
 from dpiqa.runtime.video.deinterlace import Deinterlacer
 from dpiqa.runtime.video.sampler import Sampler
-from dpiqa.runtime.video.source import frames_of, named, open_file, video_stream
+from dpiqa.runtime.video.source import RawVideo, frames_of, named, open_file, open_stdin, video_stream
 
 log = logging.getLogger(__name__)
 
@@ -41,15 +42,17 @@ class Frame:
         return self.picture.bgr
 
 
-def read_video(path: str, fps: float | None = None) -> Iterator[Frame]:
+def read_video(path: str, fps: float | None = None, raw: RawVideo | None = None) -> Iterator[Frame]:
     """Decode a video file lazily, one frame in memory at a time, `fps` frames per second of video (None for all).
+
+    `-` is standard input, a container or, with `raw`, bare frames.
 
     Presentation times begin at that of the first frame and always increase: where the file has none, they follow from
     its frame rate. Raises InputError for a file that is not a video or has no frame; a video that ends long before its
     header says is logged as a warning.
     """
     sampler = Sampler(fps)
-    with named(path), closing(open_file(path)) as container:
+    with named(path), closing(open_stdin(raw) if path == STDIN else open_file(path)) as container:
         video = video_stream(container)
         video.codec_context.thread_type = "AUTO"
         converter, count, pts = Converter(video), 0, 0.0
@@ -67,6 +70,8 @@ def read_video(path: str, fps: float | None = None) -> Iterator[Frame]:
 
 def announced_duration_s(path: str) -> float:
     """How long the header says that a video is, 0 where it does not say. Raises InputError like `read_video`."""
+    if path == STDIN:  # can be read once only
+        return 0.0
     with named(path), closing(open_file(path)) as container:
         return _duration_s(container, video_stream(container))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import av
 from av.container import InputContainer
@@ -33,6 +35,38 @@ _PATIENCE_S = 8.0  # for one read of a file
 _MAX_PIXELS = str(1 << 26)
 
 SAFE_FORMATS = {"format_whitelist": ",".join(sorted(set(av.formats_available) - _REFUSED))}
+
+
+class RawVideo(NamedTuple):
+    """What frames without a container are: FFmpeg's name of their pixel format, size in pixels, frames a second."""
+
+    pixels: str
+    width: int
+    height: int
+    fps: float
+
+    @classmethod
+    def parse(cls, text: str) -> RawVideo:
+        """Read `nv12:1920x1080@25` (without a rate: 25). Raises InputError."""
+        match = re.fullmatch(r"(\w+):(\d{1,5})x(\d{1,5})(?:@(\d+(?:\.\d+)?))?", text)
+        if match is None or match[1] not in av.video.format.names or float(match[4] or 25) <= 0:
+            raise InputError(
+                f"{text}: expected FORMAT:WIDTHxHEIGHT@FPS and FFmpeg's name of a format, such as nv12:1920x1080@25"
+            )
+        return cls(match[1], int(match[2]), int(match[3]), float(match[4] or 25))
+
+
+def open_stdin(raw: RawVideo | None = None) -> InputContainer:
+    """Open what is piped in: any container or, with `raw`, bare frames. Raises InputError, without a name."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("nothing is piped in")
+    options = {"protocol_whitelist": "pipe", "max_pixels": _MAX_PIXELS, **SAFE_FORMATS}
+    if raw is not None:
+        options |= {"pixel_format": raw.pixels, "video_size": f"{raw.width}x{raw.height}", "framerate": f"{raw.fps:g}"}
+    try:  # however long the program before takes
+        return av.open("pipe:0", format="rawvideo" if raw else None, options=options, metadata_errors="replace")
+    except (FFmpegError, ValueError, RuntimeError):
+        raise InputError("not a video that can be decoded") from None
 
 
 def open_file(

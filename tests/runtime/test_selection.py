@@ -164,6 +164,20 @@ def test_frames_of_a_video_that_breaks_off_do_not_count_for_the_next() -> None:
     assert len(lines.readings) == 3
 
 
+def test_parquet_has_the_rows_of_the_table(score: Command, write_video: Write, folder: Path, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    clip = write_video([_picture(50), np.zeros((64, 64, 3), np.uint8)])
+    assert score(folder, clip, "--out", tmp_path / "scores.parquet").status == 0
+    wanted = list(csv.DictReader(score(folder, clip, "--format", "csv").out.splitlines()))
+    rows = pyarrow.read_table(tmp_path / "scores.parquet").to_pylist()
+    assert [row["source"] for row in rows] == [line["source"] for line in wanted]
+    assert [row["score"] for row in rows] == pytest.approx([float(line["score"]) for line in wanted], abs=0.01)
+    assert [row["pts_s"] for row in rows] == [None, None, None, None, 0, pytest.approx(0.1)]
+    assert rows[5]["void"] == "black"
+    assert "--format parquet: is not text" in score(folder, "--format", "parquet").err
+    assert [path.name for path in tmp_path.glob("*.parquet")] == ["scores.parquet"]
+
+
 def test_vmafs_layout_has_one_video(score: Command, write_video: Write, folder: Path) -> None:
     clip = write_video([_picture(30)] * 5 + [_picture(60)] * 5)
     report = json.loads(score(clip, "--format", "vmaf-json").out)

@@ -73,6 +73,19 @@ class Scorer:
         self.max_megapixels, self.jobs = max_megapixels, jobs or cores()
         self.engine = open_engine(os.fspath(model) if model else str(shipped_model()), engine, threads, jobs or 1)
 
+    @classmethod
+    def from_pretrained(
+        cls, repository: str, file: str | None = None, revision: str | None = None, **options: Any
+    ) -> Scorer:
+        """Open a model of Hugging Face's hub, by `owner/name`; `options` are those of Scorer.
+
+        `file` is its name there (default: `name.onnx`), `revision` a branch, tag or commit. Raises as Scorer does, and
+        EngineError where it cannot be fetched.
+        """
+        from dpiqa.runtime.hub import fetch_model
+
+        return cls(fetch_model(repository, file, revision), **options)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Open the model anew where it is unpickled: engines are of one process."""
         return Scorer, self._arguments

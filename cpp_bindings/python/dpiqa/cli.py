@@ -18,7 +18,8 @@ from dpiqa.runtime.program import as_app, complain, open_closed_streams, run
 
 TRAIN_VERBS = ("student", "soup", "heads", "teacher", "teacher-cache", "distill", "qat", "evaluate", "protocol",
                "order", "calibrate", "degrade", "near-duplicates")  # fmt: skip
-EXPORT_VERBS = ("onnx", "int8", "qat", "verify", "trt", "executorch", "triton", "deepstream", "card")
+EXPORT_VERBS = ("onnx", "int8", "qat", "verify", "trt", "executorch", "triton", "deepstream", "card",
+                "hub")  # fmt: skip
 
 
 class _Floor(TyperGroup):

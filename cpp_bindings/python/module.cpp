@@ -157,8 +157,8 @@ class PyScorer {
         if (mode != "latency" && mode != "throughput")
             throw InputError("unknown mode '" + mode + "', expected one of: latency, throughput");
         const std::string folder = cache.string();
-        const dpiqa_options options{engine.c_str(), threads,     requests,      mode == "throughput",
-                                    force_float32,  unverified, max_wait_ms, folder.c_str()};
+        const dpiqa_options options{sizeof(dpiqa_options), engine.c_str(), threads,     requests,      mode == "throughput",
+                                    force_float32,         unverified,     max_wait_ms, folder.c_str()};
         const py::gil_scoped_release released;
         scorer_ = std::make_unique<dpiqa::Scorer>(path.string(), options);
     }
@@ -183,7 +183,6 @@ class PyScorer {
         std::vector<PyReading> readings(frames.size());
         std::vector<dpiqa_reading> raw(frames.size());
         for (std::size_t i = 0; i < frames.size(); ++i) {
-            raw[i] = {};
             raw[i].void_kind = rule;
             if (info().cause_count > 0) raw[i].causes = readings[i].causes.emplace(info().cause_count).mutable_data();
             if (info().map_width > 0)

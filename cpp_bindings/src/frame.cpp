@@ -53,6 +53,7 @@ FormatShape shape_of(int format, int width, int height) {
 
 void check_frame(const dpiqa_frame& frame) {
     const FormatShape shape = shape_of(frame.format, frame.width, frame.height);
+    if (frame.reserved != 0) throw InputError("frame: its field 'reserved' must be 0, found " + std::to_string(frame.reserved));
     if (frame.memory != DPIQA_HOST && frame.memory != DPIQA_DEVICE)
         throw InputError("frame: unknown kind of memory " + std::to_string(frame.memory));
     if (frame.memory == DPIQA_HOST && (frame.stream != nullptr || frame.event != nullptr))

@@ -56,12 +56,15 @@ typedef enum dpiqa_format {
     DPIQA_GRAY = 3, /* one plane, 1 byte a pixel */
     DPIQA_NV12 = 4, /* a plane Y and a plane of U,V pairs at half size; width and height even */
     DPIQA_I420 = 5, /* planes Y, U, V, the latter two at half size; width and height even */
-    DPIQA_YUYV = 6  /* one plane, Y U Y V for two pixels; width even */
+    DPIQA_YUYV = 6, /* one plane, Y U Y V for two pixels; width even */
+    DPIQA_UYVY = 7, /* the same as U Y V Y */
+    DPIQA_RGBA = 8, /* one plane, 4 bytes a pixel, the last of which is not looked at */
+    DPIQA_P010 = 9  /* NV12 with 2 bytes a sample, little-endian: 10 bits above 6 of zero, or 16 */
 } dpiqa_format;
 
-/* The matrix and range of NV12, I420 and YUYV. It must be stated: a guess would shift every score. */
+/* The matrix and range of a YUV format. It must be stated: a guess would shift every score. */
 typedef enum dpiqa_colour {
-    DPIQA_COLOUR_NONE = 0, /* for BGR, RGB and GRAY */
+    DPIQA_COLOUR_NONE = 0, /* for BGR, RGB, RGBA and GRAY */
     DPIQA_BT601_LIMITED = 1,
     DPIQA_BT601_FULL = 2,
     DPIQA_BT709_LIMITED = 3,
@@ -171,7 +174,7 @@ DPIQA_API int dpiqa_score(dpiqa_scorer *scorer, const dpiqa_frame *frames, size_
 DPIQA_API void dpiqa_close(dpiqa_scorer *scorer);
 
 /* Describe a frame whose planes follow each other in one buffer. `pitch` is that of the first plane, 0 for rows without a
- * gap; NV12 keeps it for U,V pairs, I420 halves it. The frame's `struct_size` is set before the call, the rest by it. */
+ * gap; NV12 and P010 keep it for U,V pairs, I420 halves it. The frame's `struct_size` is set before the call, the rest by it. */
 DPIQA_API int dpiqa_frame_fill(dpiqa_frame *frame, int32_t format, int32_t colour, int32_t width, int32_t height,
                                const void *data, size_t size, size_t pitch);
 

@@ -55,7 +55,7 @@ void measure(const char* fp32, const char* int8, int threads, int rounds) {
     std::vector<std::vector<std::uint8_t>> held;
     std::vector<Case> cases;
     for (const auto& [precision, path] : {std::pair{"fp32", fp32}, std::pair{"int8", int8}}) {
-        const dpiqa::Options options{nullptr, threads, 1, 0, 1, 0, 0, nullptr};
+        const dpiqa::Options options{sizeof(dpiqa::Options), nullptr, threads, 1, 0, 1, 0, 0, nullptr};
         for (const Size& size : kSizes) {
             held.push_back(pixels(size));
             const auto& bytes = held.back();

@@ -30,7 +30,7 @@ static int score_stream(dpiqa_scorer *scorer, int32_t width, int32_t height, int
             fprintf(stderr, "score_nv12: standard input ends within frame %ld (%zu of %zu bytes)\n", index, got, size);
             return 2;
         }
-        dpiqa_reading reading = {0};
+        dpiqa_reading reading = DPIQA_INIT(dpiqa_reading);
         if (dpiqa_score(scorer, &frame, 1, &reading) != DPIQA_OK) return failed();
         printf("{\"type\":\"reading\",\"index\":%ld,\"score\":%.3f,\"void\":%s,\"latency_ms\":{\"preprocess\":%.3f,\"infer\":%.3f}}\n", index,
                (double)reading.score, void_names[reading.void_kind], (double)reading.preprocess_ms, (double)reading.infer_ms);
@@ -49,7 +49,8 @@ int main(int argc, char **argv) {
         return 2;
     }
     dpiqa_scorer *scorer = NULL;
-    const dpiqa_options options = {.force_float32 = 1}; /* the same score on every CPU, with bfloat16 or without */
+    /* the same score on every CPU, with bfloat16 or without */
+    const dpiqa_options options = {.struct_size = sizeof options, .force_float32 = 1};
     if (dpiqa_open(argv[1], &options, &scorer) != DPIQA_OK) return failed();
     const size_t size = (size_t)width * (size_t)height * 3 / 2;
     uint8_t *buffer = malloc(size);

@@ -31,7 +31,8 @@ static const char *describe(const NvBufSurface *surface, dpiqa_frame *frame) {
     if (surface->memType != NVBUF_MEM_CUDA_DEVICE && surface->memType != NVBUF_MEM_CUDA_UNIFIED)
         return "the pictures are not in CUDA memory, nvvideoconvert needs nvbuf-memory-type=nvbuf-mem-cuda-device";
     if (picture->layout != NVBUF_LAYOUT_PITCH) return "the pictures are tiled, nvvideoconvert brings them into rows";
-    *frame = (dpiqa_frame){.format = DPIQA_NV12,
+    *frame = (dpiqa_frame){.struct_size = sizeof *frame,
+                           .format = DPIQA_NV12,
                            .colour = colour_of(picture->colorFormat),
                            .memory = DPIQA_DEVICE,
                            .width = (int32_t)picture->width,
@@ -49,7 +50,7 @@ static int score_buffer(dpiqa_scorer *scorer, GstBuffer *buffer, long index) {
     GstMapInfo map;
     if (!gst_buffer_map(buffer, &map, GST_MAP_READ)) return refused("a buffer cannot be mapped");
     dpiqa_frame frame;
-    dpiqa_reading reading = {0};
+    dpiqa_reading reading = DPIQA_INIT(dpiqa_reading);
     const char *sentence = describe((const NvBufSurface *)(const void *)map.data, &frame);
     if (sentence == NULL && dpiqa_score(scorer, &frame, 1, &reading) != DPIQA_OK) sentence = dpiqa_last_error();
     gst_buffer_unmap(buffer, &map);

@@ -172,7 +172,7 @@ def monitor(
     config: Annotated[Path | None, typer.Option(help="Path to a YAML file with cameras and all settings.")] = None,
     fps: Annotated[float | None, typer.Option(help="Scores per second and source (default: 5).")] = None,
     model: Annotated[
-        Path | None, typer.Option(help=f"{_MODEL} (default: {INT8_MODEL}, or {DEFAULT_MODEL} without the native core).")
+        Path | None, typer.Option(help=f"{_MODEL} (default: {INT8_MODEL}, or {DEFAULT_MODEL} where INT8 is no faster).")
     ] = None,
     engine: Annotated[
         str | None, typer.Option(help="Engine: auto, onnxruntime, openvino, tensorrt or executorch.")

@@ -11,7 +11,8 @@ using namespace dpiqa::core;
 
 namespace {
 
-constexpr int kFormats[] = {DPIQA_BGR, DPIQA_RGB, DPIQA_GRAY, DPIQA_NV12, DPIQA_I420, DPIQA_YUYV};
+constexpr int kFormats[] = {DPIQA_BGR,  DPIQA_RGB,  DPIQA_GRAY, DPIQA_NV12, DPIQA_I420,
+                            DPIQA_YUYV, DPIQA_UYVY, DPIQA_RGBA, DPIQA_P010};
 
 struct Difference {
     std::size_t samples = 0, unequal = 0, far = 0;  // `far`: more than one level apart

@@ -33,7 +33,7 @@ void measure(int format, int width, int height) {
 }  // namespace
 
 void measure_latency() {
-    for (const int format : {DPIQA_BGR, DPIQA_RGB, DPIQA_GRAY, DPIQA_NV12, DPIQA_I420, DPIQA_YUYV}) measure(format, 1920, 1080);
+    for (const int format : {DPIQA_BGR, DPIQA_RGB, DPIQA_GRAY, DPIQA_NV12, DPIQA_I420, DPIQA_YUYV, DPIQA_UYVY, DPIQA_RGBA, DPIQA_P010}) measure(format, 1920, 1080);
     for (const int format : {DPIQA_BGR, DPIQA_NV12}) {
         measure(format, 640, 480);
         measure(format, 3840, 2160);

@@ -19,7 +19,7 @@ const char* memory_name(Memory memory) {
 }
 
 const char* format_name(int format) {
-    constexpr const char* kNames[] = {"?", "BGR", "RGB", "GRAY", "NV12", "I420", "YUYV"};
+    constexpr const char* kNames[] = {"?", "BGR", "RGB", "GRAY", "NV12", "I420", "YUYV", "UYVY", "RGBA", "P010"};
     return kNames[format];
 }
 

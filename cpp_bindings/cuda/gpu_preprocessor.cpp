@@ -66,12 +66,13 @@ const GpuPreprocessor::Plan& GpuPreprocessor::plan_for(const dpiqa_frame& frame,
         cuda_check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");  // its tables may still be in use
         plans_.pop_back();
     }
+    const int bytes = layout_of(frame.format, 0).begin()->bytes;
     Plan plan{frame.format, frame.width, frame.height, {}, {}};
     plan.rows[0] = upload(make_axis(frame.height, height_, 1), stream);
-    plan.columns[0] = upload(make_axis(frame.width, width_, 1), stream);
-    if (frame.format == DPIQA_NV12 || frame.format == DPIQA_I420)
+    plan.columns[0] = upload(make_axis(frame.width, width_, 1, bytes), stream);
+    if (shape_of(frame.format, frame.width, frame.height).planes > 1)
         plan.rows[1] = upload(make_axis(frame.height, height_, 2), stream);
-    if (is_yuv(frame.format)) plan.columns[1] = upload(make_axis(frame.width, width_, 2), stream);
+    if (is_yuv(frame.format)) plan.columns[1] = upload(make_axis(frame.width, width_, 2, bytes), stream);
     plans_.insert(plans_.begin(), std::move(plan));
     return plans_.front();
 }
@@ -144,7 +145,7 @@ void GpuPreprocessor::start(const dpiqa_frame& frame, std::uint8_t* rgb, cudaStr
     const Plan& plan = plan_for(frame, stream);
     DeviceFrame device{};
     device.is_yuv = is_yuv(frame.format);
-    device.matrix = colour_matrix(frame.colour);
+    device.matrix = colour_matrix(frame.colour, frame.format);
     std::size_t offset = 0;
     for (int i = 0; i < shape.planes; ++i) {
         const auto* pixels = static_cast<const std::uint8_t*>(frame.planes[i].data);

@@ -26,7 +26,7 @@ class GpuPreprocessor {
         Axis source;  // what the copies below are made from: outlives them, as freeing device memory waits for the device
         DeviceBuffer<std::int32_t> first;
         DeviceBuffer<std::int16_t> weights;
-        DeviceAxis view() const { return {first.get(), weights.get(), source.taps}; }
+        DeviceAxis view() const { return {first.get(), weights.get(), source.taps, source.bytes}; }
     };
     struct Plan {
         std::int32_t format = 0, width = 0, height = 0;

@@ -13,7 +13,7 @@ namespace dpiqa::core {
 struct DeviceAxis {
     const std::int32_t* first;
     const std::int16_t* weights;
-    std::int32_t taps;
+    std::int32_t taps, bytes;
 };
 
 struct DeviceChannel {

@@ -15,16 +15,18 @@ DPIQA_HOST_DEVICE inline int sample(const DeviceChannel& channel, int x, int y) 
     const DeviceAxis &rows = channel.rows, &columns = channel.columns;
     const auto stride = static_cast<std::size_t>(channel.stride);
     const std::int16_t* row_weights = rows.weights + y * rows.taps;
-    const std::int16_t* column_weights = columns.weights + x * columns.taps;
+    const std::int16_t* column_weights = columns.weights + x * columns.taps * columns.bytes;
     const std::uint8_t* corner = channel.pixels + static_cast<std::size_t>(rows.first[y]) * channel.pitch +
                                  static_cast<std::size_t>(columns.first[x]) * stride;
     int sum = 1 << 14;
-    for (int i = 0; i < columns.taps; ++i) {
-        int blended = 1 << 7;
-        for (int k = 0; k < rows.taps; ++k)
-            blended += corner[static_cast<std::size_t>(k) * channel.pitch + static_cast<std::size_t>(i) * stride] * row_weights[k];
-        sum += (blended >> 8) * column_weights[i];
-    }
+    for (int i = 0; i < columns.taps; ++i)
+        for (int byte = 0; byte < columns.bytes; ++byte) {
+            int blended = 1 << 7;
+            for (int k = 0; k < rows.taps; ++k)
+                blended += row_weights[k] * corner[static_cast<std::size_t>(k) * channel.pitch +
+                                                   static_cast<std::size_t>(i) * stride + static_cast<std::size_t>(byte)];
+            sum += (blended >> 8) * column_weights[i * columns.bytes + byte];
+        }
     return sum >> 15;
 }
 

@@ -28,7 +28,8 @@ namespace {
 using Floats = py::array_t<float>;
 
 const std::map<std::string, int> kFormats{{"bgr", DPIQA_BGR},   {"rgb", DPIQA_RGB},   {"gray", DPIQA_GRAY},
-                                          {"nv12", DPIQA_NV12}, {"i420", DPIQA_I420}, {"yuyv", DPIQA_YUYV}};
+                                          {"nv12", DPIQA_NV12}, {"i420", DPIQA_I420}, {"yuyv", DPIQA_YUYV},
+                                          {"uyvy", DPIQA_UYVY}, {"rgba", DPIQA_RGBA}, {"p010", DPIQA_P010}};
 const std::map<std::string, int> kColours{{"bt601-limited", DPIQA_BT601_LIMITED},
                                           {"bt601-full", DPIQA_BT601_FULL},
                                           {"bt709-limited", DPIQA_BT709_LIMITED},
@@ -51,9 +52,10 @@ std::string describe(const py::array& array) {
 }
 
 // The rows of an array [rows, ...] whose row is one run of bytes; the distance between rows is free.
-dpiqa_plane plane_of(const py::array& array, const std::string& wanted) {
-    if (!array.dtype().is(py::dtype::of<std::uint8_t>()) || array.ndim() < 2 || array.size() == 0) refuse(array, wanted);
-    py::ssize_t row_bytes = 1;
+dpiqa_plane plane_of(const py::array& array, int format, const std::string& wanted) {
+    const auto dtype = format == DPIQA_P010 ? py::dtype::of<std::uint16_t>() : py::dtype::of<std::uint8_t>();
+    if (!array.dtype().is(dtype) || array.ndim() < 2 || array.size() == 0) refuse(array, wanted);
+    py::ssize_t row_bytes = array.itemsize();
     for (py::ssize_t axis = array.ndim() - 1; axis > 0; --axis) {
         if (array.shape(axis) > 1 && array.strides(axis) != row_bytes)
             refuse(array, wanted + " with gapless rows (numpy.ascontiguousarray makes a copy)");
@@ -71,22 +73,35 @@ void check_shape(const py::array& array, const std::vector<py::ssize_t>& shape, 
     if (!fits) refuse(array, wanted);
 }
 
+std::string type_of(int format) { return format == DPIQA_P010 ? "uint16" : "uint8"; }
+
 int side(py::ssize_t size) { return static_cast<int>(std::min<py::ssize_t>(size, 1 << 30)); }
+
+// Of a format whose pixels have several bytes each; 1 for the others.
+py::ssize_t pixel_bytes(int format) {
+    switch (format) {
+        case DPIQA_BGR:
+        case DPIQA_RGB: return 3;
+        case DPIQA_RGBA: return 4;
+        case DPIQA_YUYV:
+        case DPIQA_UYVY: return 2;
+        default: return 1;
+    }
+}
 
 dpiqa_frame one_array_frame(const py::array& array, int format, int colour) {
     dpiqa_frame frame{};
     frame.format = format;
     frame.colour = colour;
-    const bool is_stacked = format == DPIQA_NV12 || format == DPIQA_I420;
-    std::string wanted = "uint8 [h, w, 3]";
-    if (format == DPIQA_GRAY) wanted = "uint8 [h, w]";
-    if (format == DPIQA_YUYV) wanted = "uint8 [h, w, 2]";
-    if (is_stacked) wanted = "uint8 [h * 3 / 2, w], or a tuple of planes,";
-    if (format == DPIQA_GRAY || is_stacked)
+    const bool is_stacked = format == DPIQA_NV12 || format == DPIQA_I420 || format == DPIQA_P010;
+    const py::ssize_t bytes = pixel_bytes(format);
+    std::string wanted = bytes == 1 ? "uint8 [h, w]" : "uint8 [h, w, " + std::to_string(bytes) + "]";
+    if (is_stacked) wanted = type_of(format) + " [h * 3 / 2, w], or a tuple of planes,";
+    if (bytes == 1)
         check_shape(array, {0, 0}, wanted);
     else
-        check_shape(array, {0, 0, format == DPIQA_YUYV ? 2 : 3}, wanted);
-    const dpiqa_plane plane = plane_of(array, wanted);
+        check_shape(array, {0, 0, bytes}, wanted);
+    const dpiqa_plane plane = plane_of(array, format, wanted);
     frame.width = side(array.shape(1));
     frame.height = side(array.shape(0));
     frame.planes[0] = plane;
@@ -98,7 +113,7 @@ dpiqa_frame one_array_frame(const py::array& array, int format, int colour) {
 }
 
 dpiqa_frame planes_frame(const py::tuple& planes, int format, int colour) {
-    const std::size_t count = format == DPIQA_NV12 ? 2 : format == DPIQA_I420 ? 3 : 1;
+    const std::size_t count = format == DPIQA_NV12 || format == DPIQA_P010 ? 2 : format == DPIQA_I420 ? 3 : 1;
     if (planes.size() != count)
         throw InputError("frame: expected " + std::to_string(count) + " plane(s), found " + std::to_string(planes.size()));
     std::array<py::array, 3> arrays;
@@ -107,7 +122,8 @@ dpiqa_frame planes_frame(const py::tuple& planes, int format, int colour) {
         arrays[i] = planes[i].cast<py::array>();
     }
     if (count == 1) return one_array_frame(arrays[0], format, colour);
-    check_shape(arrays[0], {0, 0}, "plane Y uint8 [h, w]");
+    const std::string first = "plane Y " + type_of(format) + " [h, w]";
+    check_shape(arrays[0], {0, 0}, first);
     const py::ssize_t height = arrays[0].shape(0), width = arrays[0].shape(1);
     dpiqa_frame frame{};
     frame.format = format;
@@ -115,18 +131,18 @@ dpiqa_frame planes_frame(const py::tuple& planes, int format, int colour) {
     frame.width = side(width);
     frame.height = side(height);
     for (std::size_t i = 0; i < count; ++i) {
-        std::string wanted = "plane Y uint8 [h, w]";
+        std::string wanted = first;
         if (i > 0 && format == DPIQA_I420) {
             wanted = "planes U and V uint8 [h / 2, w / 2]";
             check_shape(arrays[i], {height / 2, width / 2}, wanted);
         } else if (i > 0) {
-            wanted = "plane UV uint8 [h / 2, w / 2, 2] or [h / 2, w]";
+            wanted = "plane UV " + type_of(format) + " [h / 2, w / 2, 2] or [h / 2, w]";
             if (arrays[i].ndim() == 3)
                 check_shape(arrays[i], {height / 2, width / 2, 2}, wanted);
             else
                 check_shape(arrays[i], {height / 2, width}, wanted);
         }
-        frame.planes[i] = plane_of(arrays[i], wanted);
+        frame.planes[i] = plane_of(arrays[i], format, wanted);
     }
     return frame;
 }
@@ -157,8 +173,8 @@ class PyScorer {
         if (mode != "latency" && mode != "throughput")
             throw InputError("unknown mode '" + mode + "', expected one of: latency, throughput");
         const std::string folder = cache.string();
-        const dpiqa_options options{engine.c_str(), threads,     requests,      mode == "throughput",
-                                    force_float32,  unverified, max_wait_ms, folder.c_str()};
+        const dpiqa_options options{sizeof(dpiqa_options), engine.c_str(), threads,     requests,      mode == "throughput",
+                                    force_float32,         unverified,     max_wait_ms, folder.c_str()};
         const py::gil_scoped_release released;
         scorer_ = std::make_unique<dpiqa::Scorer>(path.string(), options);
     }
@@ -183,7 +199,6 @@ class PyScorer {
         std::vector<PyReading> readings(frames.size());
         std::vector<dpiqa_reading> raw(frames.size());
         for (std::size_t i = 0; i < frames.size(); ++i) {
-            raw[i] = {};
             raw[i].void_kind = rule;
             if (info().cause_count > 0) raw[i].causes = readings[i].causes.emplace(info().cause_count).mutable_data();
             if (info().map_width > 0)

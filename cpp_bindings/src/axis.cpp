@@ -53,9 +53,26 @@ void quantise(const std::vector<double>& weights, std::int16_t* out) {
     }
 }
 
+// Weights for the low bytes as well, a 256th. They sum to 127 rather than 128, so that the sum of 0xffff still fits.
+std::vector<std::int16_t> with_low_bytes(const Axis& axis) {
+    constexpr int kLowTotal = 127;
+    std::vector<std::int16_t> weights;
+    for (std::size_t target = 0; target < axis.first.size(); ++target) {
+        int running = 0, last = 0;
+        for (int tap = 0; tap < axis.taps; ++tap) {
+            const std::int16_t high = axis.weights[target * static_cast<std::size_t>(axis.taps) + static_cast<std::size_t>(tap)];
+            running += high;
+            const int next = (running * kLowTotal + (1 << (kWeightBits - 1))) >> kWeightBits;
+            weights.insert(weights.end(), {static_cast<std::int16_t>(next - last), high});
+            last = next;
+        }
+    }
+    return weights;
+}
+
 }  // namespace
 
-Axis make_axis(int from, int to, int subsampling) {
+Axis make_axis(int from, int to, int subsampling, int bytes) {
     const double scale = static_cast<double>(from) / to;
     std::vector<Span> spans;
     Axis axis;
@@ -72,6 +89,8 @@ Axis make_axis(int from, int to, int subsampling) {
         axis.first.push_back(first);
         quantise(span.weights, &axis.weights[static_cast<std::size_t>(target * axis.taps + span.first - first)]);
     }
+    if (bytes == 2) axis.weights = with_low_bytes(axis);
+    axis.bytes = bytes;
     return axis;
 }
 
@@ -79,14 +98,15 @@ Lanes spread(const Axis& axis, int stride) {
     const int targets = static_cast<int>(axis.first.size());
     Lanes lanes;
     lanes.targets = (targets + 7) / 8 * 8;
-    lanes.lanes = ((axis.taps - 1) * stride + 1 + kLaneStep - 1) / kLaneStep * kLaneStep;
+    lanes.lanes = ((axis.taps - 1) * stride + axis.bytes + kLaneStep - 1) / kLaneStep * kLaneStep;
     lanes.first.assign(static_cast<std::size_t>(lanes.targets), 0);
     lanes.weights.assign(static_cast<std::size_t>(lanes.targets) * static_cast<std::size_t>(lanes.lanes), 0);
     for (int target = 0; target < targets; ++target) {
         lanes.first[static_cast<std::size_t>(target)] = axis.first[static_cast<std::size_t>(target)] * stride;
         for (int tap = 0; tap < axis.taps; ++tap)
-            lanes.weights[static_cast<std::size_t>(target * lanes.lanes + tap * stride)] =
-                axis.weights[static_cast<std::size_t>(target * axis.taps + tap)];
+            for (int byte = 0; byte < axis.bytes; ++byte)
+                lanes.weights[static_cast<std::size_t>(target * lanes.lanes + tap * stride + byte)] =
+                    axis.weights[static_cast<std::size_t>((target * axis.taps + tap) * axis.bytes + byte)];
     }
     return lanes;
 }

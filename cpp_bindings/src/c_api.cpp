@@ -17,6 +17,7 @@
 #include "preprocess.hpp"
 #include "scorer.hpp"
 #include "signals.hpp"
+#include "structs.hpp"
 
 using namespace dpiqa::core;
 
@@ -79,17 +80,18 @@ void require(const void* argument, const char* name) {
     if (argument == nullptr) throw InputError(std::string("argument '") + name + "' is a null pointer");
 }
 
-EngineOptions from_c(const dpiqa_options* options) {
+EngineOptions from_c(const dpiqa_options* given) {
     EngineOptions result;
-    if (options == nullptr) return result;
-    if (options->engine != nullptr) result.engine = options->engine;
-    result.threads = options->threads;
-    result.requests = options->requests;
-    result.throughput = options->throughput != 0;
-    result.force_float32 = options->force_float32 != 0;
-    result.unverified = options->unverified != 0;
-    result.max_wait_ms = options->max_wait_ms;
-    if (options->cache != nullptr) result.cache = options->cache;
+    if (given == nullptr) return result;
+    const dpiqa_options options = Structs(given, "options")[0];
+    if (options.engine != nullptr) result.engine = options.engine;
+    result.threads = options.threads;
+    result.requests = options.requests;
+    result.throughput = options.throughput != 0;
+    result.force_float32 = options.force_float32 != 0;
+    result.unverified = options.unverified != 0;
+    result.max_wait_ms = options.max_wait_ms;
+    if (options.cache != nullptr) result.cache = options.cache;
     return result;
 }
 
@@ -120,10 +122,12 @@ int dpiqa_describe(const dpiqa_scorer* scorer, dpiqa_info* info) {
     return guarded([&] {
         require(scorer, "scorer");
         require(info, "info");
+        const Structs target(info, "info");
         const Engine& engine = scorer->scorer->engine();
         const ModelSpec& spec = engine.spec();
         const MapSize map = engine.map_size();
-        *info = {spec.name.c_str(),
+        target.store(0, {sizeof(dpiqa_info),
+                 spec.name.c_str(),
                  spec.version.c_str(),
                  spec.precision.c_str(),
                  spec.scale.c_str(),
@@ -137,7 +141,7 @@ int dpiqa_describe(const dpiqa_scorer* scorer, dpiqa_info* info) {
                  map.height,
                  static_cast<int32_t>(scorer->scorer->requests()),
                  spec.score_minimum,
-                 spec.score_maximum};
+                 spec.score_maximum});
     });
 }
 
@@ -150,7 +154,7 @@ int dpiqa_score(dpiqa_scorer* scorer, const dpiqa_frame* frames, size_t count, d
         if (scorer->process != this_process())
             throw EngineError("the scorer was opened by process " + std::to_string(scorer->process) +
                               ", before it forked this one: its threads are not here, open a scorer after the fork");
-        scorer->scorer->score(frames, count, readings);
+        scorer->scorer->score({frames, "frames", count}, {readings, "readings", count});
     });
 }
 
@@ -161,20 +165,22 @@ void dpiqa_close(dpiqa_scorer* scorer) {
     });
 }
 
-int dpiqa_frame_init(dpiqa_frame* frame, int32_t format, int32_t colour, int32_t width, int32_t height, const void* data,
+int dpiqa_frame_fill(dpiqa_frame* frame, int32_t format, int32_t colour, int32_t width, int32_t height, const void* data,
                      size_t size, size_t pitch) {
     return guarded([&] {
         require(frame, "frame");
-        *frame = {};
-        *frame = make_frame(format, colour, width, height, data, size, pitch);
+        const Structs target(frame, "frame");
+        target.store(0, {});
+        target.store(0, make_frame(format, colour, width, height, data, size, pitch));
     });
 }
 
-int dpiqa_preprocess(const dpiqa_frame* frame, int32_t width, int32_t height, uint8_t* rgb, size_t size) {
+int dpiqa_preprocess(const dpiqa_frame* given, int32_t width, int32_t height, uint8_t* rgb, size_t size) {
     return guarded([&] {
-        require(frame, "frame");
+        require(given, "frame");
         require(rgb, "rgb");
-        check_frame(*frame);
+        const dpiqa_frame frame = Structs(given, "frame")[0];
+        check_frame(frame);
         if (std::min(width, height) < kMinModelSide || std::max(width, height) > kMaxModelSide)
             throw InputError(model_size_error(width, height));
         const size_t needed = static_cast<size_t>(width) * static_cast<size_t>(height) * 3;
@@ -188,7 +194,7 @@ int dpiqa_preprocess(const dpiqa_frame* frame, int32_t width, int32_t height, ui
             latest_width = width;
             latest_height = height;
         }
-        latest->run(*frame, rgb);
+        latest->run(frame, rgb);
     });
 }
 
@@ -200,13 +206,15 @@ int dpiqa_meter_open(dpiqa_meter** meter) {
     });
 }
 
-int dpiqa_measure(dpiqa_meter* meter, const dpiqa_frame* frame, dpiqa_signals* signals) {
+int dpiqa_measure(dpiqa_meter* meter, const dpiqa_frame* given, dpiqa_signals* signals) {
     return guarded([&] {
         require(meter, "meter");
-        require(frame, "frame");
+        require(given, "frame");
         require(signals, "signals");
-        check_frame(*frame);
-        *signals = meter->meter.measure(*frame);
+        const dpiqa_frame frame = Structs(given, "frame")[0];
+        const Structs target(signals, "signals");
+        check_frame(frame);
+        target.store(0, meter->meter.measure(frame));
     });
 }
 

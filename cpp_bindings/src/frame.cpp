@@ -29,15 +29,15 @@ void check_plane(const dpiqa_plane& plane, const PlaneShape& shape, int index) {
 
 }  // namespace
 
-bool is_yuv(int format) { return format == DPIQA_NV12 || format == DPIQA_I420 || format == DPIQA_YUYV; }
+bool is_yuv(int format) { return format >= DPIQA_NV12 && format != DPIQA_RGBA; }
 
 FormatShape shape_of(int format, int width, int height) {
-    if (format < DPIQA_BGR || format > DPIQA_YUYV)
+    if (format < DPIQA_BGR || format > DPIQA_P010)
         throw InputError("frame: unknown pixel format " + std::to_string(format));
     if (std::min(width, height) < kMinSide || std::max(width, height) > kMaxSide)
         throw InputError("frame: " + size_text(width, height) + " pixels cannot be scored, both sides must be " +
                          std::to_string(kMinSide) + " to " + std::to_string(kMaxSide));
-    const bool half_height = format == DPIQA_NV12 || format == DPIQA_I420;
+    const bool half_height = format == DPIQA_NV12 || format == DPIQA_I420 || format == DPIQA_P010;
     if (is_yuv(format) && (width % 2 != 0 || (half_height && height % 2 != 0)))
         throw InputError("frame: " + size_text(width, height) + " pixels have no whole chroma samples, " +
                          (half_height ? "width and height" : "width") + " must be even");
@@ -46,13 +46,17 @@ FormatShape shape_of(int format, int width, int height) {
         case DPIQA_GRAY: return {1, {{w, h}, {}, {}}};
         case DPIQA_NV12: return {2, {{w, h}, {w, h / 2}, {}}};
         case DPIQA_I420: return {3, {{w, h}, {w / 2, h / 2}, {w / 2, h / 2}}};
-        case DPIQA_YUYV: return {1, {{w * 2, h}, {}, {}}};
+        case DPIQA_YUYV:
+        case DPIQA_UYVY: return {1, {{w * 2, h}, {}, {}}};
+        case DPIQA_RGBA: return {1, {{w * 4, h}, {}, {}}};
+        case DPIQA_P010: return {2, {{w * 2, h}, {w * 2, h / 2}, {}}};
         default: return {1, {{w * 3, h}, {}, {}}};
     }
 }
 
 void check_frame(const dpiqa_frame& frame) {
     const FormatShape shape = shape_of(frame.format, frame.width, frame.height);
+    if (frame.reserved != 0) throw InputError("frame: its field 'reserved' must be 0, found " + std::to_string(frame.reserved));
     if (frame.memory != DPIQA_HOST && frame.memory != DPIQA_DEVICE)
         throw InputError("frame: unknown kind of memory " + std::to_string(frame.memory));
     if (frame.memory == DPIQA_HOST && (frame.stream != nullptr || frame.event != nullptr))

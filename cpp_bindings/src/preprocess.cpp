@@ -15,7 +15,7 @@ Preprocessor::Plane Preprocessor::make_plane(const dpiqa_frame& frame, int index
     plane.rows = make_axis(frame.height, height_, row_subsampling(index));
     for (const Layout& layout : layout_of(frame.format, index))
         plane.channels.push_back({layout.target, layout.offset,
-                                  spread(make_axis(frame.width, width_, layout.subsampling), layout.stride)});
+                                  spread(make_axis(frame.width, width_, layout.subsampling, layout.bytes), layout.stride)});
     return plane;
 }
 
@@ -62,7 +62,7 @@ void Preprocessor::run(const dpiqa_frame& frame, std::uint8_t* rgb) {
         throw InputError("frame: it lies in device memory, which only the engine 'tensorrt' takes");
     if (frame.format != format_ || frame.width != frame_width_ || frame.height != frame_height_) plan(frame);
     const bool yuv = is_yuv(frame.format), gray = frame.format == DPIQA_GRAY;
-    const ColourMatrix matrix = colour_matrix(frame.colour);
+    const ColourMatrix matrix = colour_matrix(frame.colour, frame.format);
     std::int16_t *r = samples_[0].data(), *g = samples_[gray ? 0 : 1].data(), *b = samples_[gray ? 0 : 2].data();
     for (int row = 0; row < height_; ++row, rgb += 3 * width_) {
         for (std::size_t i = 0; i < planes_.size(); ++i) {

@@ -41,27 +41,32 @@ class Flight {
 
     std::size_t size() const { return size_; }
 
-    void start(std::size_t i, const dpiqa_frame& frame, dpiqa_reading& reading) {
+    // The reading that the frame in this seat will have.
+    dpiqa_reading& reading(std::size_t i) { return seats_[i].reading; }
+
+    void start(std::size_t i, const dpiqa_frame& frame, const dpiqa_reading& reading) {
         Seat& seat = seats_[i];
+        seat.reading = reading;
         const auto begin = Clock::now();
         seat.request->load(frame);
         seat.began = Clock::now();
         seat.request->start();
         seat.is_running = true;
-        reading.preprocess_ms = milliseconds(seat.began - begin);
+        seat.reading.preprocess_ms = milliseconds(seat.began - begin);
     }
 
-    Outputs wait(std::size_t i, dpiqa_reading& reading) {
+    Outputs wait(std::size_t i) {
         Seat& seat = seats_[i];
         seat.is_running = false;
         const Outputs outputs = seat.request->wait();
-        reading.infer_ms = milliseconds(Clock::now() - seat.began);
+        seat.reading.infer_ms = milliseconds(Clock::now() - seat.began);
         return outputs;
     }
 
   private:
     struct Seat {
         Request* request = nullptr;
+        dpiqa_reading reading;
         bool is_running = false;
         Clock::time_point began;
     };
@@ -81,12 +86,12 @@ class Flight {
     std::size_t size_ = 0;
 };
 
-void check_frames(const dpiqa_frame* frames, std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) {
+void check_frames(const Structs<const dpiqa_frame>& frames) {
+    for (std::size_t i = 0; i < frames.count(); ++i) {
         try {
             check_frame(frames[i]);
         } catch (const InputError& error) {
-            if (count == 1) throw;
+            if (frames.count() == 1) throw;
             throw InputError("frames[" + std::to_string(i) + "]: " + error.what());
         }
     }
@@ -128,14 +133,17 @@ Scorer::Scorer(std::unique_ptr<Engine> engine, int requests) : engine_(std::move
     for (int i = 0; i < wanted; ++i) pool_.add(engine_->make_request());
 }
 
-void Scorer::score(const dpiqa_frame* frames, std::size_t count, dpiqa_reading* readings) {
-    check_frames(frames, count);
-    for (std::size_t done = 0; done < count;) {
-        Flight flight(pool_, count - done);
+void Scorer::score(const Structs<const dpiqa_frame>& frames, const Structs<dpiqa_reading>& readings) {
+    check_frames(frames);
+    for (std::size_t done = 0; done < frames.count();) {
+        Flight flight(pool_, frames.count() - done);
         for (std::size_t i = 0; i < flight.size(); ++i) flight.start(i, frames[done + i], readings[done + i]);
         for (std::size_t i = 0; i < flight.size(); ++i)
-            if (readings[done + i].void_kind != DPIQA_VOID_IGNORED) readings[done + i].void_kind = void_of(frames[done + i]);
-        for (std::size_t i = 0; i < flight.size(); ++i) fill(flight.wait(i, readings[done + i]), readings[done + i]);
+            if (std::int32_t& kind = flight.reading(i).void_kind; kind != DPIQA_VOID_IGNORED) kind = void_of(frames[done + i]);
+        for (std::size_t i = 0; i < flight.size(); ++i) {
+            fill(flight.wait(i), flight.reading(i));
+            readings.store(done + i, flight.reading(i));
+        }
         done += flight.size();
     }
 }

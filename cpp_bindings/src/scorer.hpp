@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine.hpp"
+#include "structs.hpp"
 
 namespace dpiqa::core {
 
@@ -36,7 +37,7 @@ class Scorer {
     std::size_t requests() const { return pool_.size(); }
 
     // Any number of threads may call this at once. Throws InputError before any frame is scored when one is not usable.
-    void score(const dpiqa_frame* frames, std::size_t count, dpiqa_reading* readings);
+    void score(const Structs<const dpiqa_frame>& frames, const Structs<dpiqa_reading>& readings);
 
   private:
     void fill(const Outputs& outputs, dpiqa_reading& reading) const;

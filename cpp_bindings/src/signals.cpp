@@ -187,7 +187,8 @@ dpiqa_signals Meter::measure(const dpiqa_frame& frame) {
     const Histogram histogram(whole_.pixels());
     const Detail detail = detail_of(whole_);
     const auto as_float = [](double value) { return static_cast<float>(value); };
-    const dpiqa_signals signals{as_float(focus_of(detail, histogram.deviation())),
+    const dpiqa_signals signals{sizeof(dpiqa_signals),
+                                as_float(focus_of(detail, histogram.deviation())),
                                 as_float(histogram.mean() / 255),
                                 as_float(histogram.share(0, kBlack)),
                                 as_float(histogram.share(kWhite, 255)),

@@ -23,7 +23,7 @@ constexpr int kClear = 48;     // levels between a few patches: far beyond the r
 constexpr int kPlaces = 5;     // of those patches, along each side
 constexpr double kHalfPi = 1.5707963267948966;
 
-// One channel of a frame, where it lies.
+// One channel of a frame, where it lies: 8 bits, of longer samples the upper ones.
 struct Channel {
     const std::uint8_t* data;
     int width, height;
@@ -57,7 +57,7 @@ Channels channels_of(const dpiqa_frame& frame) {
     for (int plane = 0; plane < planes; ++plane) {
         const auto* data = static_cast<const std::uint8_t*>(frame.planes[plane].data);
         for (const Layout& layout : layout_of(frame.format, plane))
-            all.channels[all.count++] = {data + layout.offset, frame.width / layout.subsampling,
+            all.channels[all.count++] = {data + layout.offset + layout.bytes - 1, frame.width / layout.subsampling,
                                          frame.height / row_subsampling(plane), static_cast<std::size_t>(layout.stride),
                                          frame.planes[plane].pitch};
     }
@@ -165,7 +165,8 @@ double mean_of(const Samples& samples) {
 double luma_of(const dpiqa_frame& frame, const std::vector<double>& means) {
     switch (frame.format) {
         case DPIQA_BGR:
-        case DPIQA_RGB: return 0.299 * means[0] + 0.587 * means[1] + 0.114 * means[2];  // channels come as R, G, B
+        case DPIQA_RGB:
+        case DPIQA_RGBA: return 0.299 * means[0] + 0.587 * means[1] + 0.114 * means[2];  // channels come as R, G, B
         default: return means[0];
     }
 }

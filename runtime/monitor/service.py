@@ -15,8 +15,10 @@ from pydantic import ValidationError
 
 from dpiqa.errors import DpiqaError, InputError
 from dpiqa.runtime.engines.base import Engine
+from dpiqa.runtime.engines.native import why_absent
 from dpiqa.runtime.engines.registry import open_engine
-from dpiqa.runtime.models import INT8_MODEL, shipped_model
+from dpiqa.runtime.machine import int8_is_faster
+from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL, shipped_model
 from dpiqa.runtime.monitor.alarms.kept import MemoryFile
 from dpiqa.runtime.monitor.settings.cameras import CameraSettings, MonitorSettings
 from dpiqa.runtime.monitor.settings.file import load_settings
@@ -204,9 +206,11 @@ def _open_engine(settings: MonitorSettings) -> Engine:
     options = settings.engine, settings.threads, settings.threads
     if settings.model:
         return open_engine(settings.model, *options, settings.max_wait_ms)
-    engine = open_engine(shipped_model(INT8_MODEL), *options)
-    # ONNX Runtime is slower with INT8 than with FP32.
-    return open_engine(shipped_model(), *options) if engine.name == "onnxruntime" else engine
+    if settings.engine in ("auto", "openvino") and not why_absent() and int8_is_faster():
+        return open_engine(shipped_model(INT8_MODEL), *options)
+    engine = open_engine(shipped_model(), *options)
+    log.info("scoring with %s: INT8 is no faster with %s on this processor", DEFAULT_MODEL, engine.name)
+    return engine
 
 
 def _memory(settings: MonitorSettings, engine: Engine) -> MemoryFile | None:

@@ -24,7 +24,7 @@ from dpiqa.train.model_files import weights_sha256
 
 DATA = Path(__file__).parent / "data"
 SIDE = 64
-FORMATS = {"bgr": 1, "rgb": 2, "gray": 3, "nv12": 4, "i420": 5, "yuyv": 6}
+FORMATS = {"bgr": 1, "rgb": 2, "gray": 3, "nv12": 4, "i420": 5, "yuyv": 6, "uyvy": 7, "rgba": 8, "p010": 9}
 BT601_LIMITED = 1
 
 
@@ -136,8 +136,15 @@ def encode(bgr: np.ndarray, name: str) -> tuple[bytes, np.ndarray]:
     if name == "yuyv":
         yuyv = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_YUYV)
         return yuyv.tobytes(), cv2.cvtColor(yuyv, cv2.COLOR_YUV2BGR_YUYV)
+    if name == "uyvy":
+        uyvy = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_UYVY)
+        return uyvy.tobytes(), cv2.cvtColor(uyvy, cv2.COLOR_YUV2BGR_UYVY)
     if name == "bgr":
         return bgr.tobytes(), bgr
+    if name == "rgba":
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGBA).tobytes(), bgr
+    if name == "p010":
+        return encode_p010(bgr)
     height, width = bgr.shape[:2]
     i420 = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
     if name == "i420":
@@ -145,6 +152,20 @@ def encode(bgr: np.ndarray, name: str) -> tuple[bytes, np.ndarray]:
     chroma = i420[height:].reshape(2, -1)
     nv12 = np.vstack([i420[:height], np.stack([chroma[0], chroma[1]], -1).reshape(height // 2, width)])
     return nv12.tobytes(), cv2.cvtColor(nv12, cv2.COLOR_YUV2BGR_NV12)
+
+
+def encode_p010(bgr: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """Ten bits of BT.601, limited range, which OpenCV has no name for: its matrix in double precision, both ways."""
+    rows = np.array([[0.299, 0.587, 0.114], [-0.299, -0.587, 0.886], [0.701, -0.587, -0.114]])
+    to_yuv = rows * [[876 / 255], [896 / 255 / 1.772], [896 / 255 / 1.402]]
+    offset = [64, 512, 512]
+    y, u, v = np.moveaxis(bgr[..., ::-1] @ to_yuv.T + offset, -1, 0)
+    pairs = [channel.reshape(len(y) // 2, 2, -1, 2).mean((1, 3)) for channel in (u, v)]
+    planes = [np.rint(plane).astype(np.uint16) for plane in (y, *pairs)]
+    whole = np.dstack([planes[0], *(plane.repeat(2, 0).repeat(2, 1) for plane in planes[1:])])
+    rgb = (whole - offset) @ np.linalg.inv(to_yuv).T
+    packed = b"".join((plane << 6).astype("<u2").tobytes() for plane in (planes[0], np.dstack(planes[1:])))
+    return packed, np.rint(np.clip(rgb, 0, 255)).astype(np.uint8)[..., ::-1]
 
 
 def main() -> None:
@@ -159,6 +180,8 @@ def main() -> None:
     with (DATA / "golden.bin").open("wb") as file:
         for seed, (height, width) in enumerate(sizes):
             for name, code in FORMATS.items():
+                if code >= FORMATS["uyvy"] and height * width > 8000:
+                    continue  # the file is large enough
                 frame, bgr = encode(photo(height, width, seed), name)
                 rgb = resize_area(bgr, SIDE, SIDE)[..., ::-1]
                 file.write(struct.pack("<6i", code, BT601_LIMITED, width, height, SIDE, SIDE))

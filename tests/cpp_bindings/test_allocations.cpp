@@ -76,11 +76,13 @@ TEST_CASE("a warm scorer or meter allocates nothing per frame") {
     for (const Golden& golden : golden_vectors()) {
         const dpiqa_frame frames[3] = {golden.frame(), golden.frame(), golden.frame()};
         float causes[2], map[256];
-        dpiqa_reading readings[3] = {{0, DPIQA_NOT_VOID, 0, 0, causes, map}, {}, {}};
-        scorer.score(frames, 3, readings);
+        dpiqa_reading readings[3]{};
+        readings[0].causes = causes;
+        readings[0].map = map;
+        scorer.score({frames, "frames", 3}, {readings, "readings", 3});
         allocations = 0;
         is_counting = true;
-        for (int i = 0; i < 5; ++i) scorer.score(frames, 3, readings);
+        for (int i = 0; i < 5; ++i) scorer.score({frames, "frames", 3}, {readings, "readings", 3});
         is_counting = false;
         CHECK(allocations == 0);
     }

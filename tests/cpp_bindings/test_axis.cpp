@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "axis.hpp"
 
@@ -47,4 +49,25 @@ TEST_CASE("spread puts a weight on every stride-th sample and nothing between") 
             const int expected = is_tap ? axis.weights[static_cast<std::size_t>(target * axis.taps + lane / 3)] : 0;
             REQUIRE(lanes.weights[static_cast<std::size_t>(target * lanes.lanes + lane)] == expected);
         }
+}
+
+TEST_CASE("a sample of two bytes has a weight for each, the low one a 256th of the other") {
+    for (const auto& [from, to] : {std::pair{1920, 384}, {64, 64}, {40, 225}}) {
+        const Axis one = make_axis(from, to, 1), two = make_axis(from, to, 1, 2);
+        const Lanes lanes = spread(two, 4);
+        for (int target = 0; target < to; ++target) {
+            int low_total = 0;
+            for (int tap = 0; tap < one.taps; ++tap) {
+                const auto sample = static_cast<std::size_t>(target * one.taps + tap);
+                const int low = two.weights[2 * sample], high = two.weights[2 * sample + 1];
+                REQUIRE(high == one.weights[sample]);
+                REQUIRE(std::abs(low - high / 256.0) <= 1.5);
+                low_total += low;
+                const auto lane = static_cast<std::size_t>(target * lanes.lanes + 4 * tap);
+                REQUIRE(lanes.weights[lane] == low);
+                REQUIRE(lanes.weights[lane + 1] == high);
+            }
+            REQUIRE(low_total == 127);
+        }
+    }
 }

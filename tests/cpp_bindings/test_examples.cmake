@@ -44,6 +44,13 @@ if(NOT status EQUAL 0 OR NOT line MATCHES "picture.ppm [0-9.]+ blur=[0-9.]+ nois
   message(FATAL_ERROR "score_ppm ended with ${status}: ${line}${errors}")
 endif()
 
+execute_process(COMMAND "${examples}/worst_case" "${model}" 96 64 1 20
+                OUTPUT_VARIABLE lines ERROR_VARIABLE errors RESULT_VARIABLE status)
+if(NOT status EQUAL 0 OR NOT lines MATCHES "96x64 NV12, 20 frames.*frame, p99, ms +([0-9.]+).*longest, ms +([0-9.]+).*at most, MB +[0-9.]+"
+   OR CMAKE_MATCH_1 GREATER CMAKE_MATCH_2)
+  message(FATAL_ERROR "worst_case ended with ${status}: ${lines}${errors}")
+endif()
+
 run("${work}/static-ON/score_ppm" "${model}" "${work}/picture.ppm")
 
 find_program(PKG_CONFIG pkg-config)

@@ -27,6 +27,13 @@ TEST_CASE("planes are laid out as cameras do") {
     CHECK(static_cast<const std::uint8_t*>(planar.planes[1].data) - buffer.data() == 80 * 64);
     CHECK(static_cast<const std::uint8_t*>(planar.planes[2].data) - buffer.data() == 80 * 64 + 40 * 32);
     CHECK(planar.planes[2].pitch == 40);
+    const dpiqa_frame deep = make_frame(DPIQA_P010, DPIQA_BT709_LIMITED, 64, 40, buffer.data(), buffer.size(), 0);
+    CHECK(deep.planes[0].pitch == 128);
+    CHECK(static_cast<const std::uint8_t*>(deep.planes[1].data) - buffer.data() == 128 * 40);
+    CHECK_THROWS_AS(make_frame(DPIQA_P010, DPIQA_BT709_LIMITED, 64, 64, buffer.data(), 64 * 64 * 3 - 1, 0), InputError);
+    CHECK_NOTHROW(make_frame(DPIQA_RGBA, DPIQA_COLOUR_NONE, 33, 40, buffer.data(), 33 * 40 * 4, 0));
+    CHECK_THROWS_AS(make_frame(DPIQA_UYVY, DPIQA_BT601_FULL, 33, 40, buffer.data(), buffer.size(), 0), InputError);
+    CHECK_THROWS_AS(make_frame(DPIQA_P010, DPIQA_BT601_FULL, 34, 41, buffer.data(), buffer.size(), 0), InputError);
 }
 
 TEST_CASE("the last row needs no padding") {

@@ -62,19 +62,29 @@ def test_preprocess_follows_the_resize_rule(size: tuple[int, int], target: tuple
 @pytest.mark.parametrize("height", [256, 720])
 def test_preprocess_decodes_video_formats_as_opencv_does(height: int) -> None:
     bgr = picture(height, height * 2)
-    nv12, i420, yuyv = (
-        to_nv12(bgr),
-        cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420),
-        cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_YUYV),
-    )
+    nv12, i420 = to_nv12(bgr), cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
+    yuyv, uyvy = (cv2.cvtColor(bgr, code) for code in (cv2.COLOR_BGR2YUV_YUYV, cv2.COLOR_BGR2YUV_UYVY))
     cases: list[tuple[np.ndarray, Any, int]] = [
         (nv12, "nv12", cv2.COLOR_YUV2RGB_NV12),
         (i420, "i420", cv2.COLOR_YUV2RGB_I420),
         (yuyv, "yuyv", cv2.COLOR_YUV2RGB_YUYV),
+        (uyvy, "uyvy", cv2.COLOR_YUV2RGB_UYVY),
     ]
     for frame, name, code in cases:
         found = native.preprocess(frame, 128, 128, name, "bt601-limited")
         assert_close(found, resize_area(cv2.cvtColor(frame, code), 128, 128))
+
+
+def test_rgba_and_ten_bits_are_the_pictures_that_they_widen(scorer: native.Model) -> None:
+    bgr = picture()
+    rgba = np.dstack([bgr[..., ::-1], np.random.default_rng(1).integers(0, 256, bgr.shape[:2], np.uint8)])
+    assert scorer.score(rgba, "rgba").score == scorer.score(bgr).score
+    nv12 = to_nv12(bgr)
+    p010 = nv12.astype(np.uint16) << 8
+    expected = native.preprocess(nv12, 96, 64, "nv12", "bt709-limited")
+    np.testing.assert_array_equal(native.preprocess(p010, 96, 64, "p010", "bt709-limited"), expected)
+    planes = (p010[:120], p010[120:].reshape(60, 80, 2))
+    np.testing.assert_array_equal(native.preprocess(planes, 96, 64, "p010", "bt709-limited"), expected)
 
 
 def test_scores_agree_with_onnxruntime(scorer: native.Model) -> None:
@@ -130,6 +140,8 @@ def test_strided_views_score_as_their_copies_do(scorer: native.Model) -> None:
         (picture(20, 160), "bgr", None, "160x20 pixels cannot be scored"),
         (np.zeros((0, 0, 3), np.uint8), "bgr", None, "array"),
         (to_nv12(picture()), "nv12", None, "must state its colour"),
+        (to_nv12(picture()), "p010", "bt601-full", r"uint16 \[h \* 3 / 2, w\]"),
+        (picture(), "rgba", None, r"expected uint8 \[h, w, 4\]"),
         (to_nv12(picture())[:-1], "nv12", "bt601-full", r"h \* 3 / 2"),
         ((np.zeros((64, 64), np.uint8),), "nv12", "bt601-full", "expected 2 plane"),
         ((np.zeros((64, 64), np.uint8), np.zeros((31, 64), np.uint8)), "nv12", "bt601-full", "plane UV"),

@@ -67,7 +67,7 @@ TEST_CASE("every format agrees with OpenCV: one level apart at most in 99.9 % of
 TEST_CASE("vector kernels give the portable kernels' bits") {
     const int sizes[][2] = {{32, 32}, {34, 66}, {130, 98}, {322, 240}, {1000, 38}, {1920, 64}};
     for (const Kernels* kernels : vector_kernels())
-        for (int format = DPIQA_BGR; format <= DPIQA_YUYV; ++format)
+        for (int format = DPIQA_BGR; format <= DPIQA_P010; ++format)
             for (const auto& size : sizes) {
                 CAPTURE(format);
                 CAPTURE(size[0]);
@@ -96,7 +96,7 @@ TEST_CASE("an RGB frame at the model's size passes through unchanged") {
 
 TEST_CASE("rows may have gaps, and nothing outside the rows is used") {
     const int width = 70, height = 40;
-    for (int format = DPIQA_BGR; format <= DPIQA_YUYV; ++format) {
+    for (int format = DPIQA_BGR; format <= DPIQA_P010; ++format) {
         CAPTURE(format);
         const Bytes tight = noise(buffer_size(format, width, height), 3);
         const dpiqa_frame frame = make_frame(format, DPIQA_BT601_FULL, width, height, tight.data(), tight.size(), 0);
@@ -138,6 +138,28 @@ TEST_CASE("each colour decodes its primaries") {
             const Bytes out = preprocess(make_frame(DPIQA_NV12, c.colour, 64, 64, pixels.data(), pixels.size(), 0), 32, 32);
             for (std::size_t i = 0; i < 3; ++i) CHECK(std::abs(out[i] - rgb[i]) <= 2);
         }
+}
+
+TEST_CASE("ten bits count: of a slow ramp the mean level is that of the ramp, not of its upper bytes") {
+    const int side = 256;
+    Bytes pixels(static_cast<std::size_t>(side * side * 3), 0);
+    double luma = 0;
+    for (int i = 0; i < side * side; ++i) {
+        const int level = 400 + i % side % 8;  // 100 to 101.75 of 255
+        luma += level / 1023.0 * 255 / (side * side);
+        pixels[static_cast<std::size_t>(2 * i)] = static_cast<std::uint8_t>(level << 6 & 0xff);
+        pixels[static_cast<std::size_t>(2 * i) + 1] = static_cast<std::uint8_t>(level >> 2);
+    }
+    for (std::size_t i = static_cast<std::size_t>(2 * side * side) + 1; i < pixels.size(); i += 2) pixels[i] = 128;
+    const Bytes rgb = preprocess(make_frame(DPIQA_P010, DPIQA_BT709_FULL, side, side, pixels.data(), pixels.size(), 0), 32, 32);
+    const int expected = static_cast<int>(std::lround(luma));  // 100.58: the upper bytes alone have 100.5 of 255.75
+    for (const std::uint8_t level : rgb) REQUIRE(level == expected);
+    const Bytes brightest(pixels.size(), 0xff);  // the sum of all bytes fits
+    const Bytes white =
+        preprocess(make_frame(DPIQA_P010, DPIQA_BT709_LIMITED, side, side, brightest.data(), brightest.size(), 0), 32, 32);
+    CHECK(white == preprocess(make_frame(DPIQA_P010, DPIQA_BT709_LIMITED, side, side, brightest.data(), brightest.size(), 0), 32, 32,
+                              portable_kernels()));
+    CHECK(white[0] == 255);
 }
 
 TEST_CASE("one preprocessor serves changing cameras") {

@@ -100,11 +100,14 @@ TEST_CASE("every format and shape is measured, and of one picture they tell the 
     const Gray gray(width, height, [](int x, int y) { return 60 + (x / 8 * 31 + y / 8 * 17) % 90; });
     std::vector<std::uint8_t> i420(gray.pixels);
     i420.resize(static_cast<std::size_t>(count) * 3 / 2, 128);
-    std::vector<std::uint8_t> bgr, yuyv;
+    std::vector<std::uint8_t> bgr, rgba, yuyv, uyvy, p010;
     for (const std::uint8_t level : gray.pixels) {
         bgr.insert(bgr.end(), 3, level);
+        rgba.insert(rgba.end(), {level, level, level, 0});
         yuyv.insert(yuyv.end(), {level, 128});
+        uyvy.insert(uyvy.end(), {128, level});
     }
+    for (const std::uint8_t level : i420) p010.insert(p010.end(), {0, level});
     const Signals expected = measure(gray);
     const auto check = [&](dpiqa_format format, dpiqa_colour colour, const std::vector<std::uint8_t>& pixels) {
         CAPTURE(format);
@@ -117,6 +120,9 @@ TEST_CASE("every format and shape is measured, and of one picture they tell the 
     check(DPIQA_I420, DPIQA_BT601_FULL, i420);
     check(DPIQA_NV12, DPIQA_BT709_FULL, i420);
     check(DPIQA_YUYV, DPIQA_BT601_FULL, yuyv);
+    check(DPIQA_UYVY, DPIQA_BT601_FULL, uyvy);
+    check(DPIQA_RGBA, DPIQA_COLOUR_NONE, rgba);
+    check(DPIQA_P010, DPIQA_BT601_FULL, p010);
     for (const auto& [w, h] : {std::pair{32, 32}, {16384, 32}, {33, 4000}, {481, 35}})
         CHECK(measure({w, h, [](int, int) { return 128; }}).brightness == doctest::Approx(128.0 / 255));
 }

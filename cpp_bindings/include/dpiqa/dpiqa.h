@@ -7,6 +7,12 @@
  * requests and wait for a free one. dpiqa_close must be the last call on a handle. dpiqa_last_error belongs to the calling
  * thread. After a fork, dpiqa_score refuses a handle that the parent opened (DPIQA_ERROR_ENGINE), and dpiqa_close leaves its
  * memory to the end of the process: open a scorer in the child. A dpiqa_meter is for one thread at a time. dpiqa_set_log may be called at any time; the callback may be called from any thread.
+ *
+ * ABI: from 0.1 on, a program runs with every later libdpiqa of the same soname without being compiled again. Functions and
+ * enumerators are added, never changed, renumbered or removed. A struct that may grow begins with `struct_size` and grows at
+ * its end; the library reads and writes no more of it than the program's has, and takes what is not there as zero.
+ * dpiqa_plane never grows. A size that no release had, zero included, is refused (DPIQA_ERROR_INPUT), and so is that of a
+ * release later than the library. Whatever breaks this raises the soname.
  */
 #ifndef DPIQA_H
 #define DPIQA_H
@@ -24,8 +30,15 @@
 #define DPIQA_API
 #endif
 
+/* What a struct that may grow begins with: `dpiqa_reading reading = DPIQA_INIT(dpiqa_reading);`, or in C by name together with
+ * others: `{.struct_size = sizeof(dpiqa_options), .threads = 1}`. In C++ `dpiqa_reading reading{};` has its size. */
 #ifdef __cplusplus
+#define DPIQA_STRUCT_SIZE(type) size_t struct_size = sizeof(type)
+#define DPIQA_INIT(type) {}
 extern "C" {
+#else
+#define DPIQA_STRUCT_SIZE(type) size_t struct_size
+#define DPIQA_INIT(type) {.struct_size = sizeof(type)}
 #endif
 
 typedef enum dpiqa_status {
@@ -43,12 +56,15 @@ typedef enum dpiqa_format {
     DPIQA_GRAY = 3, /* one plane, 1 byte a pixel */
     DPIQA_NV12 = 4, /* a plane Y and a plane of U,V pairs at half size; width and height even */
     DPIQA_I420 = 5, /* planes Y, U, V, the latter two at half size; width and height even */
-    DPIQA_YUYV = 6  /* one plane, Y U Y V for two pixels; width even */
+    DPIQA_YUYV = 6, /* one plane, Y U Y V for two pixels; width even */
+    DPIQA_UYVY = 7, /* the same as U Y V Y */
+    DPIQA_RGBA = 8, /* one plane, 4 bytes a pixel, the last of which is not looked at */
+    DPIQA_P010 = 9  /* NV12 with 2 bytes a sample, little-endian: 10 bits above 6 of zero, or 16 */
 } dpiqa_format;
 
-/* The matrix and range of NV12, I420 and YUYV. It must be stated: a guess would shift every score. */
+/* The matrix and range of a YUV format. It must be stated: a guess would shift every score. */
 typedef enum dpiqa_colour {
-    DPIQA_COLOUR_NONE = 0, /* for BGR, RGB and GRAY */
+    DPIQA_COLOUR_NONE = 0, /* for BGR, RGB, RGBA and GRAY */
     DPIQA_BT601_LIMITED = 1,
     DPIQA_BT601_FULL = 2,
     DPIQA_BT709_LIMITED = 3,
@@ -68,11 +84,13 @@ typedef struct dpiqa_plane {
 
 /* A frame as the camera gives it. Both sides are 32 to 16384 pixels. The pixels are only read, during the call. */
 typedef struct dpiqa_frame {
+    DPIQA_STRUCT_SIZE(struct dpiqa_frame);
     int32_t format; /* dpiqa_format */
     int32_t colour; /* dpiqa_colour */
     int32_t memory; /* dpiqa_memory */
     int32_t width;
     int32_t height;
+    int32_t reserved; /* 0 */
     dpiqa_plane planes[3];
     /* Of a frame in device memory that is still being written: scoring waits on the GPU, the caller need not. NULL: it is
      * complete. (cudaStreamLegacy names the default stream.) */
@@ -80,8 +98,10 @@ typedef struct dpiqa_frame {
     void *event;  /* cudaEvent_t, recorded after them */
 } dpiqa_frame;
 
-/* Zeroed (or NULL where taken) it means: the engine that suits the file, lowest latency, the engine's own choices. */
+/* Zeroed but for its size (or NULL where taken) it means: the engine that suits the file, lowest latency, the engine's own
+ * choices. */
 typedef struct dpiqa_options {
+    DPIQA_STRUCT_SIZE(struct dpiqa_options);
     const char *engine;      /* NULL or "auto", "openvino", "tensorrt", "executorch" */
     int32_t threads;         /* CPU threads that inference may use, 0 for the engine's choice */
     int32_t requests;        /* inferences in flight at once, 1 to 64, 0 for what suits the engine and the mode */
@@ -94,6 +114,7 @@ typedef struct dpiqa_options {
 
 /* What an open model is. The strings and arrays live until dpiqa_close. */
 typedef struct dpiqa_info {
+    DPIQA_STRUCT_SIZE(struct dpiqa_info);
     const char *name;
     const char *version;
     const char *precision; /* "fp32", "fp16" or "int8" */
@@ -120,10 +141,11 @@ typedef enum dpiqa_void {
     DPIQA_VOID_FLAT = 3
 } dpiqa_void;
 
-/* What a frame got. A void frame has the lowest score, also everywhere in the map, and no causes. Zero it before the call,
- * or set `void_kind` to DPIQA_VOID_IGNORED. `causes` and `map` are the caller's to set before the call: NULL, or room for
+/* What a frame got. A void frame has the lowest score, also everywhere in the map, and no causes. Before the call it is
+ * zero but for its size, or `void_kind` is DPIQA_VOID_IGNORED. `causes` and `map` are the caller's to set before the call: NULL, or room for
  * cause_count and for map_height * map_width floats. The rest is written by the call. */
 typedef struct dpiqa_reading {
+    DPIQA_STRUCT_SIZE(struct dpiqa_reading);
     float score;       /* within the model's scale, higher is better */
     int32_t void_kind; /* dpiqa_void */
     float preprocess_ms;
@@ -144,7 +166,7 @@ DPIQA_API int dpiqa_open_memory(const void *data, size_t size, const char *name,
 
 DPIQA_API int dpiqa_describe(const dpiqa_scorer *scorer, dpiqa_info *info);
 
-/* Score `count` frames into `count` readings. When a frame is refused, none is scored and the sentence names it. The engine
+/* Score `count` frames into `count` readings, each array of structs of one size. When a frame is refused, none is scored and the sentence names it. The engine
  * tensorrt runs frames in batches, of one call and of several threads' calls. */
 DPIQA_API int dpiqa_score(dpiqa_scorer *scorer, const dpiqa_frame *frames, size_t count, dpiqa_reading *readings);
 
@@ -152,9 +174,16 @@ DPIQA_API int dpiqa_score(dpiqa_scorer *scorer, const dpiqa_frame *frames, size_
 DPIQA_API void dpiqa_close(dpiqa_scorer *scorer);
 
 /* Describe a frame whose planes follow each other in one buffer. `pitch` is that of the first plane, 0 for rows without a
- * gap; NV12 keeps it for U,V pairs, I420 halves it. */
-DPIQA_API int dpiqa_frame_init(dpiqa_frame *frame, int32_t format, int32_t colour, int32_t width, int32_t height,
+ * gap; NV12 and P010 keep it for U,V pairs, I420 halves it. The frame's `struct_size` is set before the call, the rest by it. */
+DPIQA_API int dpiqa_frame_fill(dpiqa_frame *frame, int32_t format, int32_t colour, int32_t width, int32_t height,
                                const void *data, size_t size, size_t pitch);
+
+/* The same for a frame that holds nothing yet. */
+static inline int dpiqa_frame_init(dpiqa_frame *frame, int32_t format, int32_t colour, int32_t width, int32_t height,
+                                   const void *data, size_t size, size_t pitch) {
+    if (frame != NULL) frame->struct_size = sizeof *frame;
+    return dpiqa_frame_fill(frame, format, colour, width, height, data, size, pitch);
+}
 
 /* The resize and colour step alone: RGB rows of `width` pixels into `rgb`, which has room for height * width * 3 bytes. */
 DPIQA_API int dpiqa_preprocess(const dpiqa_frame *frame, int32_t width, int32_t height, uint8_t *rgb, size_t size);
@@ -162,6 +191,7 @@ DPIQA_API int dpiqa_preprocess(const dpiqa_frame *frame, int32_t width, int32_t 
 /* What can be measured of a frame without a model. All but `blockiness` is measured on the luma (BT.601, full range) of
  * the frame, shrunk by area averaging to a longest side of at most 480 pixels. */
 typedef struct dpiqa_signals {
+    DPIQA_STRUCT_SIZE(struct dpiqa_signals);
     float focus;        /* standard deviation of the Laplacian over that of the luma plus one level, less noise: 0 or more */
     float brightness;   /* mean luma, 0 to 1 */
     float clipped_low;  /* share of pixels at level 5 or below, 0 to 1 */

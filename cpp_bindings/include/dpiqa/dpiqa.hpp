@@ -80,7 +80,8 @@ class Scorer {
         for (std::size_t i = 0; i < count; ++i) {
             readings[i].causes.resize(static_cast<std::size_t>(info_.cause_count));
             readings[i].map.resize(static_cast<std::size_t>(info_.map_width) * static_cast<std::size_t>(info_.map_height));
-            raw[i] = {0, DPIQA_NOT_VOID, 0, 0, readings[i].causes.data(), readings[i].map.data()};
+            raw[i].causes = readings[i].causes.data();
+            raw[i].map = readings[i].map.data();
         }
         score_into(frames, count, raw.data());
         for (std::size_t i = 0; i < count; ++i) {

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 __version__: str
 
-Format: TypeAlias = Literal["bgr", "rgb", "gray", "nv12", "i420", "yuyv"]
+Format: TypeAlias = Literal["bgr", "rgb", "gray", "nv12", "i420", "yuyv", "uyvy", "rgba", "p010"]
 Colour: TypeAlias = Literal["bt601-limited", "bt601-full", "bt709-limited", "bt709-full"]
-Plane: TypeAlias = np.ndarray  # of uint8: what OpenCV returns is not typed more narrowly
+Plane: TypeAlias = np.ndarray  # of uint8, uint16 for p010: what OpenCV returns is not typed more narrowly
 Frame: TypeAlias = Plane | tuple[Plane, ...]
 
 class Result:
@@ -57,8 +57,8 @@ class Model:
     def score(self, frame: Frame, format: Format = "bgr", colour: Colour | None = None) -> Result:
         """Score a frame, read where it lies; YUV formats must state their colour.
 
-        uint8 `[h, w, 3]` for bgr and rgb, `[h, w]` gray, `[h, w, 2]` yuyv, `[h * 3 / 2, w]` nv12 and i420, or the
-        planes as a tuple. Rows may be any distance apart but have no gaps within. Raises InputError, EngineError.
+        uint8 `[h, w, 3]` for bgr and rgb, `[h, w, 4]` rgba, `[h, w]` gray, `[h, w, 2]` yuyv and uyvy,
+        `[h * 3 / 2, w]` nv12 and i420, or the planes as a tuple; p010 is nv12 in uint16. Rows may be any distance apart but have no gaps within. Raises InputError, EngineError.
         """
 
     def score_many(

@@ -1,0 +1,12 @@
+# Compares what the shared library exports with the functions in abi.c. Needs: -DLIBRARY -DNM.
+execute_process(COMMAND "${NM}" -D --defined-only "${LIBRARY}" OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX MATCHALL "[^ \n]+\n" exported "${symbols}")
+string(REGEX REPLACE "\n|@[^;]*" "" exported "${exported}")
+file(READ "${CMAKE_CURRENT_LIST_DIR}/abi.c" record)
+string(REGEX MATCHALL "\nFUNCTION\\([^,]+, dpiqa_[a-z_]+" promised "${record}")
+string(REGEX REPLACE "\nFUNCTION\\([^,]+, " "" promised "${promised}")
+list(SORT exported)
+list(SORT promised)
+if(NOT exported STREQUAL promised)
+  message(FATAL_ERROR "libdpiqa exports\n  ${exported}\nabi.c promises\n  ${promised}")
+endif()

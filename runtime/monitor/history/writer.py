@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic, time
 
 from dpiqa.errors import InputError
-from dpiqa.runtime.monitor.history.loss import missing_reason, set_aside
+from dpiqa.runtime.monitor.history.loss import OpenedFile, set_aside
 from dpiqa.runtime.monitor.history.schema import (
     HEARTBEAT_S,
     READING_COLUMNS,
@@ -64,14 +63,14 @@ class History:
         """See Writer. A file that was removed, replaced or damaged is set aside, and a new one begun."""
         if monotonic() - self._checked_s >= _CHECK_EVERY_S:
             self._checked_s = monotonic()
-            reason = missing_reason(self._settings.path, self._file)
+            reason = self._file.missing_reason()
             if reason is not None:
                 self._begin_anew(reason)
         try:
             self._write(messages)
         except sqlite3.Error as error:
             is_damaged = type(error) is sqlite3.DatabaseError  # its subclasses are for a full disk, a lock
-            reason = missing_reason(self._settings.path, self._file)
+            reason = self._file.missing_reason()
             if reason is None and not is_damaged:
                 raise
             reason = reason or f"is damaged ({error})"
@@ -94,22 +93,24 @@ class History:
                 log.warning("sqlite: old rows could not be deleted (%s)", error)
 
     def _open(self) -> None:
-        # It holds pictures. The files beside it get the same permissions.
-        os.close(os.open(self._settings.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        # Opened here, used and closed only by the sink's thread.
-        self._db = sqlite3.connect(self._settings.path, timeout=5, isolation_level=None, check_same_thread=False)
-        self._prepare()
-        self._file = self._settings.path.stat()
-        if self._file.st_uid == os.geteuid():
-            self._settings.path.chmod(0o600)
+        self._file = OpenedFile(self._settings.path)  # it holds pictures; files beside it get the same permissions
+        try:
+            # Opened here, used and closed only by the sink's thread.
+            self._db = sqlite3.connect(self._settings.path, timeout=5, isolation_level=None, check_same_thread=False)
+            self._prepare()
+        except BaseException:
+            self._file.close()
+            raise
 
     def _begin_anew(self, reason: str) -> None:
         with suppress(sqlite3.Error):
             self._db.close()
+        self._file.close()
         aside = set_aside(self._settings.path)
-        log.warning("sqlite: %s %s, a new one is begun%s", self._settings.path, reason, aside and f", see {aside}")
         self._states.clear()
         self._open()
+        kept = f", see {aside}" if aside else ""
+        log.warning("sqlite: %s %s, a new one is begun%s", self._settings.path, reason, kept)
 
     def trim(self, now: float | None) -> None:
         """Delete rows too old at `now` (Unix seconds, None if unknown), and some of the oldest while too large."""
@@ -130,6 +131,7 @@ class History:
     def close(self) -> None:
         """See Writer."""
         self._db.close()
+        self._file.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ from dpiqa.runtime.monitor.history.schema import (
     SIGNALS,
     VERSION,
 )
-from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Snapshot, Status
+from dpiqa.runtime.monitor.messages import PICTURES, Action, Event, LiveReading, Message, Snapshot, Status
 from dpiqa.runtime.monitor.settings.sinks import HistorySettings
 from dpiqa.runtime.monitor.snapshots import HOUR_S
 
@@ -31,6 +31,9 @@ _ADD_MINUTE = """INSERT INTO minutes VALUES (?1, ?2, 1, ?3, ?3, ?3) ON CONFLICT 
     SET readings = readings + 1, sum = sum + ?3, low = min(low, ?3), high = max(high, ?3)"""
 _ADD_WORST = """INSERT INTO worst VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
     SET score = ?3, wall_time = ?4, thumbnail = ?5 WHERE ?3 < score"""
+_PICTURE_BYTES = f"SELECT {' + '.join(f'total(length({name}))' for name in (*PICTURES, 'after'))} FROM events"
+_ADD_EVENT = """INSERT INTO events (source, kind, began, ended, evidence, thumbnail, picture, before, muted)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _TRIM_EVERY_S, _CHECK_EVERY_S = 60.0, 5.0
 _JUMP_S, _TRUST_AFTER_S = 60.0, 3600.0  # a wrong clock must not delete the whole history
 # Deletes a tenth of the readings when the file is too large, or of the events when their pictures fill half of it.
@@ -122,8 +125,9 @@ class History:
             self._db.execute("DELETE FROM worst WHERE hour < ?", (int(oldest // HOUR_S),))
             self._db.execute("DELETE FROM events WHERE coalesce(ended, began) < ?", (oldest,))
             self._db.execute("DELETE FROM statuses WHERE wall_time < ?", (oldest,))
+            self._db.execute("DELETE FROM actions WHERE wall_time < ?", (oldest,))
             if self._used_bytes() > self._settings.max_mb * 1e6:
-                (pictures,) = self._db.execute("SELECT total(length(thumbnail)) FROM events").fetchone()
+                (pictures,) = self._db.execute(_PICTURE_BYTES).fetchone()
                 pictures_dominate = pictures > self._settings.max_mb * 1e6 / 2
                 self._db.execute(_CUT_EVENTS if pictures_dominate else _CUT_READINGS)
         self._db.execute("PRAGMA incremental_vacuum").fetchall()
@@ -181,6 +185,9 @@ class History:
                 return
             hour = int(message.wall_time // HOUR_S)
             self._db.execute(_ADD_WORST, (message.source, hour, message.score, message.wall_time, message.jpeg))
+        elif isinstance(message, Action):
+            values = (message.source, message.wall_time, message.action, message.by, message.kind, message.until)
+            self._db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?)", values)
         else:
             self._add_status(message)
 
@@ -194,17 +201,21 @@ class History:
         self._db.execute(_ADD_MINUTE, (reading.source, int(reading.wall_time // 60), reading.score))
 
     def _add_event(self, event: Event) -> None:
+        same = (event.source, event.kind, event.began)
+        if event.state == "raised" and not event.muted:  # it may have outlasted a mute
+            unmute = "UPDATE events SET muted = 0 WHERE source = ? AND kind = ? AND began = ? AND ended IS NULL"
+            if self._db.execute(unmute, same).rowcount:
+                return
         # An event left open by a killed monitor ends where the next one begins.
-        ended = event.began if event.ended is None else event.ended
+        ended, after = (event.began, None) if event.ended is None else (event.ended, event.picture)
         update = self._db.execute(
-            "UPDATE events SET ended = max(began, ?) WHERE source = ? AND kind = ? AND ended IS NULL",
-            (ended, event.source, event.kind),
+            "UPDATE events SET ended = max(began, ?), after = ? WHERE source = ? AND kind = ? AND ended IS NULL",
+            (ended, after, event.source, event.kind),
         )
         if event.state == "raised" or not update.rowcount:
-            self._db.execute(
-                "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
-                (event.source, event.kind, event.began, event.ended, json.dumps(event.evidence), event.thumbnail),
-            )
+            pictures = (event.thumbnail, event.picture, event.before)
+            values = (*same, event.ended, json.dumps(event.evidence), *pictures, event.muted)
+            self._db.execute(_ADD_EVENT, values)
 
     def _add_status(self, status: Status) -> None:
         state = status.state, status.reason, int(status.wall_time // HEARTBEAT_S)

@@ -146,6 +146,7 @@ class Chaos:
 
     def _history(self) -> str:
         kind = self._random.choice(["removed", "moved", "damaged"])
+        self._seen = None
         with suppress(OSError):
             if kind == "removed":
                 self.history.unlink()

@@ -9,6 +9,7 @@ a tmpfs.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import random
@@ -18,6 +19,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -54,6 +56,7 @@ class Watch:
         """Start it."""
         command = [sys.executable, "-m", "dpiqa", "monitor", str(self._file)]
         self._process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        atexit.register(self._process.kill)  # where something else fails
 
     def end(self, number: int) -> float:
         """Send a signal, wait for the end, and return the seconds that took."""
@@ -138,15 +141,15 @@ def restarts(folder: Path, server: Server, times: int) -> Iterator[Row]:
     yield "SignalLoss cleared", watch.losses.count("cleared") / len(server.urls), "per camera"
 
 
-def outages(folder: Path, server: Server, seconds: float) -> Iterator[Row]:
-    """The targets of the sinks fail, one after another."""
+def outages(folder: Path, server: Server, seconds: float, fps: float) -> Iterator[Row]:
+    """The targets of the sinks fail, one after another, while a camera is scored `fps` times a second."""
     with Disk(folder / "disk") as disk, Broker(folder) as broker, Hook() as hook, server.serving():
         sinks = {
             "sqlite": str(disk.history),
             "mqtt": broker.url,
             "webhooks": [{"url": hook.url, "types": ["reading", "event", "status"]}],
         }
-        watch = Watch(folder, {"cameras": _cameras(server), "sinks": sinks})
+        watch = Watch(folder, {"cameras": _cameras(server), "fps": fps, "sinks": sinks})
         watch.start()
         watch.wait_for_more(10)
         for breakable in (disk, broker, hook):
@@ -212,6 +215,7 @@ def _check(history: Path) -> tuple[bool, int]:
 def main(
     restart_count: Annotated[int, typer.Option("--restarts", help="Number of restarts of the RTSP server.")] = 20,
     outage_s: Annotated[float, typer.Option(help="Duration of the failure of each sink; 0: none fails.")] = 60,
+    outage_fps: Annotated[float, typer.Option(help="Scores a second while sinks fail.")] = 5,
     kill_count: Annotated[int, typer.Option("--kills", help="Number of kills of the monitor.")] = 50,
     cameras: Annotated[int, typer.Option(min=1, help="Number of cameras for --restarts.")] = 4,
     clip: Annotated[Path, typer.Option(help="Path to the video that every camera shows, H.264.")] = ROOT
@@ -224,7 +228,7 @@ def main(
     rows: list[Row] = []
     parts: list[tuple[float, int, Callable[[Path, Server, Any], Iterator[Row]]]] = [
         (restart_count, cameras, restarts),
-        (outage_s, 1, outages),
+        (outage_s, 1, partial(outages, fps=outage_fps)),
         (kill_count, 1, kills),
     ]
     for amount, count, part in parts:

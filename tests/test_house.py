@@ -24,7 +24,7 @@ FLOORS = ("dpiqa.errors", "dpiqa.native", "dpiqa.runtime", "dpiqa.train", "dpiqa
 # Inside a floor, a wing imports only what is left of it.
 WINGS = {
     "dpiqa.runtime.monitor": (
-        *("settings", "messages", "snapshots", "charts", "history", "alarms"),
+        *("settings", "evidence", "messages", "snapshots", "charts", "history", "alarms"),
         *("sources", "dashboard", "sinks", "report"),
     ),
     "dpiqa.train": ("model_files", "data", "loop", "distortions", "students", "teachers", "evaluation"),

@@ -240,4 +240,5 @@ class Camera:
             self._scored,
             fps,
             asked_fps=self.settings.fps if self.settings.is_live else None,
+            group=self.settings.group,
         )

@@ -1,4 +1,4 @@
-"""The messages of a monitor (readings, events, source states), and the sinks that receive them."""
+"""The messages of a monitor (readings, events, source states, what people did), and the sinks that receive them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dpiqa.runtime.monitor.evidence import describe
 from dpiqa.runtime.reading import DECIMALS, SCORE_DECIMALS, Band, printable, rounded
 from dpiqa.runtime.void import Void
 
 SourceState = Literal["connecting", "up", "stalled", "down", "ended", "removed"]
+PICTURES = ("thumbnail", "picture", "before")  # the fields of an event that are JPEGs
 _SCORE_FIELDS = frozenset(("score", "baseline", "causes", "latency_ms"))
 
 
@@ -67,7 +69,9 @@ class LiveReading:
 class Event:
     """A problem with a source that began or ended; `kind` uses ONVIF's name where there is one.
 
-    `began` and `ended` are Unix seconds, `ended` None while it lasts; `thumbnail` is a JPEG of the frame.
+    `began` and `ended` are Unix seconds, `ended` None while it lasts. `evidence` holds what was measured, and JSON has
+    it in words as `text`. A `muted` one is recorded, but is no alarm: webhooks and MQTT do not get it. `thumbnail` is a
+    JPEG of the frame, `picture` a large one, and `before` that of the last frame when all was well.
     """
 
     kind: str
@@ -77,6 +81,9 @@ class Event:
     ended: float | None
     evidence: dict[str, float | str]
     thumbnail: bytes | None = None
+    picture: bytes | None = None
+    before: bytes | None = None
+    muted: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,8 @@ class Status:
     a newer one before they were scored) and `scored` count since the monitor started; `fps` is the number of frames
     scored per second since the last status, None in the first, and `asked_fps` how many there should be of a live
     source. `lost` is the number of messages that each sink lost, for sinks that lost any. A file that was read to its
-    end is `ended`; the last status of a source that is no longer monitored is `removed`.
+    end is `ended`; the last status of a source that is no longer monitored is `removed`. A source is muted until
+    `muted_until` (Unix seconds), by whom `muted_by` says: a person, or `maintenance`. `group` is that of its settings.
     """
 
     source: str
@@ -100,6 +108,25 @@ class Status:
     fps: float | None = None
     lost: dict[str, int] = field(default_factory=dict)
     asked_fps: float | None = None
+    muted_until: float | None = None
+    muted_by: str | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Action:
+    """What a person did to a source, at `wall_time`, Unix seconds.
+
+    `accept` its changed view, `acknowledge` its events (or only those of one `kind`), `mute` it `until` a time, or
+    `unmute` it. `by` is the name that the person gave, or the way it came.
+    """
+
+    source: str
+    action: Literal["accept", "acknowledge", "mute", "unmute"]
+    by: str
+    wall_time: float
+    kind: str | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,20 +145,22 @@ class Snapshot:
     void: Void | None = None
 
 
-Message = LiveReading | Event | Status | Snapshot
-TEXT_MESSAGES: tuple[type, ...] = (LiveReading, Event, Status)  # the messages that can be written as text
+Message = LiveReading | Event | Status | Snapshot | Action
+TEXT_MESSAGES: tuple[type, ...] = (LiveReading, Event, Status, Action)  # the messages that can be written as text
 
 
 def to_json(message: Message) -> dict[str, Any]:
     """The message as a JSON object with `type`, `source`, `wall_time` and its fields, without pictures."""
-    kind = {LiveReading: "reading", Event: "event", Status: "status", Snapshot: "snapshot"}[type(message)]
+    kinds = {LiveReading: "reading", Event: "event", Status: "status", Snapshot: "snapshot", Action: "action"}
+    kind = kinds[type(message)]
     if isinstance(message, Snapshot):
         fields = {"wall_time": message.wall_time, "score": message.score, "has_map": message.map is not None}
         fields["void"] = message.void
     else:
         fields = asdict(message)
     if isinstance(message, Event):
-        del fields["thumbnail"]
+        fields = {name: value for name, value in fields.items() if name not in PICTURES}
+        fields["text"] = describe(message.kind, message.evidence)
         fields["wall_time"] = message.began if message.ended is None else message.ended
     head = {"type": kind, "source": printable(message.source), "wall_time": fields["wall_time"]}
     document = head | {name: value for name, value in fields.items() if name not in head}
@@ -164,7 +193,7 @@ class Sink(Protocol):
         ...
 
 
-Accept = Callable[[str, str], None]  # accepts the changed view of a source; the second says by what
+Act = Callable[[Action], None]  # does what a person wants
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.machine import int8_is_faster
 from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL, shipped_model
 from dpiqa.runtime.monitor.alarms.kept import MemoryFile
+from dpiqa.runtime.monitor.messages import Action
 from dpiqa.runtime.monitor.settings.cameras import CameraSettings, MonitorSettings
 from dpiqa.runtime.monitor.settings.file import load_settings
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
@@ -104,7 +105,7 @@ class MonitorService:
         try:
             self._settings = command_line.settings()
             engine = _open_engine(self._settings)
-            self._sinks = SinkSet(self._settings.sinks, self._accept)
+            self._sinks = SinkSet(self._settings.sinks, self._act)
             self._monitor = Monitor(self._settings, engine, self._sinks.sinks, memory=_memory(self._settings, engine))
         except BaseException:
             self._restore_signals()
@@ -155,11 +156,8 @@ class MonitorService:
         self._settings = settings
         log.info("reloaded, monitoring %s", _plural(len(settings.cameras), "source", "sources"))
 
-    def _accept(self, source: str, by: str) -> None:
-        def accept() -> None:
-            self.monitor.accept_view(source, by)
-
-        self.monitor.call_soon(accept)
+    def _act(self, action: Action) -> None:
+        self.monitor.call_soon(lambda: self.monitor.act(action))
 
     def _retry_sinks_later(self) -> None:
         if not self._sinks.is_complete:

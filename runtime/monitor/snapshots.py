@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dpiqa.runtime.monitor.messages import LiveReading, Snapshot
 
-_WIDTH = 320
+_WIDTH, _LARGE_WIDTH = 320, 1280
 _JPEG_QUALITY = 75
 _INTERVAL_S = 1.0
 HOUR_S = 3600
@@ -41,8 +41,17 @@ class Snapshots:
 
 def jpeg_thumbnail(frame_bgr: NDArray[Any]) -> bytes:
     """A frame, BGR uint8 `[h, w, 3]`, as a JPEG at most 320 pixels wide."""
+    return _jpeg(frame_bgr, _WIDTH)
+
+
+def jpeg_picture(frame_bgr: NDArray[Any]) -> bytes:
+    """A frame, BGR uint8 `[h, w, 3]`, as a JPEG at most 1280 pixels wide."""
+    return _jpeg(frame_bgr, _LARGE_WIDTH)
+
+
+def _jpeg(frame_bgr: NDArray[Any], max_width: int) -> bytes:
     height, width = frame_bgr.shape[:2]
-    scale = min(1.0, _WIDTH / width)
+    scale = min(1.0, max_width / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(frame_bgr, size, interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()

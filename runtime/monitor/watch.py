@@ -10,19 +10,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from time import monotonic, perf_counter
+from typing import Any
 
 from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.monitor.alarms.kept import MemoryFile
+from dpiqa.runtime.monitor.alarms.muting import Muting
 from dpiqa.runtime.monitor.alarms.source_alarms import SourceAlarms
 from dpiqa.runtime.monitor.camera import Camera, LiveFrame
-from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Sink, Status
+from dpiqa.runtime.monitor.evidence import describe
+from dpiqa.runtime.monitor.messages import Action, Event, LiveReading, Message, Sink, Status
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
 from dpiqa.runtime.monitor.settings.cameras import CameraSettings, MonitorSettings
 from dpiqa.runtime.monitor.signals import open_meter
 from dpiqa.runtime.monitor.snapshots import Snapshots
 from dpiqa.runtime.prediction import Floats
 from dpiqa.runtime.preprocess import within_reach
-from dpiqa.runtime.reading import band
+from dpiqa.runtime.reading import band, printable
 
 log = logging.getLogger(__name__)
 
@@ -34,17 +37,27 @@ _Scored = tuple[LiveFrame, LiveReading, Floats | None]
 
 
 class _Channel:
-    """A camera with its alarms, meter, snapshots, schedule, and the frame that is being scored."""
+    """A camera with its alarms, muting, meter, snapshots, schedule, and the frame that is being scored."""
 
     def __init__(self, camera: Camera, interval_s: float) -> None:
         self.camera = camera
         self.alarms = SourceAlarms(_possible_alarms(camera.settings), is_live=camera.settings.is_live)
+        self.muting = Muting(camera.settings.maintenance)
         self.meter = open_meter()
         self.snapshots = Snapshots()
         self.due_s = monotonic()
         self.status_due_s = self.due_s + interval_s
         self.failing = False
         self.scoring: Future[_Scored] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What to keep over a restart."""
+        return {**self.alarms.to_json(), "muting": self.muting.to_json()}
+
+    def restore(self, document: dict[str, Any]) -> None:
+        """Take over what was kept."""
+        self.alarms.restore(document)
+        self.muting.restore(document.get("muting", {}))
 
 
 class Monitor:
@@ -86,10 +99,19 @@ class Monitor:
         """Call `request` from the thread of `run` between two frames; may be called from a signal handler."""
         self._requests.append(request)
 
-    def accept_view(self, source: str, by: str) -> bool:
-        """Accept the changed view of a camera, if it is one; only from a request of `call_soon`."""
-        channel = self._channels.get(source)
-        return channel is not None and channel.alarms.accept_view(by)
+    def act(self, action: Action) -> None:
+        """Do what a person wants, and tell the sinks; only from a request of `call_soon`."""
+        channel = next((one for name, one in self._channels.items() if action.source in (name, printable(name))), None)
+        if channel is None or (action.action == "accept" and not channel.alarms.accept_view(action.by)):
+            return
+        if action.action == "mute" and action.until is not None:
+            channel.muting.mute(action.until, action.by)
+        elif action.action == "unmute":
+            channel.muting.unmute(self._wall_clock())
+        log.info("%s: %s by %s", channel.camera.name, action.action, action.by)
+        self._publish([replace(action, source=channel.camera.name)])
+        channel.status_due_s = monotonic()
+        self._keep()
 
     def relearn(self) -> None:
         """Learn all baselines anew: another model gives other scores."""
@@ -112,13 +134,13 @@ class Monitor:
         cameras = {camera.label: camera for camera in settings.resolved()}
         for name, channel in list(self._channels.items()):
             if cameras.get(name) != channel.camera.settings:
-                self._known[name] = channel.alarms.to_json()
+                self._known[name] = channel.to_json()
                 self._retire(self._channels.pop(name).camera, is_removed=name not in cameras)
         for name, camera in cameras.items():
             if name not in self._channels:
                 channel = _Channel(Camera(camera, self._wake.set, self._wall_clock), self._interval_s)
                 if name in self._known:
-                    channel.alarms.restore(self._known[name])
+                    channel.restore(self._known[name])
                 self._channels[name] = channel
                 channel.camera.start()
 
@@ -169,7 +191,7 @@ class Monitor:
         camera = channel.camera
         try:
             frame, reading, quality_map = future.result()
-            events = channel.alarms.on_reading(reading, frame.pixels)
+            events = channel.muting.mark(self._wall_clock(), channel.alarms.on_reading(reading, frame.pixels))
             snapshot = channel.snapshots.take(reading, frame.pixels, quality_map)
         except Exception as error:  # one bad frame of one source must not stop the others
             if not channel.failing:
@@ -222,14 +244,17 @@ class Monitor:
         for status in statuses:
             # The end of a file is no signal loss.
             events = [] if channel.camera.settings.is_finite else channel.alarms.on_status(status)
-            self._publish([status, *events])
+            now = self._wall_clock()
+            mute = channel.muting.current(now)
+            if mute is not None:
+                status = replace(status, muted_until=mute.until, muted_by=mute.by)
+            self._publish([status, *channel.muting.mark(now, events)])
 
     def _publish(self, messages: Sequence[Message]) -> None:
         for message in messages:
             if isinstance(message, Event):
-                cause = message.evidence.get("likely_cause") if message.state == "raised" else None
-                likely = f", likely {cause}" if cause else ""
-                log.warning("%s: %s %s%s", message.source, message.kind, message.state, likely)
+                muted, text = " (muted)" if message.muted else "", describe(message.kind, message.evidence)
+                log.warning("%s: %s %s%s, %s", message.source, message.kind, message.state, muted, text)
             elif isinstance(message, Status):
                 message = replace(message, lost={sink.name: sink.lost for sink in self.sinks if sink.lost})
             for sink in self.sinks:
@@ -247,7 +272,7 @@ class Monitor:
     def _keep(self) -> None:
         self._keep_due_s = monotonic() + _KEEP_S
         if self._memory:
-            self._known |= {name: channel.alarms.to_json() for name, channel in self._channels.items()}
+            self._known |= {name: channel.to_json() for name, channel in self._channels.items()}
             self._memory.save(self._known)
 
     def _shut_down(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,11 +15,12 @@ from dpiqa.runtime.monitor.alarms.memory import Memories
 from dpiqa.runtime.monitor.alarms.view import View
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Status
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
-from dpiqa.runtime.monitor.snapshots import jpeg_thumbnail
+from dpiqa.runtime.monitor.snapshots import jpeg_picture, jpeg_thumbnail
 from dpiqa.runtime.reading import MIN_CAUSE
 
 KINDS = (*rules_by_kind(AlarmSettings()), "SignalLoss")
 _VIEW = "GlobalSceneChange"
+_REMEMBER_S = 5.0
 
 
 class SourceAlarms:
@@ -45,6 +47,8 @@ class SourceAlarms:
         self._resumed: float | None = None  # since when a view that a restart found changed is
         self._lost_since: float | None = None
         self._baseline: float | None = None
+        self._before: bytes | None = None  # the last picture of when all was well
+        self._remember_s = 0.0
 
     @property
     def baseline(self) -> float | None:
@@ -71,17 +75,21 @@ class SourceAlarms:
         verdicts, is_undisturbed = self._conditions.evaluate(now, reading, view)
         scores = self._memories.current.scores.at(now.wall_time)
         self._baseline = scores.median if scores.is_ready else None
-        thumbnail, events = None, []
+        pictures: tuple[bytes, bytes] | None = None
+        events = []
         for kind, latch in self._latches.items():
             change, evidence = latch.step(now, verdicts[kind].is_bad), verdicts[kind].evidence
             if kind == _VIEW:
                 change, evidence = self._follow_view(now, latch, change, evidence)
             if change is None or latch.began is None:
                 continue
-            thumbnail = thumbnail or jpeg_thumbnail(frame_bgr)
+            pictures = pictures or (jpeg_thumbnail(frame_bgr), jpeg_picture(frame_bgr))
             ended = latch.ended and max(latch.ended.wall_time, latch.began.wall_time)
-            evidence = _evidence(reading, evidence, (latch.ended or latch.began).pts_s)
-            events.append(Event(kind, reading.source, change, latch.began.wall_time, ended, evidence, thumbnail))
+            held_s = max(0.0, (latch.ended or now).stream_s - latch.began.stream_s)
+            evidence = _evidence(reading, {**evidence, "held_s": held_s}, (latch.ended or latch.began).pts_s)
+            event = Event(kind, reading.source, change, latch.began.wall_time, ended, evidence, *pictures)
+            events.append(replace(event, before=self._before) if change == "raised" else event)
+        self._remember(now, frame_bgr, verdicts)
         if reading.void is None:
             self._learn(now, reading, view, verdicts, is_undisturbed)
         return events
@@ -141,6 +149,12 @@ class SourceAlarms:
                 return "cleared", {"accepted_by": by}
         self._accepted_by = None
         return change, evidence
+
+    def _remember(self, now: Moment, frame_bgr: NDArray[Any], verdicts: dict[str, Verdict]) -> None:
+        """Keep the picture now and then, while nothing is or seems wrong."""
+        is_well = not any(latch.is_raised for latch in self._latches.values())
+        if is_well and now.stream_s >= self._remember_s and not any(verdict.is_bad for verdict in verdicts.values()):
+            self._before, self._remember_s = jpeg_picture(frame_bgr), now.stream_s + _REMEMBER_S
 
     def _learn(
         self, now: Moment, reading: LiveReading, view: View, verdicts: dict[str, Verdict], is_undisturbed: bool

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
-from fastapi import FastAPI, Header, HTTPException, Query, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from dpiqa.runtime.monitor.charts import CURVES, chart_file
 from dpiqa.runtime.monitor.dashboard import schema
 from dpiqa.runtime.monitor.dashboard.board import Board
+from dpiqa.runtime.monitor.dashboard.commands import add_commands
 from dpiqa.runtime.monitor.dashboard.fanout import Fanout
 from dpiqa.runtime.monitor.dashboard.guard import STATIC
-from dpiqa.runtime.monitor.history.archive import Archive
-from dpiqa.runtime.monitor.messages import Accept, Counts
+from dpiqa.runtime.monitor.history.archive import Archive, Part
+from dpiqa.runtime.monitor.history.export import curve_csv
+from dpiqa.runtime.monitor.messages import Act, Counts
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +39,11 @@ Until = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds, 
 Points = Annotated[int, Query(ge=2, le=2000, description="Approximate maximum number of steps")]
 Number = Annotated[int, InPath(ge=1, lt=2**63, description="The event's number")]
 _ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": schema.Problem, "description": "Not found"}}
+_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Server-Sent Events `reading`, `event`, `status` and `snapshot`, each with the JSON object that"
-        " the sinks write; `lost` if this listener was too slow for some",
+        "description": "Server-Sent Events `reading`, `event`, `status`, `action` and `snapshot`, each with the JSON"
+        " object that the sinks write; `lost` if this listener was too slow for some",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     },
     503: {"model": schema.Problem, "description": "Too many listeners"},
@@ -48,11 +51,11 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 
 
 def make_app(
-    board: Board, fanout: Fanout, archive: Archive, counts: Callable[[], Mapping[str, Counts]], accept: Accept
+    board: Board, fanout: Fanout, archive: Archive, counts: Callable[[], Mapping[str, Counts]], act: Act
 ) -> FastAPI:
     """The app, which answers from the live board, the stream, the history and the message counts.
 
-    `accept` accepts the changed view of a camera.
+    `act` does what a person wants.
     """
     app = FastAPI(
         title="dpiqa monitor",
@@ -65,7 +68,7 @@ def make_app(
     _add_pages(app)
     _add_live(app, board, fanout, counts)
     _add_past(app, archive)
-    _add_commands(app, board, accept)
+    add_commands(app, board, act)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app
 
@@ -141,6 +144,7 @@ def _add_past(app: FastAPI, archive: Archive) -> None:
             until=ended,
             curve=schema.Curve.model_validate(archive.curve(source, began, ended, points)),
             details=schema.Details.model_validate(archive.details(source, began, ended, points)),
+            first=archive.first_time(source, began),
         )
 
     @app.get("/api/events", tags=["history"])
@@ -154,31 +158,35 @@ def _add_past(app: FastAPI, archive: Archive) -> None:
         period = _period(since, until)
         return [schema.PastEvent.model_validate(event) for event in archive.events(*period, source, limit)]
 
+    @app.get("/api/actions", tags=["history"])
+    def actions(
+        since: Since = None,
+        until: Until = None,
+        source: Annotated[str | None, Query(description="Only what was done to this camera")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> list[schema.PastAction]:
+        """What people did in a period, newest first."""
+        period = _period(since, until)
+        return [schema.PastAction.model_validate(action) for action in archive.actions(*period, source, limit)]
+
+    @app.get("/api/csv", tags=["history"], responses=_CSV, response_class=Response)
+    def csv(source: Source, since: Since = None, until: Until = None, points: Points = 400) -> Response:
+        """The scores of one camera over a period, as its chart shows them."""
+        curve = archive.curve(source, *_period(since, until), points)
+        return Response(curve_csv(curve), media_type="text/csv", headers={"content-disposition": "attachment"})
+
     @app.get(
-        "/api/events/{number}/thumbnail",
+        "/api/events/{number}/{part}",
         tags=["history"],
         responses=_ABSENT | _picture("image/jpeg"),
         response_class=Response,
     )
-    def event_thumbnail(number: Number) -> Response:
-        """The picture taken when an event was raised."""
-        picture = archive.thumbnail(number)
+    def event_picture(number: Number, part: Part) -> Response:
+        """A picture of an event: when it was raised, large or small, before it and after it."""
+        picture = archive.picture(number, part)
         if picture is None:
             raise HTTPException(404, "no picture of that event")
         return Response(picture, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
-
-
-def _add_commands(app: FastAPI, board: Board, accept: Accept) -> None:
-    @app.post("/api/accept", tags=["commands"], status_code=202, responses=_ABSENT)
-    async def accept_view(source: Source, x_dpiqa: Annotated[str, Header(description="Anything")]) -> None:
-        """Accept the changed view of a camera as its usual one.
-
-        The header keeps other sites' pages from asking: a browser sends it across sites only after asking for leave.
-        """
-        camera = next((camera for camera in board.cameras() if camera.source == source), None)
-        if camera is None or not any(event.kind == "GlobalSceneChange" for event in camera.events):
-            raise HTTPException(404, "that camera's view has not changed")
-        accept(source, "dashboard")
 
 
 def _period(since: float | None, until: float | None) -> tuple[float, float]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from dpiqa.runtime.monitor.dashboard.schema import Camera, OpenEvent
-from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Snapshot, Status
+from dpiqa.runtime.monitor.evidence import describe, title
+from dpiqa.runtime.monitor.messages import Action, Event, LiveReading, Message, Snapshot, Status
 from dpiqa.runtime.reading import printable
 
 _STATE_TROUBLE = {"down": 1000.0, "stalled": 900.0, "connecting": 300.0, "up": 0.0}
@@ -23,6 +24,7 @@ class _Latest:
     reading: LiveReading | None = None
     snapshot: Snapshot | None = None
     events: dict[str, Event] = field(default_factory=dict)
+    acknowledged: dict[str, Action] = field(default_factory=dict)  # by kind of event
 
 
 class Board:
@@ -71,10 +73,15 @@ class Board:
             latest.reading = message
         elif isinstance(message, Snapshot):
             latest.snapshot = message
+        elif isinstance(message, Action):
+            if message.action == "acknowledge":
+                kinds = latest.events if message.kind is None else latest.events.keys() & {message.kind}
+                latest.acknowledged |= dict.fromkeys(kinds, message)
         elif message.state == "raised":
             latest.events[message.kind] = message
         else:
             latest.events.pop(message.kind, None)
+            latest.acknowledged.pop(message.kind, None)
 
 
 def message_time(message: Message) -> float:
@@ -84,7 +91,7 @@ def message_time(message: Message) -> float:
 
 def _camera(latest: _Latest) -> Camera:
     status, reading, snapshot = latest.status, latest.reading, latest.snapshot
-    events = [OpenEvent.model_validate(event) for event in latest.events.values()]
+    events = [_open_event(event, latest.acknowledged.get(event.kind)) for event in latest.events.values()]
     latest_fields = {}
     if reading is not None:
         latest_fields = {name: getattr(reading, name) for name in ("wall_time", "baseline", "width", "height")}
@@ -105,13 +112,33 @@ def _camera(latest: _Latest) -> Camera:
         asked_fps=status.asked_fps,
         snapshot_time=snapshot.wall_time if snapshot else None,
         has_map=snapshot is not None and snapshot.map is not None,
+        group=status.group,
+        muted_until=status.muted_until,
+        muted_by=status.muted_by,
         **latest_fields,
+    )
+
+
+def _open_event(event: Event, acknowledgement: Action | None) -> OpenEvent:
+    return OpenEvent(
+        kind=event.kind,
+        began=event.began,
+        evidence=event.evidence,
+        title=title(event.kind, event.evidence),
+        text=describe(event.kind, event.evidence),
+        muted=event.muted,
+        acknowledged_by=acknowledgement.by if acknowledgement else None,
+        acknowledged=acknowledgement.wall_time if acknowledgement else None,
     )
 
 
 def _trouble(latest: _Latest) -> float:
     """In coarse steps below an event's weight, so that healthy cameras do not keep swapping places."""
-    trouble = _STATE_TROUBLE.get(latest.status.state, 0.0) + _EVENT_TROUBLE * len(latest.events)
+    if latest.status.muted_until is not None:
+        return 0.0
+    events = [event for kind, event in latest.events.items() if not event.muted and kind not in latest.acknowledged]
+    state = 0.0 if "SignalLoss" in latest.acknowledged else _STATE_TROUBLE.get(latest.status.state, 0.0)
+    trouble = state + _EVENT_TROUBLE * len(events)
     if latest.reading is not None and latest.status.state not in _SHOWS_NOTHING:
         score, baseline = latest.reading.score, latest.reading.baseline
         drop = 0.0 if baseline is None else max(0.0, baseline - score)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dpiqa.runtime.monitor.history.archive import Part
 from dpiqa.runtime.monitor.messages import SourceState
 from dpiqa.runtime.reading import Band
 from dpiqa.runtime.void import Void
@@ -21,11 +22,16 @@ class _Response(BaseModel):
 
 
 class OpenEvent(_Response):
-    """A current problem of a camera."""
+    """A current problem of a camera: `title` and `text` are what people read."""
 
     kind: str
     began: Time
     evidence: Evidence
+    title: str
+    text: str
+    muted: bool
+    acknowledged_by: str | None = None
+    acknowledged: Time | None = None
 
 
 class Camera(_Response):
@@ -58,6 +64,9 @@ class Camera(_Response):
     latency_ms: dict[str, float] = {}
     snapshot_time: Time | None = None
     has_map: bool = False
+    group: str = ""
+    muted_until: Time | None = None
+    muted_by: str | None = None
 
 
 class Curve(_Response):
@@ -87,10 +96,11 @@ class Past(_Response):
     until: Time
     curve: Curve
     details: Details
+    first: Annotated[Time | None, Field(description="The first score since `since`")]
 
 
 class PastEvent(_Response):
-    """An event of the history; `ended` is null while it lasts. Its picture is at `/api/events/{number}/thumbnail`."""
+    """An event of the history; `ended` is null while it lasts. Its pictures are at `/api/events/{number}/{picture}`."""
 
     number: int
     source: str
@@ -98,7 +108,23 @@ class PastEvent(_Response):
     began: Time
     ended: Time | None
     evidence: Evidence
-    has_thumbnail: bool
+    title: str
+    text: str
+    muted: bool
+    pictures: tuple[Part, ...]
+    acknowledged_by: str | None
+    acknowledged: Time | None
+
+
+class PastAction(_Response):
+    """What a person did."""
+
+    source: str
+    action: str
+    by: str
+    wall_time: Time
+    kind: str | None
+    until: Time | None
 
 
 class SinkHealth(_Response):

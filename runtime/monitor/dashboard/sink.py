@@ -12,7 +12,7 @@ from dpiqa.runtime.monitor.dashboard.fanout import Fanout
 from dpiqa.runtime.monitor.dashboard.guard import Guard
 from dpiqa.runtime.monitor.dashboard.server import Server
 from dpiqa.runtime.monitor.history.archive import Archive
-from dpiqa.runtime.monitor.messages import Accept, Counts, Message
+from dpiqa.runtime.monitor.messages import Act, Counts, Message
 from dpiqa.runtime.monitor.settings.sinks import DashboardSettings
 
 
@@ -20,7 +20,7 @@ class Dashboard:
     """Serves the dashboard from its own thread.
 
     `history` is the SQLite file that a monitor writes; `counts` returns the message counts of every sink, by name;
-    `accept` accepts the changed view of a camera. Raises InputError if the address cannot be bound.
+    `act` does what a person wants. Raises InputError if the address cannot be bound.
     """
 
     name, linger_s = "dashboard", 0.1
@@ -31,10 +31,10 @@ class Dashboard:
         settings: DashboardSettings,
         history: Path,
         counts: Callable[[], Mapping[str, Counts]],
-        accept: Accept = lambda source, by: None,
+        act: Act = lambda action: None,
     ) -> None:
         self._board, self._fanout = Board(), Fanout()
-        app = make_app(self._board, self._fanout, Archive(history), counts, accept)
+        app = make_app(self._board, self._fanout, Archive(history), counts, act)
         self._server = Server(Guard(app, settings), settings.host, settings.port)
 
     @property

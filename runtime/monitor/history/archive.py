@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.evidence import describe, title
 from dpiqa.runtime.monitor.history.schema import SIGNALS, VERSION
+from dpiqa.runtime.monitor.messages import Action
 
 _FINE_S = 2 * 3600.0  # up to this length, curves come from single readings, beyond it from minutes
 _SOURCES = """names (source) AS (
@@ -37,9 +39,22 @@ SELECT wall_time, baseline, causes, {", ".join(SIGNALS)} FROM steps JOIN reading
     SELECT rowid FROM readings WHERE source = :source AND wall_time >= start AND wall_time < start + :step
     ORDER BY wall_time LIMIT 1
 )"""
-_EVENTS = """SELECT rowid, source, kind, began, ended, evidence, thumbnail IS NOT NULL FROM events
-    WHERE began < :until AND (ended IS NULL OR ended >= :since) AND (:source IS NULL OR source = :source)
+_EVENTS = """SELECT rowid, source, kind, began, ended, evidence, coalesce(muted, 0), thumbnail IS NOT NULL,
+    picture IS NOT NULL, before IS NOT NULL, after IS NOT NULL, (
+        SELECT json_array(who, wall_time) FROM actions WHERE action = 'acknowledge' AND source = events.source
+        AND coalesce(kind, events.kind) = events.kind AND wall_time >= began AND wall_time <= coalesce(ended, 1e12)
+        ORDER BY wall_time LIMIT 1
+    ) FROM events WHERE began < :until AND (ended IS NULL OR ended >= :since) AND (:source IS NULL OR source = :source)
     ORDER BY began DESC LIMIT :limit"""
+_ACTIONS = """SELECT source, wall_time, action, who, kind, until FROM actions
+    WHERE wall_time >= :since AND wall_time < :until AND (:source IS NULL OR source = :source)
+    ORDER BY wall_time DESC LIMIT :limit"""
+_FIRST = """SELECT min(at) FROM (
+    SELECT min(wall_time) AS at FROM readings WHERE source = :source AND wall_time >= :since
+    UNION ALL SELECT min(minute) * 60 FROM minutes WHERE source = :source AND minute >= :since / 60
+)"""
+Part = Literal["thumbnail", "picture", "before", "after"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,11 @@ class Details:
 
 @dataclass(frozen=True)
 class PastEvent:
-    """An event of the history with its row number; times are Unix seconds, `ended` is None while it lasts."""
+    """An event of the history with its row number; times are Unix seconds, `ended` is None while it lasts.
+
+    `text` is the evidence in words; `pictures` names those that there are; `acknowledged_by` and `acknowledged` say who
+    did, and when.
+    """
 
     number: int
     source: str
@@ -76,7 +95,12 @@ class PastEvent:
     began: float
     ended: float | None
     evidence: dict[str, float | str]
-    has_thumbnail: bool
+    title: str
+    text: str
+    muted: bool
+    pictures: tuple[Part, ...]
+    acknowledged_by: str | None
+    acknowledged: float | None
 
 
 class Archive:
@@ -141,13 +165,25 @@ class Archive:
         parameters = {"since": since, "until": until, "source": source, "limit": limit}
         with self.open() as db:
             rows = db.execute(_EVENTS, parameters).fetchall()
-        return [PastEvent(*row[:5], evidence=json.loads(row[5]), has_thumbnail=bool(row[6])) for row in rows]
+        return [_event(*row) for row in rows]
 
-    def thumbnail(self, number: int) -> bytes | None:
-        """The picture of an event, JPEG, None if there is none."""
+    def actions(self, since: float, until: float, source: str | None = None, limit: int = 1000) -> list[Action]:
+        """What people did in a period, newest first."""
+        parameters = {"since": since, "until": until, "source": source, "limit": limit}
         with self.open() as db:
-            row = db.execute("SELECT thumbnail FROM events WHERE rowid = ?", (number,)).fetchone()
+            rows = db.execute(_ACTIONS, parameters).fetchall()
+        return [Action(name, action, who, at, kind, end) for name, at, action, who, kind, end in rows]
+
+    def picture(self, number: int, part: Part = "thumbnail") -> bytes | None:
+        """A picture of an event, JPEG, None if there is none."""
+        with self.open() as db:
+            row = db.execute(f"SELECT {PARTS[PARTS.index(part)]} FROM events WHERE rowid = ?", (number,)).fetchone()
         return row[0] if row else None
+
+    def first_time(self, source: str, since: float) -> float | None:
+        """The first score of a source from `since` on, Unix seconds, None if there is none."""
+        with self.open() as db:
+            return db.execute(_FIRST, {"source": source, "since": since}).fetchone()[0]
 
     def _curves(self, query: str, step_s: float, parameters: Mapping[str, Any]) -> dict[str, Curve]:
         curves: dict[str, Curve] = {}
@@ -159,3 +195,14 @@ class Archive:
                     for column, value in zip((curve.times, curve.score, curve.low, curve.high), values, strict=True):
                         column.append(round(value, 2))
         return curves
+
+
+def _event(
+    number: int, source: str, kind: str, began: float, ended: float | None, packed: str, muted: int, *rest: Any
+) -> PastEvent:
+    *has_parts, acknowledgement = rest
+    evidence = json.loads(packed)
+    by, at = json.loads(acknowledgement) if acknowledgement else (None, None)
+    pictures: tuple[Part, ...] = tuple(part for part, is_there in zip(PARTS, has_parts, strict=True) if is_there)
+    texts = title(kind, evidence), describe(kind, evidence)
+    return PastEvent(number, source, kind, began, ended, evidence, *texts, bool(muted), pictures, by, at)

@@ -11,17 +11,38 @@ from dpiqa.errors import system_reason
 _MAGIC = b"SQLite format 3\0"
 
 
-def missing_reason(path: Path, opened: os.stat_result) -> str | None:
-    """What has become of a file since it was opened, None where it is as it was."""
-    try:
-        now = path.stat()
-        with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
-    except OSError as error:
-        return f"is gone ({system_reason(error)})"
-    if (now.st_dev, now.st_ino) != (opened.st_dev, opened.st_ino):
-        return "was replaced"
-    return None if head == _MAGIC else "is damaged (not a database)"
+class OpenedFile:
+    """Holds the file of a database open beside it, and creates one where there is none, readable by its owner only.
+
+    It must be closed after the database: closing any descriptor of a file releases all locks that this process has on
+    it, SQLite's too, and another process that reads the database would then take it for abandoned.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.fstat(self._descriptor).st_uid == os.geteuid():
+            os.fchmod(self._descriptor, 0o600)
+
+    def missing_reason(self) -> str | None:
+        """What has become of the file since it was opened, None where it is as it was."""
+        if self._descriptor < 0:
+            return "could not be opened"
+        opened = os.fstat(self._descriptor)
+        try:
+            now = self._path.stat()
+            head = os.pread(self._descriptor, len(_MAGIC), 0)
+        except OSError as error:
+            return f"is gone ({system_reason(error)})"
+        if (now.st_dev, now.st_ino) != (opened.st_dev, opened.st_ino):
+            return "was replaced"
+        return None if head == _MAGIC else "is damaged (not a database)"
+
+    def close(self) -> None:
+        """Release the file; more than once does no harm."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def set_aside(path: Path) -> Path | None:

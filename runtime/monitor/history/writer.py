@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic, time
 
 from dpiqa.errors import InputError
-from dpiqa.runtime.monitor.history.loss import missing_reason, set_aside
+from dpiqa.runtime.monitor.history.loss import OpenedFile, set_aside
 from dpiqa.runtime.monitor.history.schema import (
     HEARTBEAT_S,
     READING_COLUMNS,
@@ -21,7 +20,7 @@ from dpiqa.runtime.monitor.history.schema import (
     SIGNALS,
     VERSION,
 )
-from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Snapshot, Status
+from dpiqa.runtime.monitor.messages import PICTURES, Action, Event, LiveReading, Message, Snapshot, Status
 from dpiqa.runtime.monitor.settings.sinks import HistorySettings
 from dpiqa.runtime.monitor.snapshots import HOUR_S
 
@@ -32,6 +31,9 @@ _ADD_MINUTE = """INSERT INTO minutes VALUES (?1, ?2, 1, ?3, ?3, ?3) ON CONFLICT 
     SET readings = readings + 1, sum = sum + ?3, low = min(low, ?3), high = max(high, ?3)"""
 _ADD_WORST = """INSERT INTO worst VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
     SET score = ?3, wall_time = ?4, thumbnail = ?5 WHERE ?3 < score"""
+_PICTURE_BYTES = f"SELECT {' + '.join(f'total(length({name}))' for name in (*PICTURES, 'after'))} FROM events"
+_ADD_EVENT = """INSERT INTO events (source, kind, began, ended, evidence, thumbnail, picture, before, muted)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _TRIM_EVERY_S, _CHECK_EVERY_S = 60.0, 5.0
 _JUMP_S, _TRUST_AFTER_S = 60.0, 3600.0  # a wrong clock must not delete the whole history
 # Deletes a tenth of the readings when the file is too large, or of the events when their pictures fill half of it.
@@ -64,14 +66,14 @@ class History:
         """See Writer. A file that was removed, replaced or damaged is set aside, and a new one begun."""
         if monotonic() - self._checked_s >= _CHECK_EVERY_S:
             self._checked_s = monotonic()
-            reason = missing_reason(self._settings.path, self._file)
+            reason = self._file.missing_reason()
             if reason is not None:
                 self._begin_anew(reason)
         try:
             self._write(messages)
         except sqlite3.Error as error:
             is_damaged = type(error) is sqlite3.DatabaseError  # its subclasses are for a full disk, a lock
-            reason = missing_reason(self._settings.path, self._file)
+            reason = self._file.missing_reason()
             if reason is None and not is_damaged:
                 raise
             reason = reason or f"is damaged ({error})"
@@ -94,22 +96,24 @@ class History:
                 log.warning("sqlite: old rows could not be deleted (%s)", error)
 
     def _open(self) -> None:
-        # It holds pictures. The files beside it get the same permissions.
-        os.close(os.open(self._settings.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        # Opened here, used and closed only by the sink's thread.
-        self._db = sqlite3.connect(self._settings.path, timeout=5, isolation_level=None, check_same_thread=False)
-        self._prepare()
-        self._file = self._settings.path.stat()
-        if self._file.st_uid == os.geteuid():
-            self._settings.path.chmod(0o600)
+        self._file = OpenedFile(self._settings.path)  # it holds pictures; files beside it get the same permissions
+        try:
+            # Opened here, used and closed only by the sink's thread.
+            self._db = sqlite3.connect(self._settings.path, timeout=5, isolation_level=None, check_same_thread=False)
+            self._prepare()
+        except BaseException:
+            self._file.close()
+            raise
 
     def _begin_anew(self, reason: str) -> None:
         with suppress(sqlite3.Error):
             self._db.close()
+        self._file.close()
         aside = set_aside(self._settings.path)
-        log.warning("sqlite: %s %s, a new one is begun%s", self._settings.path, reason, aside and f", see {aside}")
         self._states.clear()
         self._open()
+        kept = f", see {aside}" if aside else ""
+        log.warning("sqlite: %s %s, a new one is begun%s", self._settings.path, reason, kept)
 
     def trim(self, now: float | None) -> None:
         """Delete rows too old at `now` (Unix seconds, None if unknown), and some of the oldest while too large."""
@@ -121,8 +125,9 @@ class History:
             self._db.execute("DELETE FROM worst WHERE hour < ?", (int(oldest // HOUR_S),))
             self._db.execute("DELETE FROM events WHERE coalesce(ended, began) < ?", (oldest,))
             self._db.execute("DELETE FROM statuses WHERE wall_time < ?", (oldest,))
+            self._db.execute("DELETE FROM actions WHERE wall_time < ?", (oldest,))
             if self._used_bytes() > self._settings.max_mb * 1e6:
-                (pictures,) = self._db.execute("SELECT total(length(thumbnail)) FROM events").fetchone()
+                (pictures,) = self._db.execute(_PICTURE_BYTES).fetchone()
                 pictures_dominate = pictures > self._settings.max_mb * 1e6 / 2
                 self._db.execute(_CUT_EVENTS if pictures_dominate else _CUT_READINGS)
         self._db.execute("PRAGMA incremental_vacuum").fetchall()
@@ -130,6 +135,7 @@ class History:
     def close(self) -> None:
         """See Writer."""
         self._db.close()
+        self._file.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -179,6 +185,9 @@ class History:
                 return
             hour = int(message.wall_time // HOUR_S)
             self._db.execute(_ADD_WORST, (message.source, hour, message.score, message.wall_time, message.jpeg))
+        elif isinstance(message, Action):
+            values = (message.source, message.wall_time, message.action, message.by, message.kind, message.until)
+            self._db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?)", values)
         else:
             self._add_status(message)
 
@@ -192,17 +201,21 @@ class History:
         self._db.execute(_ADD_MINUTE, (reading.source, int(reading.wall_time // 60), reading.score))
 
     def _add_event(self, event: Event) -> None:
+        same = (event.source, event.kind, event.began)
+        if event.state == "raised" and not event.muted:  # it may have outlasted a mute
+            unmute = "UPDATE events SET muted = 0 WHERE source = ? AND kind = ? AND began = ? AND ended IS NULL"
+            if self._db.execute(unmute, same).rowcount:
+                return
         # An event left open by a killed monitor ends where the next one begins.
-        ended = event.began if event.ended is None else event.ended
+        ended, after = (event.began, None) if event.ended is None else (event.ended, event.picture)
         update = self._db.execute(
-            "UPDATE events SET ended = max(began, ?) WHERE source = ? AND kind = ? AND ended IS NULL",
-            (ended, event.source, event.kind),
+            "UPDATE events SET ended = max(began, ?), after = ? WHERE source = ? AND kind = ? AND ended IS NULL",
+            (ended, after, event.source, event.kind),
         )
         if event.state == "raised" or not update.rowcount:
-            self._db.execute(
-                "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
-                (event.source, event.kind, event.began, event.ended, json.dumps(event.evidence), event.thumbnail),
-            )
+            pictures = (event.thumbnail, event.picture, event.before)
+            values = (*same, event.ended, json.dumps(event.evidence), *pictures, event.muted)
+            self._db.execute(_ADD_EVENT, values)
 
     def _add_status(self, status: Status) -> None:
         state = status.state, status.reason, int(status.wall_time // HEARTBEAT_S)

@@ -34,7 +34,7 @@ def write_report(metrics: ReportMetrics, archive: Archive, out: Path) -> None:
         metrics=metrics,
         kinds=_kinds(metrics),
         bands=[name for _, name in BANDS],
-        pictures={event.number: archive.thumbnail(event.number) for event in metrics.events[:_MAX_PICTURES]},
+        pictures={event.number: archive.picture(event.number) for event in metrics.events[:_MAX_PICTURES]},
         chart_script=chart_file("uPlot.iife.js").read_text("utf-8"),
         chart_style=chart_file("uPlot.min.css").read_text("utf-8"),
         curves_script=CURVES.read_text("utf-8"),

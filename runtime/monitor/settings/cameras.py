@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from dpiqa.runtime.machine import cores
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
 from dpiqa.runtime.monitor.settings.base import Settings
+from dpiqa.runtime.monitor.settings.maintenance import MaintenanceWindow
 from dpiqa.runtime.monitor.settings.redact import redact
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
 
@@ -56,7 +57,8 @@ class CameraSettings(Settings):
     behind, and is reconnected; any other is read to its end, every frame in turn, `paced` by its time stamps or as fast
     as it can be scored. Network cameras, devices and pipelines are live by default. `hwaccel` names an FFmpeg device
     type (`cuda`, `vaapi`, ...) that decodes where it can. With `frames: keyframes` only key frames of a stream or file
-    are decoded: about a tenth of the work, one score for a group of pictures, and no alarm Frozen.
+    are decoded: about a tenth of the work, one score for a group of pictures, and no alarm Frozen. `group` is a heading
+    for cameras on the dashboard. In the windows of `maintenance` its events raise no alarm.
     """
 
     source: Annotated[str, Field(min_length=1, repr=False)]
@@ -72,6 +74,8 @@ class CameraSettings(Settings):
     stall_s: Seconds = 3
     reconnect_ceiling_s: Seconds = 2
     alarms: AlarmSettings = AlarmSettings()
+    group: Annotated[str, Field(max_length=100)] = ""
+    maintenance: tuple[MaintenanceWindow, ...] = ()
 
     @model_validator(mode="after")
     def _has_key_frames(self) -> CameraSettings:

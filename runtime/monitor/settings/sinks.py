@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from dpiqa.errors import system_reason
 from dpiqa.runtime.monitor.settings.base import Settings
 
-MessageType = Literal["reading", "event", "status"]
+MessageType = Literal["reading", "event", "status", "action"]
 Positive = Annotated[float, Field(gt=0)]
 _MIN_TOKEN = 16
 

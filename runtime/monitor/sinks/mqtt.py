@@ -1,8 +1,9 @@
 """MQTT 3.1.1 and 5: readings as they come, retained states, `offline` as last will.
 
 Below the topic: `availability/CLIENT` (online, offline) for each monitor, and for each source `SOURCE/reading`,
-`SOURCE/status` and `SOURCE/event/KIND`, all JSON; the last two are retained. Anything published to `SOURCE/accept`
-accepts the changed view of that source.
+`SOURCE/status`, `SOURCE/event/KIND` (both retained) and `SOURCE/action`, all JSON. Muted events are left out. Anything
+published to `SOURCE/accept` accepts the changed view of that source, to `SOURCE/acknowledge` acknowledges its events; a
+number published to `SOURCE/mute` mutes it for so many minutes, 0 no longer.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import re
 import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
-from dpiqa.runtime.monitor.messages import TEXT_MESSAGES, Accept, Event, LiveReading, Message, Status, to_json
+from dpiqa.runtime.monitor.messages import TEXT_MESSAGES, Act, Action, Event, LiveReading, Message, Status, to_json
 from dpiqa.runtime.monitor.settings.sinks import MqttSettings
 from dpiqa.runtime.monitor.sinks.home_assistant import discoveries
 from dpiqa.runtime.monitor.sinks.queued import PartialWriteError
@@ -35,6 +38,8 @@ _VERSIONS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQT
 _MAX_WAIT_S = 30
 _KEEP_ALIVE_S = 20
 _GOODBYE_S = 1.0
+_COMMANDS = ("accept", "acknowledge", "mute")
+_MOST_MINUTES = 400 * 24 * 60
 
 
 class Mqtt:
@@ -47,8 +52,8 @@ class Mqtt:
     name, linger_s = "mqtt", 0.0
     accepts = TEXT_MESSAGES
 
-    def __init__(self, settings: MqttSettings, accept: Accept) -> None:
-        self._settings, self._topic, self._accept = settings, settings.topic, accept
+    def __init__(self, settings: MqttSettings, act: Act) -> None:
+        self._settings, self._topic, self._act = settings, settings.topic, act
         self._retained: dict[str, str] = {}
         self._lock = threading.Lock()  # between the sink's thread and paho's
         self._announced: dict[str, str] = {}  # the topic level of each source
@@ -80,9 +85,13 @@ class Mqtt:
             if isinstance(message, Status) and message.state == "removed":
                 self._forget(message.source, level)
                 continue
+            if isinstance(message, Event) and message.muted:
+                continue
             payload = json.dumps(to_json(message), ensure_ascii=False)
             if isinstance(message, LiveReading):
                 lost += not self._publish(f"{self._topic}/{level}/reading", payload)
+            elif isinstance(message, Action):
+                lost += not self._publish(f"{self._topic}/{level}/action", payload)
             else:
                 kind = f"event/{message.kind}" if isinstance(message, Event) else "status"
                 self._retain(f"{self._topic}/{level}/{kind}", payload)
@@ -129,19 +138,40 @@ class Mqtt:
             log.warning("mqtt: the broker refused the connection (%s)", reason)
             return
         client.publish(self._availability, "online", qos=1, retain=True)
-        client.subscribe(f"{self._topic}/+/accept", qos=1)
+        client.subscribe([(f"{self._topic}/+/{command}", 1) for command in _COMMANDS])
         with self._lock:
             for topic, payload in self._retained.items():
                 self._publish(topic, payload, is_retained=True)
 
     def _on_message(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
-        level = message.topic.removeprefix(f"{self._topic}/").removesuffix("/accept")
+        level, _, command = message.topic.removeprefix(f"{self._topic}/").partition("/")
         for source in [source for source, known in list(self._announced.items()) if known == level]:
-            self._accept(source, "MQTT")
+            action = _action(source, command, bytes(message.payload))
+            if action is None:
+                log.warning("mqtt: %s: expected a number of minutes", message.topic)
+            else:
+                self._act(action)
 
     def _on_disconnect(self, client: paho.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             log.warning("mqtt: connection lost (%s)", reason)
+
+
+def _action(source: str, command: str, payload: bytes) -> Action | None:
+    """What a message asks for, None where it makes no sense."""
+    now = time.time()
+    if command == "accept":
+        return Action(source, "accept", "MQTT", now)
+    if command == "acknowledge":
+        return Action(source, "acknowledge", "MQTT", now)
+    try:
+        minutes = float(payload)
+    except ValueError:
+        return None
+    if not math.isfinite(minutes) or not 0 <= minutes <= _MOST_MINUTES:
+        return None
+    until = now + 60 * minutes
+    return Action(source, "mute", "MQTT", now, until=until) if minutes else Action(source, "unmute", "MQTT", now)
 
 
 def default_client_id() -> str:

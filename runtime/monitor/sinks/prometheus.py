@@ -78,10 +78,11 @@ class _Metrics:
         self._up = self._gauge("source_up", "1 while frames arrive")
         self._rate = self._gauge("scored_frames_per_second", "Frames scored per second, lately")
         self._asked = self._gauge("asked_frames_per_second", "Frames that should be scored per second")
-        self._active = self._gauge("event_active", "1 while an event lasts", "kind")
+        self._muted = self._gauge("source_muted", "1 while events of the source raise no alarm")
+        self._active = self._gauge("event_active", "1 while an event lasts that is not muted", "kind")
         self._frames = self._counter("frames", "Frames by outcome: scored or dropped", "outcome")
         self._reconnects = self._counter("source_reconnects", "Number of reconnections of the source")
-        self._events = self._counter("events", "Events raised", "kind")
+        self._events = self._counter("events", "Events raised and not muted", "kind")
         self._stages = Histogram(
             "dpiqa_stage_duration_seconds",
             "Time a frame spent in a stage",
@@ -99,6 +100,7 @@ class _Metrics:
             self._up,
             self._rate,
             self._asked,
+            self._muted,
             self._active,
         )
         self._all = (*gauges, self._frames, self._reconnects, self._events, self._stages)
@@ -123,7 +125,7 @@ class _Metrics:
             self._stages.labels(source, stage).observe(latency_ms / 1000)
 
     def event(self, event: Event) -> None:
-        is_raised = event.state == "raised"
+        is_raised = event.state == "raised" and not event.muted
         self._active.labels(event.source, event.kind).set(is_raised)
         if is_raised:
             self._events.labels(event.source, event.kind).inc()
@@ -139,6 +141,7 @@ class _Metrics:
             self._up.remove_by_labels({"source": source})
         else:
             self._up.labels(source).set(status.state == "up")
+        self._muted.labels(source).set(status.muted_until is not None)
         if status.asked_fps is not None:
             self._asked.labels(source).set(status.asked_fps)
         if status.fps is not None:

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from dpiqa.errors import DpiqaError
-from dpiqa.runtime.monitor.messages import Accept, Counts
+from dpiqa.runtime.monitor.messages import Act, Counts
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
 from dpiqa.runtime.monitor.sinks.queued import QueuedSink
 
@@ -20,14 +20,14 @@ _Section = tuple[Any, ...]  # a sink's settings, and what else it is opened with
 
 
 class SinkSet:
-    """The open sinks, each with its own queue and thread; `accept` is what those call that take commands.
+    """The open sinks, each with its own queue and thread; `act` is what those call that take commands.
 
     Raises InputError for a file or address that cannot be used, DpiqaError for a missing library; sinks already open
     are then closed.
     """
 
-    def __init__(self, settings: SinkSettings, accept: Accept = lambda source, by: None) -> None:
-        self._accept = accept
+    def __init__(self, settings: SinkSettings, act: Act = lambda action: None) -> None:
+        self._act = act
         self._open: dict[str, tuple[_Section, QueuedSink]] = {}
         self._missing: dict[str, _Section] = {}
         try:
@@ -100,7 +100,7 @@ class SinkSet:
         if name in ("Prometheus", "Dashboard"):
             arguments.append(self.counts)
         if name in ("Mqtt", "Dashboard"):
-            arguments.append(self._accept)
+            arguments.append(self._act)
         self._open[key] = section, QueuedSink(_writer(module, name)(settings, *arguments), settings.queue)
 
     @staticmethod

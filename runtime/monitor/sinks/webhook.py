@@ -14,11 +14,11 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_after_delay, wait_random_exponential
 from tenacity.stop import stop_any, stop_when_event_set
 
-from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Status, to_json
+from dpiqa.runtime.monitor.messages import Action, Event, LiveReading, Message, Status, to_json
 from dpiqa.runtime.monitor.settings.sinks import WebhookSettings
 from dpiqa.runtime.monitor.sinks.queued import PartialWriteError
 
-_TYPES: dict[str, type] = {"reading": LiveReading, "event": Event, "status": Status}
+_TYPES: dict[str, type] = {"reading": LiveReading, "event": Event, "status": Status, "action": Action}
 _RETRY_STATUSES = {408, 425, 429}
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 30.0
 _DEADLINES = 2  # timeouts that connecting, sending and the answer's head may take together
@@ -51,6 +51,8 @@ class Webhook:
         """See Writer."""
         lost, reason = 0, ""
         for message in messages:
+            if isinstance(message, Event) and message.muted:
+                continue
             try:
                 self._deliver(message, closing)
             except (_Refused, _Unavailable) as error:

@@ -1,21 +1,27 @@
 """Tries to break a running monitor, by a seed, and checks what must hold.
 
-usage: chaos.py FOLDER [--seconds S] [--seed N] [--actions N]
+usage: chaos.py FOLDER [--seconds S] [--seed N] [--actions N] [--back-s S] [--csv FILE]
 
 Three cameras are fed over TCP by servers that die, stall, send garbage or another size; the settings are edited at
-random, also wrongly and with ports that are taken; the history is removed, moved and damaged; webhooks fail; the wall
-clock of the readings is the system's. After each disturbance of a camera ends, it is scored again within ten seconds.
+random, also wrongly and with ports that are taken; the history is removed, moved and damaged; webhooks fail; strangers
+open connections to the dashboard, with few file handles for all. What must hold: after each disturbance of a camera
+ends, it is scored again within ten seconds; a row that was seen in the history stays there, unless that file is taken
+away; memory and handles stay flat; SIGTERM ends it, and nothing is logged that nobody foresaw. On a machine that has
+other work to do, --back-s allows for longer, and how often it was more than ten is among the figures.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import sqlite3
+import statistics
 import subprocess
 import sys
 import threading
@@ -23,10 +29,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+
+from live import encode, free_port, moving
 
 _BACK_S, _START_S = 10.0, 60.0
 _HANDLES, _MEMORY = 40, 1.35  # more handles than at the start, and times the memory of the start
+_HANDLE_LIMIT, _STRANGERS = 256, 100
 _MODES = ("good", "dead", "stalled", "garbage", "other")
 
 
@@ -76,20 +84,29 @@ class FakeCamera:
 class Chaos:
     """The monitor, what surrounds it, and the checks."""
 
-    def __init__(self, folder: Path, model: Path, streams: dict[str, bytes], stream_s: float, seed: int) -> None:
+    def __init__(
+        self, folder: Path, model: Path, streams: dict[str, bytes], stream_s: float, seed: int, limit_s: float = _BACK_S
+    ) -> None:
+        self._limit_s = limit_s
         self.folder, self._model, self._random = folder, model, random.Random(seed)
         self.cameras = [FakeCamera(streams, stream_s) for _ in range(3)]
         self.settings, self.history = folder / "cameras.yaml", folder / "history.db"
         self._taken = socket.create_server(("127.0.0.1", 0))
+        self._dashboard = free_port()
+        self._strangers: list[socket.socket] = []
+        self._seen: tuple[int, int] | None = None  # the history's inode, and its rows
         self.log: list[str] = []
+        self.back_s: list[float] = []
         self.write_settings()
         with (folder / "log.txt").open("w") as log:
             command = [sys.executable, "-m", "dpiqa", "monitor", str(self.settings)]
             self.process = subprocess.Popen(command, stderr=log, cwd=folder)
+        resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (_HANDLE_LIMIT, _HANDLE_LIMIT))
 
     def write_settings(self, sinks: str = "", wrong: str = "") -> None:
         """A settings file with all cameras."""
-        lines = [f"model: {self._model}", "fps: 5", wrong, "sinks:", f"  sqlite: {self.history}", sinks, "cameras:"]
+        lines = [f"model: {self._model}", "fps: 5", wrong, "sinks:", f"  sqlite: {self.history}"]
+        lines += [f"  dashboard: 127.0.0.1:{self._dashboard}", sinks, "cameras:"]
         for number, camera in enumerate(self.cameras):
             source = f"tcp://127.0.0.1:{camera.port}"
             lines.append(
@@ -99,7 +116,8 @@ class Chaos:
 
     def disturb(self) -> str:
         """One action at random; returns what it was."""
-        actions: list[Callable[[], str]] = [self._camera] * 4 + [self._reload] * 2 + [self._history, self._reload_wrong]
+        actions: list[Callable[[], str]] = [self._camera] * 4 + [self._reload] * 2
+        actions += [self._history, self._reload_wrong, self._crowd]
         return self._random.choice(actions)()
 
     def _camera(self) -> str:
@@ -128,6 +146,7 @@ class Chaos:
 
     def _history(self) -> str:
         kind = self._random.choice(["removed", "moved", "damaged"])
+        self._seen = None
         with suppress(OSError):
             if kind == "removed":
                 self.history.unlink()
@@ -137,14 +156,38 @@ class Chaos:
                 self.history.write_bytes(b"garbage" * 1000)
         return f"history {kind}"
 
+    def _crowd(self) -> str:
+        """Connect as strangers who ask nothing; those of before leave."""
+        self.dismiss()
+        with suppress(OSError):
+            for _ in range(_STRANGERS):
+                self._strangers.append(socket.create_connection(("127.0.0.1", self._dashboard), 1))
+        return f"{len(self._strangers)} strangers"
+
+    def dismiss(self) -> None:
+        """The strangers leave."""
+        for connection in self._strangers:
+            connection.close()
+        self._strangers.clear()
+
+    def check_history(self) -> None:
+        """No row is gone that was there at the last check, if it is still the same file."""
+        with suppress(OSError, sqlite3.DatabaseError):
+            with closing(sqlite3.connect(f"file:{self.history}?mode=ro", uri=True)) as db:
+                (rows,) = db.execute("SELECT count(*) FROM readings").fetchone()
+            before, self._seen = self._seen, (self.history.stat().st_ino, rows)
+            if before is not None and before[0] == self._seen[0]:
+                assert rows >= before[1], f"{before[1]} rows, then {rows}"
+
     def latest(self) -> dict[str, float]:
         """When each camera was last scored, by the history."""
         with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{self.history}?mode=ro", uri=True)) as db:
             return dict(db.execute("SELECT source, max(wall_time) FROM readings GROUP BY source").fetchall())
         return {}
 
-    def calm(self, within_s: float = _BACK_S) -> None:
-        """All is well again: every camera is scored within ten seconds, and later than now."""
+    def calm(self, within_s: float | None = None) -> None:
+        """All is well again: every camera is scored within so many seconds, by default the limit, from now on."""
+        within_s = self._limit_s if within_s is None else within_s
         for camera in self.cameras:
             camera.mode = "good"
         began = time.time()
@@ -154,6 +197,8 @@ class Chaos:
             assert self.process.poll() is None, "the monitor ended"
             assert late_s < within_s, f"not scored within {within_s:g} s: {self.latest()}, now {time.time()}"
             time.sleep(0.2)
+        self.back_s.append(time.time() - began)
+        self.check_history()
 
     def usage(self) -> tuple[int, int]:
         """Open handles, and resident memory in bytes."""
@@ -168,17 +213,24 @@ class Chaos:
         for camera in self.cameras:
             camera.close()
         self._taken.close()
+        self.dismiss()
 
-    def end(self) -> None:
-        """SIGTERM ends it with status 0, and nothing was logged that nobody foresaw."""
+    def end(self) -> float:
+        """SIGTERM ends it with status 0, and nothing was logged that nobody foresaw; returns the seconds it took."""
+        began = time.monotonic()
         self.process.terminate()
         assert self.process.wait(10) == 0
+        took_s = time.monotonic() - began
         assert "Traceback" not in (self.folder / "log.txt").read_text()
+        with closing(sqlite3.connect(self.history)) as db:
+            assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return took_s
 
 
-def run(chaos: Chaos, seconds: float, actions: int) -> dict[str, Any]:
+def run(chaos: Chaos, seconds: float, actions: int) -> dict[str, float]:
     """Disturb for so many seconds, calm now and then; returns figures. Raises AssertionError for what does not hold."""
     chaos.calm(_START_S)
+    start_s = chaos.back_s.pop()
     first_handles, first_memory = chaos.usage()
     began, done = time.monotonic(), 0
     interval_s = seconds / actions
@@ -188,18 +240,30 @@ def run(chaos: Chaos, seconds: float, actions: int) -> dict[str, Any]:
         time.sleep(interval_s)
         if done % 8 == 0:
             chaos.calm()
+    chaos.dismiss()
     chaos.calm()
     handles, memory = chaos.usage()
     assert handles <= first_handles + _HANDLES, f"{first_handles} handles, then {handles}"
     assert memory <= _MEMORY * first_memory, f"{first_memory / 1e6:.0f} MB, then {memory / 1e6:.0f} MB"
-    chaos.end()
-    return {"actions": done, "handles": [first_handles, handles], "memory_mb": [first_memory // 10**6, memory // 10**6]}
+    end_s = chaos.end()
+    return {
+        "actions": done,
+        "first scored after, s": start_s,
+        "times all cameras came back": len(chaos.back_s),
+        "all scored again after, median, s": statistics.median(chaos.back_s),
+        "all scored again after, longest, s": max(chaos.back_s),
+        "of them after more than 10 s": sum(seconds > _BACK_S for seconds in chaos.back_s),
+        "handles at the start": first_handles,
+        "handles at the end": handles,
+        "memory at the start, MB": first_memory / 1e6,
+        "memory at the end, MB": memory / 1e6,
+        "SIGTERM to exit, s": end_s,
+        "load of the machine": os.getloadavg()[2],
+    }
 
 
 def main() -> None:
     """Run for long, from a shell."""
-    from live import encode, moving
-
     from dpiqa.runtime.models import INT8_MODEL, shipped_model
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -207,15 +271,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--actions", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--back-s", type=float, default=_BACK_S)
+    parser.add_argument("--csv", type=Path, help="Path of a CSV for the figures.")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     streams = {
         "good": encode(options.folder / "good.ts", moving(1500)).read_bytes(),
         "other": encode(options.folder / "other.ts", moving(1500, 144, 192)).read_bytes(),
     }
-    chaos = Chaos(options.folder, shipped_model(INT8_MODEL), streams, 60, options.seed)
+    chaos = Chaos(options.folder, shipped_model(INT8_MODEL), streams, 60, options.seed, options.back_s)
     try:
-        print(json.dumps(run(chaos, options.seconds, options.actions)))
+        figures = run(chaos, options.seconds, options.actions)
+        print(json.dumps(figures))
+        if options.csv is not None:
+            with options.csv.open("w", newline="") as file:
+                title = f"seed {options.seed}, {options.actions} actions in {options.seconds:g} s"
+                rows = [(name, round(value, 2), title) for name, value in figures.items()]
+                csv.writer(file).writerows([("what", "value", "of"), *rows])
     finally:
         print(*chaos.log[-20:], sep="\n", file=sys.stderr)
         chaos.close()

@@ -27,7 +27,8 @@ _MINUTES = f"""INSERT INTO minutes {_SERIES} SELECT :name, at / 60, 300, 300 * s
 _READINGS = f"""INSERT INTO readings {_SERIES} SELECT :name, at, NULL, 0, {_SCORE}, :level,
     json_object('blur', 0.2, 'noise', abs(random() % 100) / 100.0), 30, 0.3 + 0.1 * sin(at / 900.0), 0.5 + 0.3 *
     sin(at * 6.2832 / {DAY_S}), 0.01, 0.02, 0.6, 0.01, 0.02, 0.01, NULL FROM series"""
-_EVENTS = f"""INSERT INTO events {_SERIES} SELECT :name, 'QualityDrop', at, at + {BAD_S},
+_EVENTS = f"""INSERT INTO events (source, kind, began, ended, evidence, thumbnail) {_SERIES}
+    SELECT :name, 'QualityDrop', at, at + {BAD_S},
     json_object('drop', {DROP}, 'score', :level - {DROP}), :picture FROM series"""
 _STATUSES = f"""INSERT INTO statuses {_SERIES}
     SELECT :name, at, 'up', 'frames arrive', (at - :since) / {DAY_S}, 7, (at - :since) * 5 FROM series"""

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from dpiqa.errors import InputError
 from dpiqa.runtime.monitor.dashboard.sink import Dashboard
 from dpiqa.runtime.monitor.history.writer import History
-from dpiqa.runtime.monitor.messages import Message, Snapshot, to_json
+from dpiqa.runtime.monitor.messages import Action, Message, Snapshot, to_json
 from dpiqa.runtime.monitor.settings.sinks import DashboardSettings, HistorySettings, SinkSettings
 from dpiqa.runtime.monitor.snapshots import jpeg_thumbnail
 
@@ -45,7 +45,8 @@ def serving(history: Path, **settings: Any) -> Iterator[tuple[Dashboard, httpx.C
     """A dashboard over a history, and a client of it."""
     if not history.exists():
         History(HistorySettings(path=history)).close()
-    dashboard = Dashboard(DashboardSettings.model_validate({"port": 0} | settings), history, dict)
+    act = settings.pop("act", lambda action: None)
+    dashboard = Dashboard(DashboardSettings.model_validate({"port": 0} | settings), history, dict, act)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{dashboard.port}", timeout=30) as client:
             yield dashboard, client
@@ -94,14 +95,82 @@ def test_a_changed_view_is_accepted(tmp_path: Path) -> None:
     accepted = []
     History(HistorySettings(path=tmp_path / "h.db")).close()
     settings = DashboardSettings.model_validate({"port": 0})
-    sink = Dashboard(settings, tmp_path / "h.db", dict, lambda source, by: accepted.append((source, by)))
+    sink = Dashboard(settings, tmp_path / "h.db", dict, accepted.append)
     with httpx.Client(base_url=f"http://127.0.0.1:{sink.port}", timeout=30) as client:
         sink.write([status(), status(source="other"), event(kind="GlobalSceneChange")], NEVER)
         assert client.post("/api/accept", params={"source": "cam"}).status_code == 422  # as another site's page may
         assert client.post("/api/accept", params={"source": "other"}, headers={"x-dpiqa": "1"}).status_code == 404
         assert client.post("/api/accept", params={"source": "cam"}, headers={"x-dpiqa": "1"}).status_code == 202
     sink.close()
-    assert accepted == [("cam", "dashboard")]
+    assert [(action.source, action.action, action.by) for action in accepted] == [("cam", "accept", "dashboard")]
+
+
+def test_events_are_acknowledged_and_cameras_muted(tmp_path: Path) -> None:
+    done: list[Action] = []
+    History(HistorySettings(path=tmp_path / "h.db")).close()
+    sink = Dashboard(DashboardSettings.model_validate({"port": 0}), tmp_path / "h.db", dict, done.append)
+    with httpx.Client(base_url=f"http://127.0.0.1:{sink.port}", timeout=30, headers={"x-dpiqa": "1"}) as client:
+
+        def post(path: str, **params: str | float) -> int:
+            return client.post(path, params={"source": "cam", **params}).status_code
+
+        sink.write([status(), event(), event(kind="Black"), status(source="other")], NEVER)
+        assert [camera["source"] for camera in client.get("/api/cameras").json()] == ["cam", "other"]
+        assert post("/api/acknowledge", kind="ImageTooDark") == 404
+        assert post("/api/acknowledge", kind="Frozen", by="Ada\n") == 202
+        assert post("/api/mute", minutes=0) == 422
+        assert post("/api/mute", minutes=30, by="Ada") == 202
+        assert post("/api/unmute") == 404  # it is not muted
+        assert client.post("/api/mute", params={"source": "cam", "minutes": 5}, headers={"x-dpiqa": ""}).is_success
+        client.headers.pop("x-dpiqa")
+        assert post("/api/mute", minutes=30) == 422  # as another site's page may ask
+        client.headers["x-dpiqa"] = "1"
+        sink.write([done[0]], NEVER)
+        camera = client.get("/api/cameras").json()[0]
+        by_kind = {one["kind"]: one["acknowledged_by"] for one in camera["events"]}
+        assert (by_kind, camera["trouble"]) == ({"Frozen": r"Ada\n", "Black": None}, 100)
+        sink.write([replace(status(), muted_until=2e9, muted_by="Ada")], NEVER)
+        camera = next(one for one in client.get("/api/cameras").json() if one["source"] == "cam")
+        assert (camera["muted_by"], camera["muted_until"], camera["trouble"]) == ("Ada", 2e9, 0)
+        assert post("/api/unmute", by="Bob") == 202
+    sink.close()
+    assert [(one.action, one.by, one.kind) for one in done] == [
+        ("acknowledge", r"Ada\n", "Frozen"),
+        ("mute", "Ada", None),
+        ("mute", "dashboard", None),
+        ("unmute", "Bob", None),
+    ]
+    assert done[1].until == pytest.approx(done[1].wall_time + 30 * 60)
+
+
+def test_the_history_of_a_camera_has_pictures_actions_and_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "h.db"
+    history = History(HistorySettings(path=path))
+    raised = replace(event(), picture=b"large", before=b"well", evidence={"held_s": 42.0})
+    known = Action("cam", "acknowledge", "Ada", raised.began + 2, "Frozen")
+    history.write([reading(), reading(1), raised, known, replace(event("cleared"), picture=b"over")], NEVER)
+    history.write([replace(event("raised", "Black"), muted=True)], NEVER)
+    history.close()
+    with serving(path) as (_, client):
+        period = {"since": raised.began - 1800, "until": raised.began + 1800, "source": "cam"}
+        black, frozen = sorted(client.get("/api/events", params=period).json(), key=lambda one: one["kind"])
+        assert (frozen["title"], frozen["text"]) == ("frozen", "no change in the picture for 42 s")
+        assert (frozen["acknowledged_by"], frozen["acknowledged"]) == ("Ada", raised.began + 2)
+        assert (frozen["muted"], black["muted"], black["acknowledged_by"]) == (False, True, None)
+        assert frozen["pictures"] == ["thumbnail", "picture", "before", "after"]
+        url = f"/api/events/{frozen['number']}"
+        assert [client.get(f"{url}/{part}").content for part in ("picture", "before", "after")] == [
+            b"large",
+            b"well",
+            b"over",
+        ]
+        assert client.get(f"{url}/evidence").status_code == 422
+        (action,) = client.get("/api/actions", params=period).json()
+        assert (action["action"], action["by"], action["kind"]) == ("acknowledge", "Ada", "Frozen")
+        table = client.get("/api/csv", params=period | {"until": raised.began + 10})
+        assert table.headers["content-type"].startswith("text/csv")
+        assert table.text.splitlines()[0] == "time,score,lowest,highest"
+        assert client.get("/api/past", params=period).json()["first"] == pytest.approx(raised.began, abs=60)
 
 
 def test_pictures_and_maps(dashboard: Served) -> None:
@@ -276,20 +345,27 @@ def test_the_openapi_document_is_valid_and_keeps_its_word(tmp_path: Path) -> Non
         document = client.get("/openapi.json").json()
         validate(document)
         seen = set()
-        assert document["paths"].pop("/api/accept").keys() == {"post"}  # see test_a_changed_view_is_accepted
+        for command in ("accept", "acknowledge", "mute", "unmute"):
+            assert document["paths"].pop(f"/api/{command}").keys() == {"post"}  # have tests of their own
+        history = History(HistorySettings(path=tmp_path / "h.db"))
+        history.write([Action(name, "mute", "Ada", now - 5, until=now)], NEVER)
+        history.close()
         for path, methods in document["paths"].items():
             assert methods.keys() == {"get"}
             if path == "/api/stream":
                 continue
-            answer = client.get(path.replace("{number}", "1"), params={"source": name, "since": now - DAY_S})
+            answer = client.get(
+                path.replace("{number}", "1").replace("{part}", "thumbnail"),
+                params={"source": name, "since": now - DAY_S},
+            )
             assert answer.status_code == 200, answer.text
             ((kind, content),) = methods["get"]["responses"]["200"]["content"].items()
-            assert answer.headers["content-type"] == kind
+            assert answer.headers["content-type"].partition(";")[0] == kind
             if kind == "application/json":
                 OAS31Validator(content["schema"] | {"components": document["components"]}).validate(answer.json())
                 assert answer.json()
             seen.add(path)
-        paths = "cameras thumbnail map health curves past events events/{number}/thumbnail"
+        paths = "cameras thumbnail map health curves past events actions csv events/{number}/{part}"
         assert seen == {f"/api/{path}" for path in paths.split()}
         unknown = {method for methods in document["paths"].values() for method in methods} - {"get"}
         assert not unknown

@@ -15,17 +15,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
 import pytest
 from live import RtspServer, encode, moving, rtsp_missing
-from made import MakeModel, make_spec
+from made import MakeModel, make_spec, photo
 from messages import event, reading, status, wait_for
 from past import make_history
 from playwright.sync_api import Browser, Page, expect
 from test_dashboard import NEVER, TOKEN, serving, snapshot
+
+from dpiqa.runtime.monitor.history.writer import History
+from dpiqa.runtime.monitor.messages import Action
+from dpiqa.runtime.monitor.settings.sinks import HistorySettings
+from dpiqa.runtime.monitor.snapshots import jpeg_picture, jpeg_thumbnail
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
 SHOWN_WITHIN_S = 3.0  # on a loaded machine; the test prints what it was
@@ -228,6 +234,75 @@ def test_all_that_is_wrong_can_be_read_on_a_phone(browser: Browser, tmp_path: Pa
             ends = "[...document.querySelectorAll('.facts .chip')].map(chip => chip.getBoundingClientRect().right)"
             assert max(page.evaluate(ends)) < PHONE[0]
             page.screenshot(path=shots / "phone-trouble.png")
+
+
+def test_a_person_knows_mutes_and_looks(browser: Browser, tmp_path: Path, shots: Path, axe: str) -> None:
+    """The buttons of a camera, its event's pictures, search and groups, a free time range and its CSV."""
+    began, done = time.time() - 600, list[Action]()
+    pictures = {name: jpeg_picture(photo(360, 640, seed)) for seed, name in enumerate(("picture", "before"), 1)}
+    wrong = replace(
+        event(), began=began, evidence={"held_s": 42.0}, thumbnail=jpeg_thumbnail(photo(180, 320)), **pictures
+    )
+    up = replace(status(), wall_time=began, group="street")
+    scored = [replace(reading(), wall_time=began + 60 * minute) for minute in range(10)]
+    history = History(HistorySettings(path=tmp_path / "h.db"))
+    history.write([up, *scored, wrong], NEVER)
+
+    def act(action: Action) -> None:
+        done.append(action)
+        sink.write([action, replace(up, muted_until=action.until, muted_by=action.until and action.by)], NEVER)
+
+    with serving(tmp_path / "h.db", act=act) as (sink, _):
+        other = [replace(status(source="yard"), group="garden"), reading(source="yard")]
+        sink.write([up, scored[-1], wrong, *other], NEVER)
+        with opened(browser, f"http://127.0.0.1:{sink.port}/", DESKTOP) as page:
+            expect(page.locator("#summary")).to_have_text("2 cameras, 1 in trouble")
+            page.get_by_label("search cameras").fill("YARD")
+            expect(page.locator(".card")).to_have_count(1)
+            page.get_by_label("search cameras").fill("")
+            page.get_by_label("group").select_option("street")
+            expect(page.locator(".card")).to_have_attribute("data-camera", "cam")
+            assert violations(page, axe) == []
+            page.get_by_label("name", exact=True).fill("Ada")
+            page.locator(".card").click()
+            expect(page.locator(".facts .chip")).to_contain_text("no change in the picture for 42 s")
+            page.get_by_role("button", name="acknowledge").click()
+            expect(page.locator(".facts .chip")).to_contain_text("frozen, Ada knows")
+            expect(page.locator("#summary")).to_have_text("2 cameras")
+            page.get_by_label("How long to mute").select_option("2 hours")
+            expect(page.locator(".facts .chip").first).to_contain_text("muted until")
+            page.get_by_role("button", name="end the mute").click()
+            expect(page.get_by_label("How long to mute")).to_be_visible()
+            page.get_by_role("button", name="Open the pictures: frozen").click()
+            dialog = page.get_by_role("dialog")
+            for name in ("before", "when it was raised"):
+                dialog.get_by_role("button", name=name).click()
+                until(page, "document.querySelector('dialog img').naturalWidth === 640")
+            page.screenshot(path=shots / "pictures.png")
+            page.keyboard.press("Escape")
+            expect(dialog).to_have_count(0)
+            since = page.get_by_label("from", exact=True)
+            page.get_by_role("button", name="week").click()  # shows only where there is anything
+            wait_for(lambda: abs(local(since.input_value()) - began) < 120, "the range begins with the data")
+            since.fill(datetime.fromtimestamp(began + 150).isoformat(timespec="seconds"))
+            since.press("Tab")
+            with page.expect_download() as downloaded:
+                page.get_by_role("link", name="CSV").click()
+            assert 6 <= len(downloaded.value.path().read_text().splitlines()) <= 9
+            page.reload()
+            expect(page.get_by_label("name", exact=True)).to_have_value("Ada")
+            assert violations(page, axe) == []
+    history.close()
+    assert [(one.action, one.by) for one in done] == [("acknowledge", "Ada"), ("mute", "Ada"), ("unmute", "Ada")]
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    listed = "axe.run().then(all => all.violations.map(one => `${one.id}: ${one.nodes[0].html}`))"
+    return page.evaluate(f"{axe}; {listed}")
+
+
+def local(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
 
 
 def test_a_person_signs_in(browser: Browser, tmp_path: Path) -> None:

@@ -46,6 +46,20 @@ def test_the_history_keeps_readings_minutes_events_and_changes_of_state(tmp_path
     assert rows(path, "SELECT state FROM statuses") == [("up",), ("down",)]
 
 
+def test_another_process_that_looks_into_the_history_takes_nothing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dpiqa.runtime.monitor.history.writer._CHECK_EVERY_S", 0)
+    path = tmp_path / "h.db"
+    history = History(HistorySettings(path=path))
+    look = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('SELECT * FROM readings'); db.close()"
+    for number in range(3):
+        history.write([reading(number)], NEVER)
+        subprocess.run([sys.executable, "-c", look, str(path)], check=True)
+    assert rows(path, "SELECT count(*) FROM readings") == [(3,)]
+    history.close()
+
+
 def test_an_event_that_a_kill_left_open_ends_where_the_next_begins(tmp_path: Path) -> None:
     path = tmp_path / "h.db"
     write([event()], sqlite=path)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from messages import event, reading, status, wait_for
 from paho.mqtt.enums import CallbackAPIVersion
 from real_servers import answers, free_port, sinks_of, tool
 
-from dpiqa.runtime.monitor.messages import to_json
+from dpiqa.runtime.monitor.messages import Action, to_json
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
 from dpiqa.runtime.monitor.sinks.mqtt import default_client_id, source_topic
 from dpiqa.runtime.monitor.sinks.registry import SinkSet
@@ -45,8 +46,8 @@ class Listener:
     def _on_message(self, _: object, __: object, message: paho.MQTTMessage) -> None:
         self.heard.append((message.topic, message.payload.decode(), message.retain))
 
-    def publish(self, topic: str) -> None:
-        self._client.publish(topic, "", qos=1)
+    def publish(self, topic: str, payload: str = "") -> None:
+        self._client.publish(topic, payload, qos=1)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -156,21 +157,40 @@ def test_sources_become_topics_of_one_level_that_stay_apart() -> None:
     assert all(topic.isascii() and not set(topic) & set("+#/ ") for topic in topics)
 
 
-def test_a_changed_view_is_accepted_over_mqtt(broker: Callable[[], Any]) -> None:
+def test_commands_come_over_mqtt(broker: Callable[[], Any]) -> None:
     port, _ = broker()
-    accepted: list[tuple[str, str]] = []
+    done: list[Action] = []
     settings = SinkSettings.model_validate({"sqlite": None, "mqtt": f"mqtt://127.0.0.1:{port}"})
-    opened = SinkSet(settings, lambda source, by: accepted.append((source, by)))
+    opened = SinkSet(settings, done.append)
     listener = Listener(port)
     opened.sinks[0].put(status(source="the door"))
     level = source_topic("the door")
     wait_for(lambda: listener.latest(f"dpiqa/{level}/status") is not None, "the source")
     listener.publish("dpiqa/other/accept")
-    listener.publish(f"dpiqa/{level}/accept")
-    wait_for(lambda: bool(accepted), "acceptance")
+    for command, payload in (("accept", ""), ("acknowledge", ""), ("mute", "long"), ("mute", "-1"), ("mute", "nan")):
+        listener.publish(f"dpiqa/{level}/{command}", payload)
+    for minutes in ("30", "0"):
+        listener.publish(f"dpiqa/{level}/mute", minutes)
+    wait_for(lambda: len(done) >= 4, "commands")
+    opened.sinks[0].put(done[2])
+    wait_for(lambda: listener.latest(f"dpiqa/{level}/action") is not None, "the action is told")
     opened.close(1)
     listener.close()
-    assert accepted == [("the door", "MQTT")]
+    assert [(one.source, one.action, one.by) for one in done] == [
+        ("the door", action, "MQTT") for action in ("accept", "acknowledge", "mute", "unmute")
+    ]
+    assert done[2].until == pytest.approx(done[2].wall_time + 1800)
+
+
+def test_muted_events_are_not_told(broker: Callable[[], Any]) -> None:
+    port, _ = broker()
+    listener = Listener(port)
+    with sinks_of(mqtt=f"mqtt://127.0.0.1:{port}") as (sink,):
+        sink.put(replace(event(), muted=True))
+        sink.put(event(kind="Black"))
+        wait_for(lambda: "raised" in (listener.latest("dpiqa/cam/event/Black") or ""), "the other event")
+        assert json.loads(listener.latest("dpiqa/cam/event/Frozen") or "")["state"] == "cleared"
+    listener.close()
 
 
 def test_the_end_of_one_monitor_leaves_another_online(broker: Callable[[], Any]) -> None:

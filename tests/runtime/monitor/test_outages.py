@@ -17,7 +17,7 @@ from real_servers import tool
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "monitor_faults.py"
-OUTAGE_S, KILLS = 4, 2
+OUTAGE_S, KILLS, FPS = 4, 2, 20  # many scores a second, because the script waits for a number of them
 
 
 @pytest.fixture
@@ -34,7 +34,8 @@ def needed(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("needed")
 def test_scoring_goes_on_what_is_lost_is_counted_and_the_history_stays_sound(tmp_path: Path) -> None:
     out = tmp_path / "faults.csv"
-    options = ["--restarts", "0", "--outage-s", str(OUTAGE_S), "--kills", str(KILLS), "--csv", str(out)]
+    options = ["--restarts", "0", "--outage-s", str(OUTAGE_S), "--outage-fps", str(FPS)]
+    options += ["--kills", str(KILLS), "--csv", str(out)]
     subprocess.run([sys.executable, str(SCRIPT), *options], check=True, timeout=600)
     with out.open() as file:
         found = {row["what"]: float(row["value"]) for row in csv.DictReader(file)}

@@ -205,12 +205,16 @@ def test_what_cannot_be_reported_is_one_line(
     assert not list(tmp_path.glob("*.html"))
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_history_of_an_earlier_version_is_upgraded_by_the_monitor(tmp_path: Path, version: int) -> None:
     path = tmp_path / "h.db"
     record(path, reading(), event())
     with sqlite3.connect(path) as db:
-        db.executescript(f"ALTER TABLE readings DROP COLUMN void; PRAGMA user_version = {version};")
+        for column in ("picture", "before", "after", "muted"):
+            db.execute(f"ALTER TABLE events DROP COLUMN {column}")
+        db.executescript(f"DROP TABLE actions; PRAGMA user_version = {version};")
+        if version < 3:
+            db.execute("ALTER TABLE readings DROP COLUMN void")
         if version == 1:
             db.executescript("DROP TABLE worst; DROP INDEX events_by_time;")
     db.close()

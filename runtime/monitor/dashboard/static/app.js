@@ -1,7 +1,8 @@
 // Selects the view by the URL, and keeps it up to date from the stream and the API.
 
-import { debounced, getJson } from "./dom.js";
+import { debounced, getJson, keepName } from "./dom.js";
 import { Detail } from "./detail.js";
+import { needsLook } from "./events.js";
 import { Overview } from "./overview.js";
 
 const host = document.getElementById("view");
@@ -21,7 +22,7 @@ function open() {
 async function refresh() {
   const cameras = await getJson("/api/cameras");
   view.cameras(cameras);
-  const inTrouble = cameras.filter(({ state, events }) => events.length || state === "down" || state === "stalled").length;
+  const inTrouble = cameras.filter(needsLook).length;
   const count = `${cameras.length} camera${cameras.length === 1 ? "" : "s"}`;
   document.getElementById("summary").textContent = inTrouble ? `${count}, ${inTrouble} in trouble` : count;
   document.title = inTrouble ? `(${inTrouble}) dpiqa monitor` : "dpiqa monitor";
@@ -53,6 +54,7 @@ function listen() {
     view.event(event);
     refreshSoon();
   });
+  on("action", refreshSoon);
   on("lost", refreshSoon);
   stream.onerror = () => {
     setLink("lost");
@@ -76,5 +78,6 @@ document.addEventListener("visibilitychange", () => {
   open();
 });
 setInterval(() => document.hidden || refresh().catch(() => {}), 5000);
+keepName();
 open();
 listen();

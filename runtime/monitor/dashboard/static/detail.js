@@ -2,56 +2,56 @@
 
 import { baselineSeries, colour, timeChart } from "./charts.js";
 import { scoreBands, scoreSeries } from "./curves.js";
-import { debounced, duration, el, getJson, noPicture, number, points, post, rate, when, words } from "./dom.js";
-import { eventList, eventTitle } from "./events.js";
+import { debounced, duration, el, getJson, noPicture, number, points, rate, when, words } from "./dom.js";
+import { actionList, chip, commandButtons, eventList } from "./events.js";
 import { Picture } from "./picture.js";
+import { RangeChoice } from "./range.js";
 
-const RANGES = { "10 minutes": 600, hour: 3600, day: 86400, week: 7 * 86400 };
 const LIVE_UP_TO = 3600;
 
 export class Detail {
   constructor(host, source) {
     this.source = source;
     this.picture = new Picture(source);
-    this.facts = el("dl", { className: "facts" });
+    this.facts = el("div", { className: "facts" });
     this.latest = el("b");
-    this.buttons = Object.keys(RANGES).map((name) => el("button", { textContent: name, onclick: () => this.choose(name) }));
+    this.commands = el("div", { className: "chips" });
+    this.choice = new RangeChoice((seconds, since, until) => this.choose(seconds, since, until));
     this.title = el("span", { className: "hint" });
-    this.accept = el("button", { textContent: "accept this view", onclick: () => post("/api/accept", { source }) });
     this.score = el("div", { className: "chart sheet", id: "score-chart" });
     this.causes = el("div");
     this.signals = el("div", { className: "small-charts" });
     this.events = el("section", { id: "events" });
+    this.actions = el("section", { id: "actions" });
     host.replaceChildren(
       el("div", { className: "top" }, el("a", { href: "#", textContent: "← all cameras" }), el("h1", { textContent: source })),
       el("div", { className: "now sheet" }, this.picture.node, this.facts),
       el("h2", { textContent: "Score" }),
-      el("div", { className: "top" }, el("div", { className: "ranges" }, ...this.buttons), this.title),
+      el("div", { className: "top" }, this.choice.node, this.title),
       this.score,
       this.causes,
       el("h2", { textContent: "Signals" }),
       this.signals,
       el("h2", { textContent: "Events" }),
       this.events,
+      this.actions,
     );
     this.charts = {};
     this.past = null;
     this.markedEvents = [];
     this.redraw = debounced(() => this.draw(), 250);
     this.timer = setInterval(() => this.range && this.load(), 60_000);
-    this.choose("hour");
+    this.choice.choose(3600);
   }
 
-  choose(name) {
-    this.range = RANGES[name];
-    for (const button of this.buttons) button.ariaPressed = String(button.textContent === name);
-    this.load();
+  choose(seconds, since = null, until = null) {
+    this.range = seconds;
+    this.load(since, until);
   }
 
   zoom(since, until) {
-    this.range = null;
-    for (const button of this.buttons) button.ariaPressed = "false";
-    this.load(since, Math.max(until, since + 1)); // the API needs at least a second
+    this.choice.press(null);
+    this.choose(null, since, Math.max(until, since + 1)); // the API needs at least a second
   }
 
   get isLive() {
@@ -62,10 +62,22 @@ export class Detail {
     const request = (this.request = Symbol("the latest request wins"));
     const end = until ?? Date.now() / 1000;
     const period = { since: since ?? end - this.range, until: end, source: this.source };
-    const [past, events] = await Promise.all([getJson("/api/past", { ...period, points: 400 }), getJson("/api/events", period)]);
+    let [past, events, actions] = await Promise.all([
+      getJson("/api/past", { ...period, points: 400 }),
+      getJson("/api/events", period),
+      getJson("/api/actions", period),
+    ]);
     if (request !== this.request) return;
+    const isMostlyEmpty = past.first !== null && past.first < end && past.first - period.since > (end - period.since) / 2;
+    if (isMostlyEmpty && end - past.first > 60) {
+      past = await getJson("/api/past", { ...period, since: past.first - 5, points: 400 }); // finer, from where data starts
+      if (request !== this.request) return;
+    }
+    this.start = past.since;
     this.past = past;
     this.markedEvents = events;
+    this.choice.show(this.source, past.since, past.until);
+    this.actions.replaceChildren(...(actions.length ? [el("h2", { textContent: "What was done" }), actionList(actions)] : []));
     this.title.textContent = this.range === null ? `${when(past.since)} to ${when(past.until)}` : "drag across a chart to zoom in";
     this.events.replaceChildren(eventList(events, false));
     this.draw();
@@ -74,11 +86,14 @@ export class Detail {
   cameras(cameras) {
     const camera = cameras.find(({ source }) => source === this.source);
     if (!camera) {
-      this.facts.replaceChildren(el("dd", { className: "main", textContent: "not monitored" }));
+      this.facts.replaceChildren(el("p", { className: "main", textContent: "not monitored" }));
       return;
     }
     this.picture.update(camera);
     this.showScore(camera);
+    const commandable = JSON.stringify([camera.events, camera.muted_until]);
+    if (commandable !== this.commanded) this.commands.replaceChildren(...commandButtons(camera).filter(Boolean)); // keeps the focus
+    this.commanded = commandable;
     const facts = {
       baseline: points(camera.baseline),
       "scores/s": rate(camera),
@@ -95,15 +110,26 @@ export class Detail {
         "div",
         { className: "main" },
         this.latest,
-        el("dd", { className: `state-${camera.state} hint`, textContent: state }),
+        el("p", { className: `state-${camera.state} hint`, textContent: state }),
         el(
           "div",
           { className: "chips" },
-          ...camera.events.map((event) => el("span", { className: "chip", textContent: `${eventTitle(event)} since ${when(event.began)}` })),
-          camera.events.some(({ kind }) => kind === "GlobalSceneChange") ? this.accept : null,
+          camera.muted_until === null
+            ? null
+            : el("span", { className: "chip quiet", textContent: `muted until ${when(camera.muted_until)} by ${camera.muted_by}` }),
+          ...camera.events.map((event) => {
+            const label = chip(event);
+            label.append(` since ${when(event.began)}: ${event.text}`);
+            return label;
+          }),
         ),
+        this.commands,
       ),
-      ...Object.entries(facts).map(([name, value]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: value }))),
+      el(
+        "dl",
+        { className: "numbers" },
+        ...Object.entries(facts).map(([name, value]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: value }))),
+      ),
     );
   }
 
@@ -121,7 +147,7 @@ export class Detail {
     for (const name of Object.keys(details.signals)) details.signals[name].push(reading.signals[name] ?? null);
     for (const name of Object.keys(details.causes)) details.causes[name].push(reading.causes[name] ?? null);
     this.past.until = reading.wall_time;
-    this.past.since = reading.wall_time - this.range;
+    this.past.since = Math.max(this.start, reading.wall_time - this.range);
     this.redraw();
   }
 

@@ -25,6 +25,22 @@ export async function getJson(path, parameters = {}) {
 export const post = (path, parameters) =>
   fetch(`${path}?${new URLSearchParams(parameters)}`, { method: "POST", headers: { "x-dpiqa": "page" } });
 
+// A command in the name of the person, who is asked for it once.
+export async function ask(path, parameters) {
+  const by = nameField().value.trim();
+  const response = await post(path, by ? { ...parameters, by } : parameters);
+  const note = document.getElementById("note");
+  note.textContent = response.ok ? "" : `not done: ${(await response.json().catch(() => ({}))).detail ?? response.status}`;
+}
+
+const nameField = () => document.getElementById("person");
+
+// The field for the person's name, kept by the browser.
+export function keepName() {
+  nameField().value = localStorage.getItem("dpiqa-person") ?? "";
+  nameField().onchange = () => localStorage.setItem("dpiqa-person", nameField().value.trim());
+}
+
 // "ImageTooDark" and "clipped_low" as words.
 export const words = (name) => name.replace(/([a-z])([A-Z])/g, "$1 $2").replaceAll("_", " ").toLowerCase();
 

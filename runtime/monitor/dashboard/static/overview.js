@@ -1,8 +1,8 @@
 // All cameras: live pictures and a table, worst first, and the latest events.
 
 import { sparkline } from "./charts.js";
-import { duration, el, getJson, noPicture, points, rate, words } from "./dom.js";
-import { cameraLink, eventList, eventTitle } from "./events.js";
+import { duration, el, getJson, noPicture, points, rate, when, words } from "./dom.js";
+import { cameraLink, chip, eventList, needsLook } from "./events.js";
 import { Picture } from "./picture.js";
 
 const HOUR = 3600;
@@ -28,7 +28,7 @@ class Card {
 
   update(camera) {
     this.picture.update(camera);
-    this.node.classList.toggle("trouble", camera.events.length > 0 || ["down", "stalled"].includes(camera.state));
+    this.node.classList.toggle("trouble", needsLook(camera));
     this.chips.replaceChildren(...chips(camera));
   }
 
@@ -52,7 +52,10 @@ class Card {
   }
 }
 
-const chips = (camera) => camera.events.map((event) => el("span", { className: "chip", textContent: eventTitle(event) }));
+const muteChip = ({ muted_until: until, muted_by: by }) =>
+  until === null ? [] : [el("span", { className: "chip quiet", textContent: `muted until ${when(until)}`, title: `by ${by}` })];
+
+const chips = (camera) => [...muteChip(camera), ...camera.events.map(chip)];
 
 function tableRow(camera) {
   const cause = Object.entries(camera.causes).sort((a, b) => b[1] - a[1])[0];
@@ -81,6 +84,10 @@ export class Overview {
   constructor(host) {
     this.cards = new Map();
     this.wall = el("section", { className: "wall", ariaLabel: "live pictures" });
+    this.latest = [];
+    this.search = el("input", { type: "search", placeholder: "camera or group", ariaLabel: "search cameras", oninput: () => this.show() });
+    this.group = el("select", { ariaLabel: "group", onchange: () => this.show() });
+    this.filter = el("div", { className: "top filter", role: "search" }, this.search, this.group);
     this.body = el("tbody");
     this.events = el("section", { id: "events" });
     const heads = ["camera", "state", "score", "baseline", "events", "main cause", "scores/s", "reconnects", "dropped"];
@@ -90,6 +97,8 @@ export class Overview {
       el("th", { textContent, className: `${wide.has(i) ? "wide" : ""} ${numeric.has(i) ? "number" : ""}` }),
     );
     host.replaceChildren(
+      el("h1", { className: "away", textContent: "All cameras" }),
+      this.filter,
       this.wall,
       el("h2", { textContent: "Cameras, worst first" }),
       el("div", { className: "sheet" }, el("table", { id: "cameras" }, el("thead", {}, el("tr", {}, ...head)), this.body)),
@@ -101,6 +110,28 @@ export class Overview {
   }
 
   cameras(cameras) {
+    this.latest = cameras;
+    const names = [...new Set(cameras.map(({ group }) => group).filter(Boolean))].sort();
+    const options = ["", ...names];
+    if (options.join("\n") !== [...this.group.options].map(({ value }) => value).join("\n")) {
+      const chosen = this.group.value;
+      this.group.replaceChildren(...options.map((value) => el("option", { value, textContent: value || "all groups" })));
+      this.group.value = options.includes(chosen) ? chosen : "";
+    }
+    this.group.hidden = !names.length;
+    this.filter.hidden = cameras.length < 2;
+    this.show();
+  }
+
+  // Those that match the search and the group.
+  show() {
+    const text = this.search.value.trim().toLowerCase();
+    const matches = ({ source, group }) =>
+      (!this.group.value || group === this.group.value) && (source.toLowerCase().includes(text) || group.toLowerCase().includes(text));
+    this.place(this.latest.filter(matches));
+  }
+
+  place(cameras) {
     const present = new Set(cameras.map(({ source }) => source));
     for (const [source, card] of this.cards) if (!present.has(source)) (card.remove(), this.cards.delete(source));
     let added = false;

@@ -76,7 +76,7 @@ TEST_CASE("a warm scorer or meter allocates nothing per frame") {
     for (const Golden& golden : golden_vectors()) {
         const dpiqa_frame frames[3] = {golden.frame(), golden.frame(), golden.frame()};
         float causes[2], map[256];
-        dpiqa_reading readings[3] = {{0, DPIQA_NOT_VOID, 0, 0, causes, map}, {}, {}};
+        dpiqa_reading readings[3] = {{0, DPIQA_NOT_VOID, 0, 0, causes, map, 0, 0}, {}, {}};
         scorer.score(frames, 3, readings);
         allocations = 0;
         is_counting = true;

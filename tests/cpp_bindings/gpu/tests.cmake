@@ -7,7 +7,7 @@ add_executable(dpiqa_gpu_tests main.cpp golden.cpp gpu/engine_file.cpp gpu/fake_
   "${_core}/src/engine.cpp" "${_core}/cuda/gpu_preprocessor.cpp" "${_core}/tensorrt/batcher.cpp" "${_core}/tensorrt/kernel_cache.cpp"
   "${_core}/tensorrt/lane.cpp" "${_core}/tensorrt/tensorrt_engine.cpp" "${_core}/tensorrt/tensorrt_request.cpp"
   # All objects of the core but the engines' and those that are compiled anew above.
-  $<FILTER:$<TARGET_OBJECTS:dpiqa_objects>,EXCLUDE,engine[a-z_]*\\.cpp|openvino_int8|model_cache|/cuda/|/tensorrt/>)
+  $<FILTER:$<TARGET_OBJECTS:dpiqa_objects>,EXCLUDE,engine[a-z_]*\\.cpp|openvino_[a-z0-9]+|model_cache|/cuda/|/tensorrt/>)
 target_include_directories(dpiqa_gpu_tests BEFORE PRIVATE gpu/stub gpu "${CMAKE_CURRENT_SOURCE_DIR}" "${_core}/include" "${_core}/src"
   "${_core}/cuda" "${_core}/tensorrt")
 target_include_directories(dpiqa_gpu_tests PRIVATE gpu/jetson)

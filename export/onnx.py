@@ -1,7 +1,7 @@
 """Write a model as ONNX with its contract inside: `dpiqa export onnx --checkpoint FILE --out FILE`.
 
 Instead of a trained student, `--graph FILE` takes an ONNX file of your own, and `--model FILE` a model file to be
-written for frames of another size.
+written for frames of another size, or of several shapes.
 """
 
 from __future__ import annotations
@@ -22,9 +22,17 @@ def main(
         Path | None,
         typer.Option(help="Path to an ONNX file without contract: frames, uint8 [N, H, W, 3] in, score [N] out."),
     ] = None,
-    model: Annotated[Path | None, typer.Option(help="Path to a model file, to be written for another --size.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Path to a model file to write for another --size or --shapes.")
+    ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Frame size; not for --graph, which has its own.")
+    ] = None,
+    shapes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxW,...", help="Frame shapes, multiples of 32: a picture gets the nearest aspect; not for --graph."
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the model (default: that of the file, or --model's own).")
@@ -41,27 +49,29 @@ def main(
     """Export a checkpoint and verify that ONNX Runtime gives PyTorch's scores, or add a contract to a graph."""
     from dpiqa.export.graphs.own import add_contract
     from dpiqa.export.graphs.student import export_checkpoint, resize_model
-    from dpiqa.export.graphs.transform import parse_size
+    from dpiqa.export.graphs.transform import input_of, parse_shapes, parse_size
 
     if sum(source is not None for source in (checkpoint, graph, model)) != 1:
         raise InputError("name one model: --checkpoint of a training run, --graph (a file of your own) or --model")
     if not graph and (scale or causes):
         raise InputError("--scale and --causes are for --graph only, a checkpoint or model file holds them")
-    height_width = parse_size(size) if size else None
+    if size and shapes:
+        raise InputError("--size and --shapes exclude each other: a single size, or several shapes")
+    frames = input_of(*parse_size(size)) if size else parse_shapes(shapes) if shapes else None
     if checkpoint:
-        error = export_checkpoint(checkpoint, out, name or out.stem, version, licence or "not stated", height_width)
+        error = export_checkpoint(checkpoint, out, name or out.stem, version, licence or "not stated", frames)
         summary = f"at most {error:.4f} points off PyTorch"
     elif graph:
-        if not scale or not licence or height_width:
+        if not scale or not licence or frames:
             raise InputError(f"{graph}: needs --scale and --licence, which it does not hold, and takes no --size")
         names = [cause.strip() for cause in causes.split(",") if cause.strip()]
         add_contract(graph, out, name or graph.stem, version, scale, licence, names)
         summary = f"{graph} with a contract"
-    elif model and height_width and not licence:
-        resize_model(model, out, name, height_width)
-        summary = f"{model} for frames of {size}, its scores at that size not verified"
+    elif model and frames and not licence:
+        resize_model(model, out, name, frames)
+        summary = f"{model} for frames of {size or shapes}, its scores there not verified"
     else:
-        raise InputError("--model: needs --size, and keeps its licence")
+        raise InputError("--model: needs --size or --shapes, and keeps its licence")
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {summary}")
 
 

@@ -39,11 +39,15 @@ def within_reach(picture: Planes) -> Planes:
 
 
 def to_input(picture: np.ndarray | Planes, spec: InputSpec) -> np.ndarray:
-    """Turn planes or BGR, uint8 `[h, w, 3]`, into one row of the tensor `frames`: RGB `[height, width, 3]`."""
+    """Turn planes or BGR, uint8 `[h, w, 3]`, into one row of the tensor `frames`: RGB `[height, width, 3]`.
+
+    Where the model takes several shapes, it is the one nearest to the picture's.
+    """
+    shape = spec.nearest(*(picture.size if isinstance(picture, Planes) else picture.shape[:2]))
     if isinstance(picture, Planes) and picture.colour is not None:
-        return _resized_yuv(picture, spec.height, spec.width)
+        return _resized_yuv(picture, shape.height, shape.width)
     bgr = picture.bgr if isinstance(picture, Planes) else picture
-    return cv2.cvtColor(resize_area(bgr, spec.height, spec.width), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(resize_area(bgr, shape.height, shape.width), cv2.COLOR_BGR2RGB)
 
 
 def _resized_yuv(picture: Planes, height: int, width: int) -> np.ndarray:

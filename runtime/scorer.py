@@ -34,8 +34,8 @@ PathLike = str | os.PathLike[str]
 class Explanation(NamedTuple):
     """A reading with what it is about: its picture, and where the quality is good or bad in it.
 
-    `map` is float32 `[h, w]` of the model's own size, 0 to 100, None where the model draws none or there is nothing to
-    see.
+    `map` is float32 `[h, w]`, 0 to 100, of the model's own size for the picture's shape, None where the model draws
+    none or there is nothing to see.
     """
 
     reading: Reading

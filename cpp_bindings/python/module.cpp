@@ -198,11 +198,14 @@ class PyScorer {
     std::vector<PyReading> run(const std::vector<dpiqa_frame>& frames, dpiqa_void rule) {
         std::vector<PyReading> readings(frames.size());
         std::vector<dpiqa_reading> raw(frames.size());
+        std::vector<std::vector<float>> maps(frames.size());
         for (std::size_t i = 0; i < frames.size(); ++i) {
             raw[i].void_kind = rule;
             if (info().cause_count > 0) raw[i].causes = readings[i].causes.emplace(info().cause_count).mutable_data();
-            if (info().map_width > 0)
-                raw[i].map = readings[i].map.emplace(std::array<py::ssize_t, 2>{info().map_height, info().map_width}).mutable_data();
+            if (info().map_width > 0) {
+                maps[i].resize(static_cast<std::size_t>(info().map_height) * static_cast<std::size_t>(info().map_width));
+                raw[i].map = maps[i].data();
+            }
         }
         {
             const py::gil_scoped_release released;
@@ -213,6 +216,8 @@ class PyScorer {
             readings[i].void_kind = raw[i].void_kind;
             readings[i].preprocess_ms = raw[i].preprocess_ms;
             readings[i].infer_ms = raw[i].infer_ms;
+            if (raw[i].map != nullptr)
+                readings[i].map.emplace(std::array<py::ssize_t, 2>{raw[i].map_height, raw[i].map_width}, raw[i].map);
         }
         return readings;
     }

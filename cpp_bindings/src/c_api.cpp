@@ -125,7 +125,11 @@ int dpiqa_describe(const dpiqa_scorer* scorer, dpiqa_info* info) {
         const Structs target(info, "info");
         const Engine& engine = scorer->scorer->engine();
         const ModelSpec& spec = engine.spec();
-        const MapSize map = engine.map_size();
+        MapSize map;  // with room for that of every shape
+        for (const Shape& shape : spec.shapes) {
+            const MapSize size = map_size(engine, shape);
+            map = {std::max(map.width, size.width), std::max(map.height, size.height)};
+        }
         target.store(0, {sizeof(dpiqa_info),
                  spec.name.c_str(),
                  spec.version.c_str(),

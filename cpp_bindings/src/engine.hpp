@@ -49,7 +49,7 @@ class Engine {
     virtual ~Engine() = default;
     virtual const char* name() const = 0;
     virtual const ModelSpec& spec() const = 0;
-    virtual MapSize map_size() const = 0;
+    virtual MapSize map_size() const = 0;  // for the first shape
     // How many requests keep this engine busy, given its options.
     virtual int best_requests() const = 0;
     virtual std::unique_ptr<Request> make_request() = 0;

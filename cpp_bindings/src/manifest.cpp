@@ -64,6 +64,7 @@ Manifest parse_manifest(const std::string& document, const std::string& file) {
     manifest.rebuild = root.text("rebuild");
     root.object("contract");
     manifest.spec = parse_model_spec(root.dump("contract"), file);
+    require_one_shape(manifest.spec, file);
     return manifest;
 }
 

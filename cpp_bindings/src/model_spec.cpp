@@ -1,5 +1,6 @@
 #include "model_spec.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <limits>
 #include <set>
@@ -12,14 +13,49 @@ namespace dpiqa::core {
 namespace {
 
 constexpr const char* kMetadataKey = "dpiqa";
-constexpr std::int64_t kSpecVersion = 1;
+constexpr std::int64_t kSpecVersion = 2;
+constexpr const char* kOthers = "other_shapes";
+constexpr std::size_t kMaxShapes = 16;
+constexpr int kShapeStep = 32;
 constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
 
-void check_version(const JsonObject& root, const std::string& file) {
+std::int64_t read_version(const JsonObject& root, const std::string& file) {
     const std::int64_t found = root.integer("spec_version", 1, kAny);
     if (found > kSpecVersion)
         throw ContractError(file + ": its contract has spec version " + std::to_string(found) + ", this release reads up to " +
                             std::to_string(kSpecVersion) + "; upgrade dpiqa-edge");
+    return found;
+}
+
+std::string text_of(const Shape& shape) { return std::to_string(shape.height) + "x" + std::to_string(shape.width); }
+
+Shape read_shape(const JsonObject& object) {
+    return {static_cast<int>(object.integer("height", kMinModelSide, kMaxModelSide)),
+            static_cast<int>(object.integer("width", kMinModelSide, kMaxModelSide))};
+}
+
+// Version 1 has one shape, version 2 lists others behind it.
+std::vector<Shape> read_shapes(const JsonObject& input, std::int64_t version) {
+    std::vector<Shape> shapes{read_shape(input)};
+    if (version == 1) {
+        if (input.has(kOthers)) input.refuse(kOthers, "is of version 2, this is version 1");
+        return shapes;
+    }
+    if (!input.has(kOthers)) input.refuse(kOthers, "must list shapes in version 2");
+    for (const JsonObject& other : input.objects(kOthers)) {
+        other.only({"height", "width"});
+        shapes.push_back(read_shape(other));
+    }
+    if (shapes.size() < 2 || shapes.size() > kMaxShapes)
+        input.refuse(kOthers, "must list 1 to " + std::to_string(kMaxShapes - 1) + " shapes, found " + std::to_string(shapes.size() - 1));
+    for (auto shape = shapes.begin(); shape != shapes.end(); ++shape) {
+        if (shape->height % kShapeStep != 0 || shape->width % kShapeStep != 0)
+            input.refuse(kOthers, "sides must be multiples of " + std::to_string(kShapeStep) + ", " + text_of(*shape) + " is not");
+        const auto is_alike = [&](const Shape& other) { return other.height * shape->width == other.width * shape->height; };
+        if (std::any_of(shapes.begin(), shape, is_alike))
+            input.refuse(kOthers, "aspects must be distinct, that of " + text_of(*shape) + " is not");
+    }
+    return shapes;
 }
 
 void check_training(const JsonObject& root) {
@@ -55,7 +91,7 @@ void check_sha256(const JsonObject& root, const std::string& digest) {
 
 ModelSpec parse_model_spec(const std::string& document, const std::string& file) {
     const JsonObject root = JsonObject::parse(document, file, "contract");
-    check_version(root, file);
+    const std::int64_t version = read_version(root, file);
     root.only({"spec_version", "name", "version", "precision", "input", "score", "causes", "trained_on", "evaluated_on",
                "weights_sha256", "licence"});
     ModelSpec spec;
@@ -65,9 +101,10 @@ ModelSpec parse_model_spec(const std::string& document, const std::string& file)
     spec.precision = root.has("precision") ? root.text("precision", {"fp32", "fp16", "int8"}) : "fp32";
 
     const JsonObject input = root.object("input");
-    input.only({"height", "width", "resize"});
-    spec.height = static_cast<int>(input.integer("height", kMinModelSide, kMaxModelSide));
-    spec.width = static_cast<int>(input.integer("width", kMinModelSide, kMaxModelSide));
+    input.only({"height", "width", "resize", kOthers});
+    spec.shapes = read_shapes(input, version);
+    spec.height = spec.shapes.front().height;
+    spec.width = spec.shapes.front().width;
     if (input.has("resize")) input.text("resize", {"area"});
 
     const JsonObject score = root.object("score");
@@ -85,6 +122,25 @@ ModelSpec parse_model_spec(const std::string& document, const std::string& file)
     check_sha256(root, spec.weights_sha256);
     spec.licence = root.text("licence");
     return spec;
+}
+
+std::size_t nearest_shape(const std::vector<Shape>& shapes, int height, int width) {
+    // The ratio of two aspects, or its inverse where that is larger, orders as the difference of their logarithms.
+    const auto ratio = [&](const Shape& shape) {
+        const std::int64_t a = std::int64_t{width} * shape.height, b = std::int64_t{height} * shape.width;
+        return std::minmax({a, b});
+    };
+    const auto is_nearer = [&](const Shape& one, const Shape& other) {
+        const auto [small, large] = ratio(one);
+        const auto [other_small, other_large] = ratio(other);
+        return large * other_small < other_large * small;
+    };
+    return static_cast<std::size_t>(std::min_element(shapes.begin(), shapes.end(), is_nearer) - shapes.begin());
+}
+
+void require_one_shape(const ModelSpec& spec, const std::string& file) {
+    if (spec.shapes.size() > 1)
+        throw ContractError(file + ": contract field 'input.other_shapes': such a file has one shape, export it again");
 }
 
 ModelSpec read_model_spec(const std::string& file) {

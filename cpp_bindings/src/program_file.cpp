@@ -65,6 +65,7 @@ ProgramFile read_program_file(const ModelBytes& bytes, bool verify) {
     root.text("executorch_version");
     root.object("contract");
     program.spec = parse_model_spec(root.dump("contract"), file);
+    require_one_shape(program.spec, file);
     program.mean = three_numbers(root, "mean", 0);
     program.std = three_numbers(root, "std", 1);
     program.outputs = output_names(root, !program.spec.causes.empty());

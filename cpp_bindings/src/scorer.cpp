@@ -99,6 +99,12 @@ void check_frames(const Structs<const dpiqa_frame>& frames) {
 
 }  // namespace
 
+MapSize map_size(const Engine& engine, const Shape& shape) {
+    const ModelSpec& spec = engine.spec();
+    const MapSize first = engine.map_size();
+    return {first.width * shape.width / spec.width, first.height * shape.height / spec.height};
+}
+
 void RequestPool::add(std::unique_ptr<Request> request) {
     free_.push_back(request.get());
     owned_.push_back(std::move(request));
@@ -141,15 +147,16 @@ void Scorer::score(const Structs<const dpiqa_frame>& frames, const Structs<dpiqa
         for (std::size_t i = 0; i < flight.size(); ++i)
             if (std::int32_t& kind = flight.reading(i).void_kind; kind != DPIQA_VOID_IGNORED) kind = void_of(frames[done + i]);
         for (std::size_t i = 0; i < flight.size(); ++i) {
-            fill(flight.wait(i), flight.reading(i));
+            fill(flight.wait(i), frames[done + i], flight.reading(i));
             readings.store(done + i, flight.reading(i));
         }
         done += flight.size();
     }
 }
 
-void Scorer::fill(const Outputs& outputs, dpiqa_reading& reading) const {
-    const MapSize size = engine_->map_size();
+void Scorer::fill(const Outputs& outputs, const dpiqa_frame& frame, dpiqa_reading& reading) const {
+    const std::vector<Shape>& shapes = engine_->spec().shapes;
+    const MapSize size = map_size(*engine_, shapes[nearest_shape(shapes, frame.height, frame.width)]);
     const std::size_t causes = outputs.causes == nullptr ? 0 : engine_->spec().causes.size();
     const std::size_t cells = outputs.map == nullptr ? 0 : static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height);
     require_finite("score", &outputs.score, 1);
@@ -167,6 +174,8 @@ void Scorer::fill(const Outputs& outputs, dpiqa_reading& reading) const {
     };
     fill(outputs.causes, causes, reading.causes, 0);
     fill(outputs.map, cells, reading.map, lowest);
+    reading.map_width = size.width;
+    reading.map_height = size.height;
 }
 
 void Scorer::require_finite(const char* output, const float* values, std::size_t count) const {

@@ -13,6 +13,9 @@
 
 namespace dpiqa::core {
 
+// The map's sides are the same part of the frame's in every shape.
+MapSize map_size(const Engine& engine, const Shape& shape);
+
 // Requests that threads borrow and give back.
 class RequestPool {
   public:
@@ -40,7 +43,7 @@ class Scorer {
     void score(const Structs<const dpiqa_frame>& frames, const Structs<dpiqa_reading>& readings);
 
   private:
-    void fill(const Outputs& outputs, dpiqa_reading& reading) const;
+    void fill(const Outputs& outputs, const dpiqa_frame& frame, dpiqa_reading& reading) const;
     void require_finite(const char* output, const float* values, std::size_t count) const;
 
     std::unique_ptr<Engine> engine_;

@@ -31,7 +31,7 @@ struct Releases<dpiqa_info> {
 };
 template <>
 struct Releases<dpiqa_reading> {
-    static constexpr std::size_t sizes[] = {offsetof(dpiqa_reading, map) + sizeof(float*)};
+    static constexpr std::size_t sizes[] = {offsetof(dpiqa_reading, map_height) + sizeof(int32_t)};
 };
 template <>
 struct Releases<dpiqa_signals> {

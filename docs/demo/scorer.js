@@ -4,6 +4,15 @@ import { contractOf } from "./contract.js";
 import { resizeArea } from "./resize.js";
 import { voidOf } from "./void.js";
 
+// The input shape for a picture: of those that the contract lists, the nearest aspect by logarithm, the first of equals.
+function shapeFor({ height, width, other_shapes = [] }, image) {
+  const apart = shape => {
+    const one = image.width * shape.height, other = image.height * shape.width;
+    return Math.max(one, other) / Math.min(one, other);
+  };
+  return other_shapes.reduce((best, shape) => (apart(shape) < apart(best) ? shape : best), { height, width });
+}
+
 const BANDS = [[20, "bad"], [40, "poor"], [60, "fair"], [80, "good"], [Infinity, "excellent"]];
 
 ort.env.wasm.wasmPaths = new URL("./vendor/", import.meta.url).href;
@@ -24,7 +33,7 @@ export class Scorer {
 
   // `image` is ImageData. The map is { values, width, height }, null without one and for a void picture.
   async score(image) {
-    const began = performance.now(), { width, height } = this.contract.input;
+    const began = performance.now(), { width, height } = shapeFor(this.contract.input, image);
     const nothing = voidOf(image);
     const { data } = resizeArea(image, width, height);
     const frames = new ort.Tensor("uint8", new Uint8Array(data.buffer), [1, height, width, 3]);

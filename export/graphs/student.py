@@ -15,11 +15,11 @@ import torch
 from dpiqa.errors import GateError
 from dpiqa.export.graphs.model import Model, read_model
 from dpiqa.export.graphs.probes import probe_frames
-from dpiqa.export.graphs.transform import input_of, resized
+from dpiqa.export.graphs.transform import shaped
 from dpiqa.runtime.spec import InputSpec, ModelSpec, ScoreSpec, TrainedOn
 from dpiqa.train.data.terms import licence_of, scale_of
 from dpiqa.train.loop.record import RunRecord
-from dpiqa.train.model_files import load_model, save_model
+from dpiqa.train.model_files import load_model
 from dpiqa.train.students.files import load_student
 from dpiqa.train.students.model import Student
 
@@ -78,17 +78,18 @@ def sources(record: RunRecord) -> tuple[TrainedOn, ...]:
 
 
 def export_checkpoint(
-    checkpoint: Path, out: Path, name: str, version: str, licence: str, size: tuple[int, int] | None = None
+    checkpoint: Path, out: Path, name: str, version: str, licence: str, frames: InputSpec | None = None
 ) -> float:
     """Write a student as a model file, and return the largest parity error in points; GateError if it is too large.
 
-    `size`, height and width, overrides the size it was trained at.
+    `frames` overrides the size it was trained at; every shape in it is compared with PyTorch.
     """
     student, record = load_student(checkpoint)
+    wanted = frames or record.input
     spec = ModelSpec(
         name=name,
         version=version,
-        input=input_of(record.input, *size) if size else record.input,
+        input=wanted.shapes[0],
         score=ScoreSpec(scale=scale_of(record.trained_on)),
         causes=student.causes,
         trained_on=sources(record),
@@ -98,21 +99,27 @@ def export_checkpoint(
     with TemporaryDirectory() as folder:
         bare = Path(folder, "student.onnx")
         export_student(student, spec.input, bare)
-        error = parity_error(student, bare, probe_frames(spec.input))
+        model = Model(without_traces(load_model(bare)), spec)
+        if wanted.other_shapes:
+            model = Model(*shaped(*model, wanted))
+            onnx.save(model.graph, bare)
+        error = max(parity_error(student, bare, probe_frames(shape)) for shape in wanted.shapes)
         if not error <= MAX_PARITY_ERROR:  # also NaN
             raise GateError(
                 f"{out}: not written, ONNX Runtime is {error:.3f} points off PyTorch (limit {MAX_PARITY_ERROR})"
             )
-        save_model(without_traces(load_model(bare)), spec, out)
+        model.save(out)
     return error
 
 
-def resize_model(model: Path, out: Path, name: str | None, size: tuple[int, int]) -> None:
-    """Write a model file for frames of another size, once it has scored some.
+def resize_model(model: Path, out: Path, name: str | None, frames: InputSpec) -> None:
+    """Write a model file for frames of another size, or of several shapes, once it has scored some of each.
 
     An INT8 model keeps its calibrated ranges. Raises InputError, EngineError.
     """
     original = read_model(model)
-    other = Model(*resized(*original.declaring(**({"name": name} if name else {})), *size))
-    other.engine().infer(probe_frames(other.spec.input))
+    other = Model(*shaped(*original.declaring(**({"name": name} if name else {})), frames))
+    engine = other.engine()
+    for shape in frames.shapes:
+        engine.infer(probe_frames(shape))
     other.save(out)

@@ -1,4 +1,4 @@
-"""Changes to a network for engine builders: layout, size, half precision."""
+"""Changes to a network for engine builders: layout, size and shapes, half precision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import onnx
 from pydantic import ValidationError
 
 from dpiqa.errors import InputError
-from dpiqa.runtime.spec import InputSpec, ModelSpec
+from dpiqa.runtime.spec import InputSpec, ModelSpec, field_reason
 from dpiqa.train.students.quiet import modelopt_silenced
 
 _IN_VARIANCES = ("Add", "Clip", "Max", "ReduceMean", "Sub")
@@ -55,18 +55,29 @@ def with_names(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Height and width from the `HxW` of --size."""
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
+    """Height and width from the `HxW` of an option."""
     height, _, width = text.lower().partition("x")
     if not (height.isdecimal() and width.isdecimal()):
-        raise InputError(f"--size {text}: expected height x width in pixels, such as 288x512")
+        raise InputError(f"{option} {text}: expected height x width in pixels, such as 288x512")
     return int(height), int(width)
 
 
-def input_of(spec: InputSpec, height: int, width: int) -> InputSpec:
-    """The same input at another size; InputError when it is out of the contract's range."""
+def parse_shapes(text: str) -> InputSpec:
+    """The input of a model for the `HxW,HxW,...` of --shapes, in order; InputError for a list that no contract has."""
+    sizes = [parse_size(part.strip(), "--shapes") for part in text.split(",")]
+    (height, width), *others = sizes
+    shapes = [{"height": one[0], "width": one[1]} for one in others]
     try:
-        return InputSpec(height=height, width=width, resize=spec.resize)
+        return InputSpec.model_validate({"height": height, "width": width, "other_shapes": shapes})
+    except ValidationError as error:
+        raise InputError(f"--shapes {text}: {field_reason(error)}") from None
+
+
+def input_of(height: int, width: int) -> InputSpec:
+    """Input of one size; InputError when it is out of the contract's range."""
+    try:
+        return InputSpec(height=height, width=width)
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"--size {height}x{width}: {first['loc'][0]}: {first['msg'].lower()}") from None
@@ -77,22 +88,53 @@ def resized(model: onnx.ModelProto, spec: ModelSpec, height: int, width: int) ->
 
     Raises InputError for a size out of the contract's range, or one that the network cannot take.
     """
-    size = input_of(spec.input, height, width)
-    copy = _copy(model)
-    frames = next(value for value in copy.graph.input if value.name == "frames")
-    for place, length in ((1, height), (2, width)):
-        frames.type.tensor_type.shape.dim[place].dim_value = length
-    for map_output in (output for output in copy.graph.output if output.name == "map"):
-        for side in map_output.type.tensor_type.shape.dim[1:]:
-            side.Clear()  # follows from the size of the frames
-    del copy.graph.value_info[:]
+    size = input_of(height, width)
     try:
-        copy = onnx.shape_inference.infer_shapes(copy, check_type=True, strict_mode=True, data_prop=True)
+        copy = _for_frames(model, height, width)
     except onnx.shape_inference.InferenceError as error:
         reason = str(error).strip().splitlines()[-1]
         hint = "" if height % 32 == width % 32 == 0 else " (multiples of 32 are more likely to work)"
         raise InputError(f"--size {height}x{width}: this network does not take every size{hint}: {reason}") from None
-    return copy, spec.model_copy(update={"input": size, "evaluated_on": ()})
+    return copy, spec.taking(size).model_copy(update={"evaluated_on": ()})
+
+
+def shaped(model: onnx.ModelProto, spec: ModelSpec, frames: InputSpec) -> tuple[onnx.ModelProto, ModelSpec]:
+    """The same network for frames of several shapes, and its contract without the metrics measured before.
+
+    Raises InputError for a network that takes one size alone.
+    """
+    if not frames.other_shapes:
+        return resized(model, spec, frames.height, frames.width)
+    for shape in frames.shapes:
+        resized(model, spec, shape.height, shape.width)
+    return _for_frames(model, "H", "W"), spec.taking(frames).model_copy(update={"evaluated_on": ()})
+
+
+def first_shape(model: onnx.ModelProto, spec: ModelSpec) -> tuple[onnx.ModelProto, ModelSpec]:
+    """The same network for the first of its shapes alone, for what runs one; unchanged where it takes one."""
+    return resized(model, spec, spec.input.height, spec.input.width) if spec.input.other_shapes else (model, spec)
+
+
+def _for_frames(model: onnx.ModelProto, *sides: int | str) -> onnx.ModelProto:
+    """A copy for another height and width, fixed or by name; InferenceError when the network cannot take them."""
+    copy = _copy(model)
+    frames = next(value for value in copy.graph.input if value.name == "frames")
+    for dim, side in zip(frames.type.tensor_type.shape.dim[1:3], sides, strict=True):
+        dim.Clear()
+        if isinstance(side, int):
+            dim.dim_value = side
+        else:
+            dim.dim_param = side
+    for map_output in (output for output in copy.graph.output if output.name == "map"):
+        for side in map_output.type.tensor_type.shape.dim[1:]:
+            side.Clear()  # follows from the size of the frames
+    del copy.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(copy, check_type=True, strict_mode=True, data_prop=True)
+    for map_output in (output for output in inferred.graph.output if output.name == "map"):
+        for side, name in zip(map_output.type.tensor_type.shape.dim[1:], "hw", strict=True):
+            if not side.dim_value:
+                side.dim_param = name
+    return inferred
 
 
 def half(model: onnx.ModelProto) -> onnx.ModelProto:

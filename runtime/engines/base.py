@@ -1,4 +1,4 @@
-"""What an engine is: it turns frames at the model's size into predictions."""
+"""What an engine is: it turns frames of the model's shapes into predictions."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ class Engine(Protocol):
         ...
 
     def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
-        """Score RGB frames, uint8 `[N, H, W, 3]` with the contract's H and W. Raises EngineError if the run fails."""
+        """Score RGB frames, uint8 `[N, H, W, 3]` of a shape in the contract. Raises EngineError if the run fails."""
         ...
 
     def score(self, picture: NDArray[np.uint8] | Planes) -> TimedPrediction:
-        """Bring a picture, planes or BGR uint8 `[h, w, 3]` without gaps in its rows, to the model's size and infer.
+        """Bring a picture, planes or BGR uint8 `[h, w, 3]` without gaps in its rows, to the model's shape and infer.
 
         Of a void picture (runtime/void.py) the prediction says so; `infer` gives what the network says of it.
         """

@@ -73,6 +73,8 @@ class OnnxRuntimeEngine:
     def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         """See Engine."""
         self._process.check()
+        if self.spec.input.other_shapes and not self._takes(frames):
+            raise EngineError(f"{self._path}: takes frames of its contract's shapes, found {list(frames.shape)}")
         try:
             results = self._session.run(None, {"frames": frames})
         except Exception as error:
@@ -107,20 +109,26 @@ class OnnxRuntimeEngine:
 
     def _check_graph(self) -> None:
         inputs, size = self._session.get_inputs(), self.spec.input
-        wanted = f"uint8 [N, {size.height}, {size.width}, 3]"
+        is_shaped = bool(size.other_shapes)
+        wanted = "uint8 [N, H, W, 3]" if is_shaped else f"uint8 [N, {size.height}, {size.width}, 3]"
         if [item.name for item in inputs] != ["frames"]:
             names = ", ".join(item.name for item in inputs)
             raise ContractError(f"{self._path}: the graph must have one input 'frames', found {names or 'none'}")
-        count, *rest = inputs[0].shape
-        if inputs[0].type != "tensor(uint8)" or rest != [size.height, size.width, 3] or isinstance(count, int):
-            actual = f"{inputs[0].type} {inputs[0].shape}"
-            raise ContractError(f"{self._path}: input 'frames' must be {wanted} with any N, found {actual}")
+        shape, fixed = inputs[0].shape, [None, None, None, 3] if is_shaped else [None, size.height, size.width, 3]
+        if inputs[0].type != "tensor(uint8)" or [side if isinstance(side, int) else None for side in shape] != fixed:
+            free = "any N, H and W" if is_shaped else "any N"
+            actual = f"{inputs[0].type} {shape}"
+            raise ContractError(f"{self._path}: input 'frames' must be {wanted} with {free}, found {actual}")
         self._check_output("score", [])
         if self.spec.causes:
             self._check_output("causes", [len(self.spec.causes)])
         for output in self._session.get_outputs():
-            if output.name == "map" and [type(size) for size in output.shape[1:]] != [int, int]:
+            sides = output.shape[1:]
+            if output.name == "map" and (len(sides) != 2 or any(isinstance(side, int) == is_shaped for side in sides)):
                 raise ContractError(f"{self._path}: output 'map' must be float32 [N, h, w], found {output.shape}")
+
+    def _takes(self, frames: NDArray[np.uint8]) -> bool:
+        return frames.shape[1:3] in [(shape.height, shape.width) for shape in self.spec.input.shapes]
 
     def _check_output(self, name: str, rest: Sequence[int]) -> None:
         wanted = f"float32 [N{''.join(f', {size}' for size in rest)}]"

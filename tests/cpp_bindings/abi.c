@@ -90,7 +90,9 @@ FIELD(dpiqa_reading, 16, float, preprocess_ms);
 FIELD(dpiqa_reading, 20, float, infer_ms);
 FIELD(dpiqa_reading, 24, floats, causes);
 FIELD(dpiqa_reading, 32, floats, map);
-SIZE(dpiqa_reading, 40);
+FIELD(dpiqa_reading, 40, int32_t, map_width);
+FIELD(dpiqa_reading, 44, int32_t, map_height);
+SIZE(dpiqa_reading, 48);
 
 FIELD(dpiqa_signals, 0, size_t, struct_size);
 FIELD(dpiqa_signals, 8, float, focus);

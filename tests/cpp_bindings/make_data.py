@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from dpiqa.runtime.preprocess import resize_area
-from dpiqa.runtime.spec import METADATA_KEY, InputSpec, ModelSpec, ScoreSpec
+from dpiqa.runtime.spec import METADATA_KEY, InputSpec, ModelSpec, ScoreSpec, Shape
 from dpiqa.train.model_files import weights_sha256
 
 DATA = Path(__file__).parent / "data"
@@ -28,8 +28,12 @@ FORMATS = {"bgr": 1, "rgb": 2, "gray": 3, "nv12": 4, "i420": 5, "yuyv": 6, "uyvy
 BT601_LIMITED = 1
 
 
-def spec(precision: Literal["fp32", "int8"], weights_sha256: str) -> ModelSpec:
-    """The contract of both test models."""
+OTHER_SHAPES = ((SIDE // 2, SIDE), (SIDE, SIDE // 2))
+
+
+def spec(precision: Literal["fp32", "int8"], weights_sha256: str, is_shaped: bool = False) -> ModelSpec:
+    """The contract of the test models."""
+    others = tuple(Shape(height=height, width=width) for height, width in OTHER_SHAPES)
     return ModelSpec(
         name="tiny",
         version="1",
@@ -39,10 +43,10 @@ def spec(precision: Literal["fp32", "int8"], weights_sha256: str) -> ModelSpec:
         causes=("blur", "noise"),
         weights_sha256=weights_sha256,
         licence="CC0-1.0",
-    )
+    ).taking(InputSpec(height=SIDE, width=SIDE, **({"other_shapes": others} if is_shaped else {})))
 
 
-def tiny_graph(is_int8: bool) -> onnx.GraphProto:
+def tiny_graph(is_int8: bool, is_shaped: bool = False) -> onnx.GraphProto:
     """Two convolutions, a pooled head with score and two causes, and a map; Q/DQ around the convolutions if INT8."""
     rng = np.random.default_rng(7)
     constants: dict[str, np.ndarray] = {
@@ -96,24 +100,25 @@ def tiny_graph(is_int8: bool) -> onnx.GraphProto:
         helper.make_node("Mul", ["map_unit", "hundred"], ["map_plane"]),
         helper.make_node("Squeeze", ["map_plane", "one"], ["map"]),
     ]
-    shapes = {"score": ["N"], "causes": ["N", 2], "map": ["N", SIDE // 4, SIDE // 4]}
+    sides, map_sides = (["H", "W"], ["h", "w"]) if is_shaped else ([SIDE, SIDE], [SIDE // 4, SIDE // 4])
+    shapes = {"score": ["N"], "causes": ["N", 2], "map": ["N", *map_sides]}
     return helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["N", SIDE, SIDE, 3])],
+        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["N", *sides, 3])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
 
 
-def write_model(path: Path, precision: Literal["fp32", "int8"]) -> None:
+def write_model(path: Path, precision: Literal["fp32", "int8"], is_shaped: bool = False) -> None:
     """Write one of the test models with its contract."""
     model = helper.make_model(
-        tiny_graph(precision == "int8"), opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+        tiny_graph(precision == "int8", is_shaped), opset_imports=[helper.make_opsetid("", 18)], ir_version=10
     )
     if precision == "fp32":
         model.graph.initializer.remove(next(i for i in model.graph.initializer if i.name == "zero_point"))
-    helper.set_model_props(model, {METADATA_KEY: spec(precision, weights_sha256(model)).to_json()})
+    helper.set_model_props(model, {METADATA_KEY: spec(precision, weights_sha256(model), is_shaped).to_json()})
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 
@@ -176,6 +181,7 @@ def main() -> None:
     for precision, name in names.items():
         write_model(DATA / name, precision)
         sessions.append(ort.InferenceSession(DATA / name, providers=["CPUExecutionProvider"]))
+    write_model(DATA / "tiny-shapes.onnx", "fp32", is_shaped=True)
     sizes = [(SIDE, SIDE), (128, 192), (106, 150), (98, 50), (48, 36), (34, 130), (72, 66)]
     with (DATA / "golden.bin").open("wb") as file:
         for seed, (height, width) in enumerate(sizes):

@@ -54,8 +54,8 @@ TEST_CASE("a field out of range is named") {
     document["extra"] = 1;
     refuse(document, "field 'extra': is not known");
     document = valid();
-    document["spec_version"] = 2;
-    refuse(document, "has spec version 2, this release reads up to 1; upgrade");
+    document["spec_version"] = 3;
+    refuse(document, "has spec version 3, this release reads up to 2; upgrade");
     document = valid();
     document.erase("spec_version");
     refuse(document, "field 'spec_version': is missing");
@@ -79,6 +79,72 @@ TEST_CASE("a field out of range is named") {
     refuse(document, "field 'evaluated_on.0.srcc': must be from -1 to 1, found 1.5");
     refuse(json::array(), "must be a JSON object, found array");
     CHECK_THROWS_WITH_AS(parse_model_spec("{", "m.onnx"), "m.onnx: its contract is not JSON", ContractError);
+}
+
+namespace {
+
+json shape(int height, int width) { return {{"height", height}, {"width", width}}; }
+
+json shaped(const std::vector<json>& others) {
+    json document = valid();
+    document["spec_version"] = 2;
+    document["input"]["other_shapes"] = others;
+    return document;
+}
+
+std::size_t chosen(int height, int width) {
+    return nearest_shape({{384, 384}, {224, 384}, {384, 224}, {288, 384}, {384, 288}}, height, width);
+}
+
+}  // namespace
+
+TEST_CASE("version 2 lists shapes behind the first") {
+    const ModelSpec spec = parse_model_spec(shaped({shape(32, 64), shape(96, 64)}).dump(), "m.onnx");
+    REQUIRE(spec.shapes.size() == 3);
+    CHECK(spec.height == 64);
+    CHECK(spec.shapes[1].height == 32);
+    CHECK(spec.shapes[2].height == 96);
+    CHECK(read_model_spec(data_path("tiny.onnx")).shapes.size() == 1);
+}
+
+TEST_CASE("a list of shapes that cannot be used is named") {
+    json document = shaped({shape(32, 64)});
+    document["spec_version"] = 1;
+    refuse(document, "m.onnx: contract field 'input.other_shapes': is of version 2, this is version 1");
+    document = shaped({});
+    document["input"].erase("other_shapes");
+    refuse(document, "field 'input.other_shapes': must list shapes in version 2");
+    document["input"]["other_shapes"] = nullptr;
+    refuse(document, "field 'input.other_shapes': must be a list");
+    refuse(shaped({}), "field 'input.other_shapes': must list 1 to 15 shapes, found 0");
+    std::vector<json> many;
+    for (int i = 2; i < 18; ++i) many.push_back(shape(32, 32 * i));
+    refuse(shaped(many), "must list 1 to 15 shapes, found 16");
+    refuse(shaped({shape(40, 64)}), "field 'input.other_shapes': sides must be multiples of 32, 40x64 is not");
+    refuse(shaped({shape(32, 64), shape(64, 128)}), "aspects must be distinct, that of 64x128 is not");
+    refuse(shaped({shape(96, 96)}), "that of 96x96 is not");
+    refuse(shaped({shape(32, 8192)}), "field 'input.other_shapes.0.width': must be a whole number from 32 to 4096, found 8192");
+    refuse(shaped({shape(32, 64), json{{"height", 32}}}), "field 'input.other_shapes.1.width': is missing");
+    refuse(shaped({json{{"height", 32}, {"width", 64}, {"depth", 1}}}), "'input.other_shapes.0.depth': is not known");
+    document = shaped({shape(32, 64)});
+    document["input"]["height"] = 65;
+    refuse(document, "sides must be multiples of 32, 65x64 is not");
+}
+
+TEST_CASE("a frame gets the shape of the nearest aspect, of equally near ones the first") {
+    CHECK(chosen(1080, 1920) == 1);
+    CHECK(chosen(1920, 1080) == 2);
+    CHECK(chosen(480, 640) == 3);
+    CHECK(chosen(640, 480) == 4);
+    CHECK(chosen(500, 500) == 0);
+    CHECK(chosen(16384, 32) == 2);
+    CHECK(chosen(32, 16384) == 1);
+    CHECK(nearest_shape({{64, 128}, {128, 64}}, 77, 77) == 0);
+    CHECK(nearest_shape({{128, 64}, {64, 128}}, 77, 77) == 0);
+    // 16384 x 8192 lies between 32 x 32 and 128 x 32, whose logarithms are equally far away.
+    CHECK(nearest_shape({{32, 32}, {128, 32}}, 16384, 8192) == 0);
+    CHECK(nearest_shape({{32, 32}, {128, 32}}, 16384, 8191) == 1);
+    CHECK(nearest_shape({{32, 32}, {128, 32}}, 16383, 8192) == 0);
 }
 
 TEST_CASE("absence is told apart from damage") {

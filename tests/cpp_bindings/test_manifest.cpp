@@ -48,6 +48,13 @@ TEST_CASE("a manifest carries the model's contract") {
     CHECK_NOTHROW(check_gpu(manifest, {"RTX 3060", "8.6"}, "m.engine"));
 }
 
+TEST_CASE("an engine of several shapes is refused") {
+    json document = valid();
+    document["contract"]["spec_version"] = 2;
+    document["contract"]["input"]["other_shapes"] = {{{"height", 32}, {"width", 64}}};
+    refuse(document, "m.engine.json: contract field 'input.other_shapes': such a file has one shape, export it again");
+}
+
 TEST_CASE("library numbers are read as each generation counts") {
     CHECK(version_text(8601) == "8.6.1");
     CHECK(version_text(9300) == "9.3.0");

@@ -18,12 +18,17 @@ NO_DIGEST = "0" * 64  # `save_model` puts the weights' own in its place
 MakeModel = Callable[..., Path]
 
 
-def make_spec(causes: Sequence[str] = (), height: int = SIDE, width: int = SIDE) -> ModelSpec:
-    """A contract for the tests' model."""
+def make_spec(
+    causes: Sequence[str] = (), height: int = SIDE, width: int = SIDE, others: Sequence[tuple[int, int]] = ()
+) -> ModelSpec:
+    """A contract for the tests' model; `others` are the heights and widths of its other shapes."""
+    shapes = [{"height": one[0], "width": one[1]} for one in others]
+    frames = {"height": height, "width": width} | ({"other_shapes": shapes} if shapes else {})
     return ModelSpec(
         name="brightness",
         version="1",
-        input=InputSpec(height=height, width=width),
+        spec_version=2 if others else 1,
+        input=InputSpec.model_validate(frames),
         score=ScoreSpec(scale="made up"),
         causes=tuple(causes),
         weights_sha256=NO_DIGEST,
@@ -59,11 +64,12 @@ def brightness_model(
         "hundred": np.array(100, np.float32),
         "ones": np.ones(causes, np.float32),
     }
-    shapes = {"score": ["N"], "causes": ["N", causes], "map": ["N", spec.input.height, spec.input.width]}
+    sides = ["H", "W"] if spec.input.other_shapes else [spec.input.height, spec.input.width]
+    shapes = {"score": ["N"], "causes": ["N", causes], "map": ["N", *sides]}
     graph = helper.make_graph(
         nodes,
         "brightness",
-        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["N", spec.input.height, spec.input.width, 3])],
+        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["N", *sides, 3])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in outputs],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

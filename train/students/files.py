@@ -88,7 +88,8 @@ def load_packed(model: Path, arch: str | None) -> tuple[Student, RunRecord]:
             f"{model}: computes something other than its student, as calibrated models do; take the original"
         )
     trained_on = tuple(TrainingData(name=one.name, split=one.split, images=one.images) for one in spec.trained_on)
-    return student, RunRecord(student=StudentConfig(**student.config), input=spec.input, trained_on=trained_on)
+    frames = spec.input.shapes[0]
+    return student, RunRecord(student=StudentConfig(**student.config), input=frames, trained_on=trained_on)
 
 
 def _agrees(student: Student, graph: onnx.ModelProto, spec: InputSpec) -> bool:

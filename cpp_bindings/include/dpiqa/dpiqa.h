@@ -123,9 +123,9 @@ typedef struct dpiqa_info {
     const char *contract; /* the whole contract, JSON */
     const char *const *causes;
     int32_t cause_count;
-    int32_t width; /* of the tensor that the model takes */
+    int32_t width; /* of the tensor that the model takes, its first shape where it has several */
     int32_t height;
-    int32_t map_width; /* 0 where the model gives no map */
+    int32_t map_width; /* the largest that a reading may have, 0 where the model gives no map */
     int32_t map_height;
     int32_t requests;
     float score_minimum;
@@ -142,8 +142,8 @@ typedef enum dpiqa_void {
 } dpiqa_void;
 
 /* What a frame got. A void frame has the lowest score, also everywhere in the map, and no causes. Before the call it is
- * zero but for its size, or `void_kind` is DPIQA_VOID_IGNORED. `causes` and `map` are the caller's to set before the call: NULL, or room for
- * cause_count and for map_height * map_width floats. The rest is written by the call. */
+ * zero but for its size, or `void_kind` is DPIQA_VOID_IGNORED. `causes` and `map` are the caller's to set before the call:
+ * NULL, or room for cause_count and for the info's map_height * map_width floats. The rest is written by the call. */
 typedef struct dpiqa_reading {
     DPIQA_STRUCT_SIZE(struct dpiqa_reading);
     float score;       /* within the model's scale, higher is better */
@@ -152,6 +152,8 @@ typedef struct dpiqa_reading {
     float infer_ms;
     float *causes; /* 0 to 1 each, in the contract's order */
     float *map;    /* row by row, on the score's scale */
+    int32_t map_width; /* of this frame's map: it follows the frame's shape where the model takes several */
+    int32_t map_height;
 } dpiqa_reading;
 
 typedef struct dpiqa_scorer dpiqa_scorer;

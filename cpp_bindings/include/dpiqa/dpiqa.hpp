@@ -43,6 +43,8 @@ struct Reading {
     dpiqa_void void_kind = DPIQA_NOT_VOID;
     std::vector<float> causes;  // 0 to 1 each, in the contract's order
     std::vector<float> map;     // rows of the quality map, empty where the model gives none
+    int map_width = 0;
+    int map_height = 0;
     float preprocess_ms = 0;
     float infer_ms = 0;
 };
@@ -89,6 +91,9 @@ class Scorer {
             readings[i].void_kind = static_cast<dpiqa_void>(raw[i].void_kind);
             readings[i].preprocess_ms = raw[i].preprocess_ms;
             readings[i].infer_ms = raw[i].infer_ms;
+            readings[i].map_width = raw[i].map_width;
+            readings[i].map_height = raw[i].map_height;
+            readings[i].map.resize(static_cast<std::size_t>(raw[i].map_width) * static_cast<std::size_t>(raw[i].map_height));
         }
         return readings;
     }

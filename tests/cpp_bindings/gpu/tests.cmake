@@ -19,7 +19,7 @@ set_source_files_properties("${PROJECT_SOURCE_DIR}/examples/score_nvv4l2.c" PROP
 target_link_libraries(dpiqa_gpu_objects PRIVATE dpiqa_gpu_code)
 
 # All objects of the core but the engines' and those that are compiled anew above.
-set(_objects "$<FILTER:$<TARGET_OBJECTS:dpiqa_objects>,EXCLUDE,engine[a-z_]*\\.cpp|openvino_int8|model_cache|/cuda/|/tensorrt/>")
+set(_objects "$<FILTER:$<TARGET_OBJECTS:dpiqa_objects>,EXCLUDE,engine[a-z_]*\\.cpp|openvino_[a-z0-9]+|model_cache|/cuda/|/tensorrt/>")
 add_executable(dpiqa_gpu_tests $<TARGET_OBJECTS:dpiqa_gpu_objects> "${_objects}")
 target_link_libraries(dpiqa_gpu_tests PRIVATE dpiqa_gpu_code)
 include(gpu/relapses.cmake)

@@ -16,6 +16,7 @@ from av.error import ExitError, FFmpegError
 from av.error import PermissionError as NoDeviceError
 from av.packet import Packet
 from av.stream import Disposition
+from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
 from dpiqa.errors import InputError, system_reason
@@ -49,11 +50,19 @@ class RawVideo(NamedTuple):
     def parse(cls, text: str) -> RawVideo:
         """Read `nv12:1920x1080@25` (without a rate: 25). Raises InputError."""
         match = re.fullmatch(r"(\w+):(\d{1,5})x(\d{1,5})(?:@(\d+(?:\.\d+)?))?", text)
-        if match is None or match[1] not in av.video.format.names or float(match[4] or 25) <= 0:
+        if match is None or not _is_pixel_format(match[1]) or float(match[4] or 25) <= 0:
             raise InputError(
                 f"{text}: expected FORMAT:WIDTHxHEIGHT@FPS and FFmpeg's name of a format, such as nv12:1920x1080@25"
             )
         return cls(match[1], int(match[2]), int(match[3]), float(match[4] or 25))
+
+
+def _is_pixel_format(name: str) -> bool:
+    try:
+        VideoFormat(name)
+    except ValueError:
+        return False
+    return True
 
 
 def open_stdin(raw: RawVideo | None = None) -> InputContainer:

@@ -34,16 +34,17 @@ OTHER_SHAPES = ((SIDE // 2, SIDE), (SIDE, SIDE // 2))
 def spec(precision: Literal["fp32", "int8"], weights_sha256: str, is_shaped: bool = False) -> ModelSpec:
     """The contract of the test models."""
     others = tuple(Shape(height=height, width=width) for height, width in OTHER_SHAPES)
+    square = InputSpec(height=SIDE, width=SIDE)
     return ModelSpec(
         name="tiny",
         version="1",
         precision=precision,
-        input=InputSpec(height=SIDE, width=SIDE),
+        input=square,
         score=ScoreSpec(scale="made up"),
         causes=("blur", "noise"),
         weights_sha256=weights_sha256,
         licence="CC0-1.0",
-    ).taking(InputSpec(height=SIDE, width=SIDE, **({"other_shapes": others} if is_shaped else {})))
+    ).taking(InputSpec(height=SIDE, width=SIDE, other_shapes=others) if is_shaped else square)
 
 
 def tiny_graph(is_int8: bool, is_shaped: bool = False) -> onnx.GraphProto:

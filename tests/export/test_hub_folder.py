@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
 
 from dpiqa import Scorer
 from dpiqa.errors import InputError
@@ -18,6 +18,7 @@ def test_the_folder_has_the_models_and_a_card_with_their_metrics(tmp_path: Path)
     files = [MODELS / "dpiqa-lite0.onnx", MODELS / "dpiqa-lite0-int8.onnx"]
     main(files, MODELS / "dpiqa-lite0.md", tmp_path / "hub")
     card = ModelCard.load(tmp_path / "hub" / "README.md")
+    assert isinstance(card.data, ModelCardData)
     evaluated = Scorer(MODELS / "dpiqa-lite0.onnx", engine="onnxruntime").spec.evaluated_on
     results = {(part.dataset_type, part.metric_type): part.metric_value for part in card.data.eval_results or []}
     assert results["clive", "srcc"] == round(next(part.srcc for part in evaluated if part.name == "clive"), 3)

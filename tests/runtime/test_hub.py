@@ -57,7 +57,7 @@ def hub(model_path: Path) -> Iterator[str]:
         def do_GET(self) -> None:
             self._answer(True)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

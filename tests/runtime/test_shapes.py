@@ -61,7 +61,7 @@ def test_a_shape_scores_as_a_model_of_that_shape_alone(
     height, width = shape
     alone = open_engine(save_model(make_spec(("blur",), height, width), outputs=OUTPUTS), name, threads=1)
     engine = open_engine(shaped, name, threads=1)
-    nv12 = cv2.cvtColor(photo(4 * height, 4 * width), cv2.COLOR_BGR2YUV_I420)
+    nv12 = cv2.cvtColor(photo(4 * height, 4 * width), cv2.COLOR_BGR2YUV_I420).astype(np.uint8, copy=False)
     planes = (nv12[: 4 * height], *nv12[4 * height :].reshape(2, 2 * height, 2 * width))
     for picture in (photo(3 * height, 3 * width), Planes(planes, "i420", "bt709-limited")):
         ours, theirs = (one.score(picture).prediction for one in (engine, alone))
@@ -69,7 +69,7 @@ def test_a_shape_scores_as_a_model_of_that_shape_alone(
         assert ours.map is not None
         assert theirs.map is not None
         np.testing.assert_array_equal(ours.map, theirs.map)
-    frames = np.stack([cv2.resize(photo(seed=seed), (width, height)) for seed in range(2)])
+    frames = np.stack([photo(height, width, seed=seed) for seed in range(2)])
     assert [one.score for one in engine.infer(frames)] == [one.score for one in alone.infer(frames)]
 
 

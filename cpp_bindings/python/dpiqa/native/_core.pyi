@@ -58,7 +58,8 @@ class Model:
         """Score a frame, read where it lies; YUV formats must state their colour.
 
         uint8 `[h, w, 3]` for bgr and rgb, `[h, w, 4]` rgba, `[h, w]` gray, `[h, w, 2]` yuyv and uyvy,
-        `[h * 3 / 2, w]` nv12 and i420, or the planes as a tuple; p010 is nv12 in uint16. Rows may be any distance apart but have no gaps within. Raises InputError, EngineError.
+        `[h * 3 / 2, w]` nv12 and i420, or the planes as a tuple; p010 is nv12 in uint16. Rows may be
+        any distance apart but have no gaps within. Raises InputError, EngineError.
         """
 
     def score_many(

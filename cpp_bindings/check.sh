@@ -3,8 +3,9 @@
 # usage: cpp_bindings/check.sh [--full] [BUILD_FOLDER]
 # --full fuzzes for ten minutes a target instead of ten seconds, and runs everything again on 64-bit Arm under qemu.
 # needs: cmake, ninja, a C++17 compiler, doctest, and a Python with openvino and nlohmann-json; clang with its runtime for
-# the sanitizers; nvcc for CUDA; TENSORRT_INCLUDE_DIR for the side of the real TensorRT. A check whose tools are missing is
-# left out, and said to be at the end.
+# the sanitizers; g++-arm-linux-gnueabihf and zig to build the core for 32-bit Arm and for musl; nvcc for CUDA;
+# TENSORRT_INCLUDE_DIR for the side of the real TensorRT. A check whose tools are missing is left out, and said to be at the
+# end.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 fuzz_seconds=10
@@ -52,6 +53,21 @@ fuzzed() {
     done
 }
 
+ported() { # name, options: the core without an engine, where only the engine is missing
+    local name=$1
+    shift
+    configure "$build/$name" -DDPIQA_WITH_OPENVINO=OFF -DDPIQA_WITH_EXECUTORCH=OFF -DDPIQA_WITHOUT_ENGINE=ON "$@"
+    cmake --build "$build/$name" --target dpiqa
+}
+
+musl() { # musl-tools alone has no C++ library
+    for language in cc c++; do
+        printf '#!/bin/sh\nexec zig %s -target x86_64-linux-musl "$@"\n' "$language" > "$build/musl-$language"
+        chmod +x "$build/musl-$language"
+    done
+    ported musl -DCMAKE_C_COMPILER="$build/musl-cc" -DCMAKE_CXX_COMPILER="$build/musl-c++"
+}
+
 cuda() { # compiles only: benchmarks/gpu_proof.sh runs it where there is a GPU
     cmake -S "$root/benchmarks/gpu" -B "$build/gpu" -G Ninja -DCMAKE_CUDA_COMPILER="$nvcc" \
         -DCMAKE_CUDA_ARCHITECTURES="75;90" > "$build/gpu.log" 2>&1 || { cat "$build/gpu.log" >&2; return 1; }
@@ -67,6 +83,12 @@ if clang=$(find_tool clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14
 else
     left_out+=("sanitizers and fuzzing (no clang)")
 fi
+if find_tool arm-linux-gnueabihf-g++ > /dev/null; then
+    ported arm32 -DCMAKE_TOOLCHAIN_FILE="$root/cmake/arm-linux-gnueabihf.cmake"
+else
+    left_out+=("the core on 32-bit Arm (no g++-arm-linux-gnueabihf)")
+fi
+if find_tool zig > /dev/null; then musl; else left_out+=("the core with musl (no zig)"); fi
 if nvcc=$(find_tool nvcc /usr/local/cuda/bin/nvcc); then cuda; else left_out+=("the CUDA preprocessing (no nvcc)"); fi
 if [ -n "${TENSORRT_INCLUDE_DIR:-}" ]; then
     "$root/cpp_bindings/compile_tensorrt.sh" "$TENSORRT_INCLUDE_DIR"

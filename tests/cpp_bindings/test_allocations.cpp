@@ -1,10 +1,14 @@
-// After warm-up a frame costs no heap allocation of ours: counted with the real engine, whose own work is left out.
+// After warm-up a frame costs no heap allocation of ours: counted with the real engine, whose own work is left out. And
+// whichever allocation fails, the C API returns.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <new>
-
+#include <string>
+#include <vector>
 
 #include "golden.hpp"
 #include "scorer.hpp"
@@ -14,6 +18,7 @@ namespace {
 
 thread_local bool is_counting = false;
 thread_local int allocations = 0;
+thread_local int failing = 0;  // the allocation that fails, 0 for none
 
 struct Pause {
     bool was = is_counting;
@@ -24,7 +29,7 @@ struct Pause {
 }  // namespace
 
 void* operator new(std::size_t size) {
-    if (is_counting) ++allocations;
+    if (is_counting && ++allocations == failing) throw std::bad_alloc();
     if (void* memory = std::malloc(size)) return memory;
     throw std::bad_alloc();
 }
@@ -100,4 +105,60 @@ TEST_CASE("a warm scorer or meter allocates nothing per frame") {
     ::operator delete(::operator new(1));
     is_counting = false;
     CHECK(allocations >= 1);  // the counter counts
+}
+
+namespace {
+
+// Lets the first, the second, ... allocation of a call fail, until it needs no more. Returns how many that were.
+int check_each_failure(const std::function<int()>& call, int expected) {
+    for (int n = 1;; ++n) {
+        CAPTURE(n);
+        allocations = 0;
+        failing = n;
+        is_counting = true;
+        const int status = call();
+        is_counting = false;
+        failing = 0;
+        if (allocations < n) {
+            CHECK(status == expected);
+            return n - 1;
+        }
+        // Of a sentence that no longer fits, the status is left.
+        CHECK((status == DPIQA_ERROR_MEMORY || (status == expected && expected != DPIQA_OK)));
+        if (status == DPIQA_ERROR_MEMORY) CHECK(std::string(dpiqa_last_error()).size() <= std::string("out of memory").size());
+    }
+}
+
+}  // namespace
+
+TEST_CASE("out of memory is a status of the C API, wherever it strikes, and the next call works") {
+    const dpiqa_frame frame = golden_vectors()[3].frame(), other = golden_vectors()[0].frame();
+    std::vector<std::uint8_t> rgb(96 * 96 * 3);
+    dpiqa_signals signals{};
+    CHECK(check_each_failure([&] {
+        dpiqa_meter* meter = nullptr;
+        int status = dpiqa_meter_open(&meter);
+        if (status == DPIQA_OK) status = dpiqa_measure(meter, &frame, &signals);
+        dpiqa_meter_close(meter);
+        return status;
+    }, DPIQA_OK) > 10);
+    dpiqa_meter* meter = nullptr;
+    REQUIRE(dpiqa_meter_open(&meter) == DPIQA_OK);
+    CHECK(check_each_failure([&] { return dpiqa_measure(meter, &frame, &signals); }, DPIQA_OK) > 5);  // one that lives on
+    dpiqa_meter_close(meter);
+    int side = 32;
+    CHECK(check_each_failure([&] { return dpiqa_preprocess(&frame, side = 32 + (side + 1) % 32, 64, rgb.data(), rgb.size()); }, DPIQA_OK) > 5);
+
+    dpiqa_scorer* scorer = nullptr;
+    CHECK(check_each_failure([&] { return dpiqa_open("/nowhere/x.onnx", nullptr, &scorer); }, DPIQA_ERROR_ENGINE) > 1);
+    CHECK(scorer == nullptr);
+    REQUIRE(dpiqa_open(data_path(kModel).c_str(), nullptr, &scorer) == DPIQA_OK);
+    dpiqa_frame bad[2] = {frame, other};
+    bad[1].planes[0].pitch = 1;
+    dpiqa_reading readings[2]{};
+    CHECK(check_each_failure([&] { return dpiqa_score(scorer, bad, 2, readings); }, DPIQA_ERROR_INPUT) > 1);
+    CHECK(check_each_failure([&] { return dpiqa_frame_fill(&bad[0], 99, 0, 64, 64, rgb.data(), 1, 0); }, DPIQA_ERROR_INPUT) > 0);
+    bad[0] = other;
+    CHECK(dpiqa_score(scorer, bad, 1, readings) == DPIQA_OK);
+    dpiqa_close(scorer);
 }

@@ -116,6 +116,7 @@ def test_a_model_that_is_named_is_taken_on_every_processor(
     settings = {"engine": "onnxruntime", "model": str(shipped_model(INT8_MODEL))}
     service = MonitorService(CommandLine([str(stream)], None, settings, {"sqlite": "none"}))
     assert service.monitor.engine.spec.precision == "int8"
+    assert service.run() == 0
 
 
 def test_sources_without_a_frame_show_in_the_status(monitor: Command, stream: Path, tmp_path: Path) -> None:

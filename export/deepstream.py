@@ -29,7 +29,7 @@ def main(
     from dpiqa.export.serving.deploy import open_deployable, serving_name
 
     model = model or shipped_model()
-    graph, spec, outputs = open_deployable(model)
+    graph, spec, outputs = open_deployable(model, typer.echo)
     name = serving_name(spec, name)
     with atomic_folder(out) as folder:
         changed = for_nvinfer(graph)

@@ -38,7 +38,7 @@ def main(
     breaks the budget.
     """
     from dpiqa.export.graphs.model import read_model
-    from dpiqa.export.xnnpack.delivery import deliver_fp32, deliver_int8
+    from dpiqa.export.xnnpack.delivery import deliver_fp32, deliver_int8, one_shape_file
 
     if int8 and model:
         raise InputError("--int8 names the shipped model; --model brings its own precision")
@@ -47,12 +47,15 @@ def main(
     if precision == "fp32":
         if images or reference:
             raise InputError(f"{path}: is fp32, verified on test patterns; --images and --reference are for INT8")
-        deliver_fp32(path, out, with_map, typer.echo)
+        with one_shape_file(path, typer.echo) as file:
+            deliver_fp32(file, out, with_map, typer.echo)
     elif precision == "int8":
         if images is None:
             raise InputError(f"{path}: is int8, --images must name pictures to compare it with its FP32 reference on")
         budget = Budget(max_srcc_drop, max_drift, max_mean_drift, 1 if allow_few else MIN_PICTURES)
-        deliver_int8(path, reference or shipped_model(), images, budget, out, with_map, report, seed, typer.echo)
+        reference = reference or shipped_model()
+        with one_shape_file(path, typer.echo) as file, one_shape_file(reference, typer.echo) as fp32:
+            deliver_int8(file, fp32, images, budget, out, with_map, report, seed, typer.echo)
     else:
         raise InputError(f"{path}: is {precision}, ExecuTorch programs are made from fp32 and int8 models")
 

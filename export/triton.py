@@ -38,8 +38,9 @@ def main(
     """Write config.pbtxt, the model and a client that sends pictures."""
     from dpiqa.export.serving.deploy import open_deployable, serving_name
     from dpiqa.export.serving.triton import model_config, read_engine
+    from dpiqa.train.model_files import read_contract, save_model
 
-    model = model or shipped_model()
+    model, graph = model or shipped_model(), None
     is_engine = model.suffix.lower() == ".engine"
     if is_engine:
         if kind == "cpu":
@@ -49,7 +50,7 @@ def main(
             raise InputError(f"--max-batch {max_batch}: {model} takes at most {largest} frames, build it for more")
         kind, max_batch = "gpu", max_batch or largest
     else:
-        _, spec, outputs = open_deployable(model)
+        graph, spec, outputs = open_deployable(model, typer.echo)
         max_batch = max_batch or DEFAULT_MAX_BATCH
     name = serving_name(spec, name)
     backend = "tensorrt" if is_engine else "onnxruntime"
@@ -57,7 +58,10 @@ def main(
     with atomic_folder(out / name) as folder:
         (folder / "config.pbtxt").write_text(config, encoding="utf-8")
         (folder / "1").mkdir()
-        shutil.copyfile(model, folder / "1" / ("model.plan" if is_engine else "model.onnx"))
+        if graph is None or read_contract(graph, model) == spec:
+            shutil.copyfile(model, folder / "1" / ("model.plan" if is_engine else "model.onnx"))
+        else:  # of several shapes the first
+            save_model(graph, spec, folder / "1" / "model.onnx")
         shutil.copyfile(Path(__file__).parent / "serving" / "triton_client.py", folder / "client.py")
     typer.echo(f"{out / name}: {spec.precision}, at most {max_batch} frames a batch")
     typer.echo(f"tritonserver --model-repository={out}")

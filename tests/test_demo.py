@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 import subprocess
 import threading
@@ -16,6 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dpiqa import Scorer
+from dpiqa.runtime.spec import InputSpec
 from dpiqa.runtime.video import read_video
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +65,24 @@ def _score(page: Page, path: Path) -> float:
     page.set_input_files("#file", str(path))
     expect(page.locator("#time")).to_contain_text("ms", timeout=60_000)
     return float(page.locator("#value").inner_text())
+
+
+def test_the_page_chooses_a_shape_as_the_contract_does() -> None:
+    if shutil.which("node") is None:
+        pytest.skip("needs node")
+    others = [{"height": 224, "width": 384}, {"height": 384, "width": 224}, {"height": 288, "width": 384}]
+    rng = np.random.default_rng(0)
+    sizes = [(500, 500), (1080, 1920), (96, 224), *map(tuple, rng.integers(32, 4097, (300, 2)).tolist())]
+    for several in (others, []):
+        spec = InputSpec.model_validate({"height": 384, "width": 384} | ({"other_shapes": several} if several else {}))
+        module = (ROOT / "docs" / "demo" / "contract.js").read_text()
+        script = f"""{module}
+        const input = {spec.model_dump_json()}, sizes = {json.dumps(sizes)};
+        const chosen = sizes.map(([height, width]) => shapeFor(input, {{ height, width }}));
+        console.log(JSON.stringify(chosen.map(shape => [shape.height, shape.width])));"""
+        done = subprocess.run(["node", "--input-type=module"], input=script, capture_output=True, text=True, check=True)
+        nearest = [spec.nearest(*size) for size in sizes]
+        assert json.loads(done.stdout) == [[shape.height, shape.width] for shape in nearest]
 
 
 def test_a_picture_gets_the_score_of_the_command(page: Page, tmp_path: Path) -> None:

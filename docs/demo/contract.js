@@ -1,4 +1,4 @@
-// Reads the contract out of an ONNX file: the document under the metadata key `dpiqa`.
+// The contract in an ONNX file, the document under the metadata key `dpiqa`, and the input shape that it means for a picture.
 const METADATA = 14, KEY = 1, VALUE = 2;
 
 function* fields(bytes) {
@@ -31,4 +31,13 @@ export function contractOf(file) {
     if (pair.get(KEY) === "dpiqa") return JSON.parse(pair.get(VALUE));
   }
   throw new Error("the model file carries no contract");
+}
+
+// Of the shapes that the contract lists that of the nearest aspect by logarithm, of equally near ones the first.
+export function shapeFor({ height, width, other_shapes = [] }, image) {
+  const apart = shape => {
+    const one = image.width * shape.height, other = image.height * shape.width;
+    return Math.max(one, other) / Math.min(one, other);
+  };
+  return other_shapes.reduce((best, shape) => (apart(shape) < apart(best) ? shape : best), { height, width });
 }

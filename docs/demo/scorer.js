@@ -1,17 +1,8 @@
 // One model file, from pixels to a reading, as `dpiqa score` does it.
 import * as ort from "./vendor/ort.wasm.min.mjs";
-import { contractOf } from "./contract.js";
+import { contractOf, shapeFor } from "./contract.js";
 import { resizeArea } from "./resize.js";
 import { voidOf } from "./void.js";
-
-// The input shape for a picture: of those that the contract lists, the nearest aspect by logarithm, the first of equals.
-function shapeFor({ height, width, other_shapes = [] }, image) {
-  const apart = shape => {
-    const one = image.width * shape.height, other = image.height * shape.width;
-    return Math.max(one, other) / Math.min(one, other);
-  };
-  return other_shapes.reduce((best, shape) => (apart(shape) < apart(best) ? shape : best), { height, width });
-}
 
 const BANDS = [[20, "bad"], [40, "poor"], [60, "fair"], [80, "good"], [Infinity, "excellent"]];
 

@@ -34,6 +34,8 @@ Scores = NDArray[np.float64]
 class Comparison:
     """Scores of both models on the same pictures, float64 `[N]` in 0 to 100, and the median latency of each.
 
+    `shapes` are those of the pictures, `HxW` each, for models of several.
+
     Where both name causes, `cause_agreement` is the fraction of pictures with the same strongest cause; where both draw
     a map, `map_drift` is the mean absolute difference of its cells in points.
     """
@@ -47,6 +49,7 @@ class Comparison:
     mos: Scores | None = None
     cause_agreement: float | None = None
     map_drift: float | None = None
+    shapes: tuple[str, ...] | None = None
 
     @property
     def drift(self) -> Scores:
@@ -83,12 +86,16 @@ class Comparison:
     def by_band(self) -> dict[Band, tuple[int, float, float]]:
         """For each band of the reference's score that has pictures: their number, mean drift and largest drift."""
         bands = np.array([band(score) for score in self.reference])
-        by_band: dict[Band, tuple[int, float, float]] = {}
-        for _, name in BANDS:
-            drift = np.abs(self.drift[bands == name])
-            if len(drift):
-                by_band[name] = len(drift), float(drift.mean()), float(drift.max())
-        return by_band
+        return {name: self._drift_of(bands == name) for _, name in BANDS if (bands == name).any()}
+
+    def by_shape(self) -> dict[str, tuple[int, float, float]]:
+        """The same for each shape, of models of several."""
+        shapes = np.array(self.shapes or ())
+        return {name: self._drift_of(shapes == name) for name in dict.fromkeys(self.shapes or ())}
+
+    def _drift_of(self, part: NDArray[np.bool_]) -> tuple[int, float, float]:
+        drift = np.abs(self.drift[part])
+        return len(drift), float(drift.mean()), float(drift.max())
 
     def worst(self, count: int = _NAMED) -> list[tuple[str, float, float]]:
         """The pictures that drifted most: name, reference score, candidate score."""
@@ -154,7 +161,7 @@ def compare(reference: Engine, candidate: Engine, pictures: Pictures, progress: 
         predictions: list[Prediction] = []
         for row, engine in enumerate((reference, candidate)):
             began = time.perf_counter()
-            predictions += engine.infer(pictures.frames[place, None])
+            predictions += engine.infer(pictures.frames[place][None])
             latency_ms[row, place] = 1000 * (time.perf_counter() - began)
             scores[row, place] = predictions[row].score
         ours, theirs = predictions
@@ -165,7 +172,7 @@ def compare(reference: Engine, candidate: Engine, pictures: Pictures, progress: 
     reference_ms, candidate_ms = np.median(latency_ms, axis=1).tolist() if len(pictures) else (0.0, 0.0)
     agreement, drift = (float(np.mean(values)) if values else None for values in (same_cause, map_drift))
     return Comparison(pictures.names, scores[0], scores[1], reference_ms, candidate_ms, candidate.name, pictures.mos,
-                      agreement, drift)  # fmt: skip
+                      agreement, drift, pictures.shapes)  # fmt: skip
 
 
 def violations(comparison: Comparison, budget: Budget) -> list[str]:
@@ -175,6 +182,8 @@ def violations(comparison: Comparison, budget: Budget) -> list[str]:
         "largest drift": (comparison.largest_drift, budget.drift),
         "mean drift": (comparison.mean_drift, budget.mean_drift),
     }
+    for shape, (_, mean, _) in comparison.by_shape().items():
+        limits[f"mean drift at {shape}"] = (mean, budget.mean_drift)
     return [f"{name} {value:.4g} (limit {limit:g})" for name, (value, limit) in limits.items() if not value <= limit]
 
 

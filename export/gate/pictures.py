@@ -1,9 +1,14 @@
-"""Pictures for calibration and comparison: from a folder, a video, an array or a rated data set; no default."""
+"""Pictures for calibration and comparison: from a folder, a video, an array or a rated data set; no default.
+
+For a model of several shapes they take turns: each is cut in the middle to the aspect of its shape, so that every shape
+gets as many, whatever the source holds.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +25,17 @@ from dpiqa.train.data.datasets import load, parse_source
 from dpiqa.train.data.options import AUTO
 from dpiqa.train.data.splits import resolve, split
 
+Frames = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Frames as a model takes them, uint8 RGB `[N, H, W, 3]`, their names, and their MOS (0 to 100) if rated."""
+    """Frames as a model takes them, uint8 RGB `[N, H, W, 3]` or, of several shapes, `[H, W, 3]` each.
 
-    frames: NDArray[np.uint8]
+    With their names, and their MOS (0 to 100) if rated.
+    """
+
+    frames: Frames
     names: tuple[str, ...]
     mos: NDArray[np.float64] | None = None
 
@@ -38,7 +48,17 @@ class Pictures:
     @property
     def sha256(self) -> str:
         """SHA-256 of all frames in order: the same pictures have the same hash anywhere."""
-        return hashlib.sha256(np.ascontiguousarray(self.frames).data).hexdigest()
+        digest = hashlib.sha256()
+        for frame in self.frames:
+            digest.update(np.ascontiguousarray(frame).data)
+        return digest.hexdigest()
+
+    @property
+    def shapes(self) -> tuple[str, ...] | None:
+        """The shape of each, `HxW`, where there are several; else None."""
+        if isinstance(self.frames, np.ndarray):
+            return None
+        return tuple(f"{frame.shape[0]}x{frame.shape[1]}" for frame in self.frames)
 
 
 def read_pictures(text: str, spec: InputSpec, count: int, seed: int, without: frozenset[str] = frozenset()) -> Pictures:
@@ -88,6 +108,8 @@ def _array(path: Path, spec: InputSpec, count: int, seed: int) -> Pictures:
         raise unreadable(path, error) from None
     except (ValueError, EOFError):
         raise InputError(f"{path}: not an array written by numpy.save, or truncated") from None
+    if spec.other_shapes:
+        raise InputError(f"{path}: holds frames of one shape, the model takes {len(spec.shapes)}; name pictures")
     size = (spec.height, spec.width, 3)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != size:
         actual = f"{frames.dtype} {list(frames.shape)}"
@@ -100,14 +122,30 @@ def _array(path: Path, spec: InputSpec, count: int, seed: int) -> Pictures:
 def _video(text: str, spec: InputSpec, count: int, seed: int) -> Pictures:
     duration_s = announced_duration_s(text)
     samples = [
-        (f"{text}[{frame.index}]", to_input(frame.pixels, spec))
-        for frame in read_video(text, count / duration_s if duration_s else None)
+        (f"{text}[{frame.index}]", _frame(frame.pixels, spec, place))
+        for place, frame in enumerate(read_video(text, count / duration_s if duration_s else None))
     ]
     random.Random(seed).shuffle(samples)
     names, frames = zip(*samples[:count], strict=True)
-    return Pictures(np.stack(frames), names)
+    return Pictures(_together(list(frames), spec), names)
 
 
-def _read(files: list[str], spec: InputSpec) -> NDArray[np.uint8]:
-    frames = [to_input(read_picture(file), spec) for file in files]
+def _read(files: list[str], spec: InputSpec) -> Frames:
+    return _together([_frame(read_picture(file), spec, place) for place, file in enumerate(files)], spec)
+
+
+def _frame(picture: NDArray[np.uint8], spec: InputSpec, place: int) -> NDArray[np.uint8]:
+    """A picture, BGR `[h, w, 3]`, as the model takes it: where it has several shapes, in the one that has its turn."""
+    if not spec.other_shapes:
+        return to_input(picture, spec)
+    shape = spec.shapes[place % len(spec.shapes)]
+    rows, columns = picture.shape[:2]
+    height, width = min(rows, columns * shape.height // shape.width), min(columns, rows * shape.width // shape.height)
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return to_input(np.ascontiguousarray(picture[top : top + max(1, height), left : left + max(1, width)]), shape)
+
+
+def _together(frames: list[NDArray[np.uint8]], spec: InputSpec) -> Frames:
+    if spec.other_shapes:
+        return frames
     return np.stack(frames) if frames else np.empty((0, spec.height, spec.width, 3), np.uint8)

@@ -75,13 +75,23 @@ def _document(report: Report) -> dict[str, Any]:
 
 def _metrics(comparison: Comparison) -> dict[str, Any]:
     rows = comparison.worst(len(comparison.names))
-    return comparison.metrics() | {
-        "by_band": [
-            {"band": name, "pictures": count, "mean": mean, "largest": largest}
-            for name, (count, mean, largest) in comparison.by_band().items()
-        ],
-        "scores": [{"picture": printable(name), "reference": old, "candidate": new} for name, old, new in rows],
+    parts: dict[str, tuple[str, Mapping[Any, tuple[int, float, float]]]] = {"by_band": ("band", comparison.by_band())}
+    if comparison.shapes:
+        parts["by_shape"] = ("shape", comparison.by_shape())
+    drifts = {
+        part: [
+            {kind: name, "pictures": count, "mean": mean, "largest": largest}
+            for name, (count, mean, largest) in drift.items()
+        ]
+        for part, (kind, drift) in parts.items()
     }
+    return (
+        comparison.metrics()
+        | drifts
+        | {
+            "scores": [{"picture": printable(name), "reference": old, "candidate": new} for name, old, new in rows],
+        }
+    )
 
 
 def _page(report: Report) -> str:
@@ -92,10 +102,10 @@ def _page(report: Report) -> str:
         parts.append(f"<p class=broken>Not written: {escape(report.refusal)}</p>")
     if (comparison := report.comparison) is not None:
         parts += [_verdict(comparison, report.budget), _image(_plots(comparison))]
-        parts.append("<h2>Drift by band of the reference</h2>")
-        bands = [(name, count, f"{mean:.2f}", f"{largest:.2f}")
-                 for name, (count, mean, largest) in comparison.by_band().items()]  # fmt: skip
-        parts += [_table(("band", "pictures", "mean drift", "largest"), bands), "<h2>The worst pictures</h2>"]
+        parts += ["<h2>Drift by band of the reference</h2>", _drifts("band", comparison.by_band())]
+        if comparison.shapes:
+            parts += ["<h2>Drift by shape</h2>", _drifts("shape", comparison.by_shape())]
+        parts.append("<h2>The worst pictures</h2>")
         worst = [(name, f"{a:.1f}", f"{b:.1f}", f"{b - a:+.1f}") for name, a, b in comparison.worst(_NAMED)]
         parts.append(_table(("picture", "reference", "candidate", "drift"), worst))
     if report.sensitivity:
@@ -110,6 +120,11 @@ def _page(report: Report) -> str:
     body = "\n".join(parts)
     head = f"<meta charset=utf-8><title>{escape(report.title)}</title><style>{_STYLE}</style>"
     return f"<!doctype html><html lang=en><head>{head}</head><body>\n{body}\n</body></html>\n"
+
+
+def _drifts(kind: str, drifts: Mapping[Any, tuple[int, float, float]]) -> str:
+    rows = [(name, count, f"{mean:.2f}", f"{largest:.2f}") for name, (count, mean, largest) in drifts.items()]
+    return _table((kind, "pictures", "mean drift", "largest"), rows)
 
 
 def _verdict(comparison: Comparison, budget: Budget | None) -> str:

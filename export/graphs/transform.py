@@ -90,7 +90,7 @@ def resized(model: onnx.ModelProto, spec: ModelSpec, height: int, width: int) ->
     """
     size = input_of(height, width)
     try:
-        copy = _for_frames(model, height, width)
+        copy = for_frames(model, height, width)
     except onnx.shape_inference.InferenceError as error:
         reason = str(error).strip().splitlines()[-1]
         hint = "" if height % 32 == width % 32 == 0 else " (multiples of 32 are more likely to work)"
@@ -107,7 +107,13 @@ def shaped(model: onnx.ModelProto, spec: ModelSpec, frames: InputSpec) -> tuple[
         return resized(model, spec, frames.height, frames.width)
     for shape in frames.shapes:
         resized(model, spec, shape.height, shape.width)
-    return _for_frames(model, "H", "W"), spec.taking(frames).model_copy(update={"evaluated_on": ()})
+    return for_frames(model, "H", "W"), spec.taking(frames).model_copy(update={"evaluated_on": ()})
+
+
+def one_shape(path: Path, spec: ModelSpec) -> str:
+    """What to say where only the first of several shapes is used."""
+    first = f"{spec.input.height}x{spec.input.width}"
+    return f"{path}: takes {len(spec.input.shapes)} shapes, here the first alone, {first}"
 
 
 def first_shape(model: onnx.ModelProto, spec: ModelSpec) -> tuple[onnx.ModelProto, ModelSpec]:
@@ -115,7 +121,7 @@ def first_shape(model: onnx.ModelProto, spec: ModelSpec) -> tuple[onnx.ModelProt
     return resized(model, spec, spec.input.height, spec.input.width) if spec.input.other_shapes else (model, spec)
 
 
-def _for_frames(model: onnx.ModelProto, *sides: int | str) -> onnx.ModelProto:
+def for_frames(model: onnx.ModelProto, *sides: int | str) -> onnx.ModelProto:
     """A copy for another height and width, fixed or by name; InferenceError when the network cannot take them."""
     copy = _copy(model)
     frames = next(value for value in copy.graph.input if value.name == "frames")

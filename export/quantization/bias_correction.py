@@ -10,13 +10,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from dpiqa.export.gate.pictures import Frames
 from dpiqa.export.gate.progress import tracked
 from dpiqa.export.quantization.activations import activations
 from dpiqa.export.quantization.qdq import quantized_layers, restore
 
 
 def correct_biases(
-    quantized: onnx.ModelProto, original: onnx.ModelProto, frames: NDArray[np.uint8], progress: bool = False
+    quantized: onnx.ModelProto, original: onnx.ModelProto, frames: Frames, progress: bool = False
 ) -> onnx.ModelProto:
     """A copy of a Q/DQ model whose quantized convolutions have the mean outputs of the FP32 `original`, by channel.
 
@@ -42,7 +43,7 @@ def correct_biases(
     return corrected
 
 
-def correct_heads(quantized: onnx.ModelProto, original: onnx.ModelProto, frames: NDArray[np.uint8]) -> onnx.ModelProto:
+def correct_heads(quantized: onnx.ModelProto, original: onnx.ModelProto, frames: Frames) -> onnx.ModelProto:
     """A copy whose fully connected layers have the mean outputs of the FP32 `original`, by neuron.
 
     For errors that no convolution's bias corrects: a head that reads deviations mistakes rounding for texture. One
@@ -68,9 +69,7 @@ def _lower(bias: onnx.TensorProto, error: NDArray[np.float64]) -> None:
     bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
 
 
-def _channel_means(
-    model: onnx.ModelProto, names: list[str], frames: NDArray[np.uint8]
-) -> dict[str, NDArray[np.float64]]:
+def _channel_means(model: onnx.ModelProto, names: list[str], frames: Frames) -> dict[str, NDArray[np.float64]]:
     """The mean `[C]` over all frames and places of each tensor `[1, C]` or `[1, C, h, w]`."""
     sums = {name: np.zeros(1) for name in names}
     for tensors in activations(model, names, frames):

@@ -7,6 +7,10 @@ from collections.abc import Collection
 import numpy as np
 import onnx
 
+from dpiqa.export.graphs.transform import for_frames
+
+_SIDE = 384
+
 
 def quantized_layers(model: onnx.ModelProto) -> list[str]:
     """Names of the nodes that take a quantized input (convolutions, residual additions, ...) in the graph's order."""
@@ -15,7 +19,10 @@ def quantized_layers(model: onnx.ModelProto) -> list[str]:
 
 
 def convolution_macs(model: onnx.ModelProto) -> dict[str, float]:
-    """Multiply-accumulates of each convolution, by its node's name, for one frame."""
+    """Multiply-accumulates of each convolution, by its node's name, for one frame; of free sides, for a square one."""
+    frames = [value.type.tensor_type.shape.dim for value in model.graph.input if value.name == "frames"]
+    if any(not side.dim_value for sides in frames for side in sides[1:3]):
+        model = for_frames(model, _SIDE, _SIDE)
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     shapes = {value.name: [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim]
               for value in (*inferred.graph.value_info, *inferred.graph.output)}  # fmt: skip

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+from onnxruntime.quantization.calibrate import CalibrationDataReader
 
 from dpiqa.errors import GateError, InputError
 from dpiqa.export.gate.comparison import compare
 from dpiqa.export.gate.options import MIN_CALIBRATION, MIN_PICTURES
-from dpiqa.export.gate.pictures import Pictures, enough, read_pictures
+from dpiqa.export.gate.pictures import Frames, Pictures, enough, read_pictures
 from dpiqa.export.gate.progress import Notify, ignore
 from dpiqa.export.gate.report import Report
 from dpiqa.export.graphs.model import Model
@@ -37,9 +38,25 @@ _FOR_SENSITIVITY = 32
 _FOR_LATENCY = 16
 
 
-def insert_qdq(
-    graph: onnx.ModelProto, frames: np.ndarray, method: Method, percentile: float = 99.99
-) -> onnx.ModelProto:
+class _Reader(CalibrationDataReader):
+    """Frames one by one, as modelopt and ONNX Runtime ask for them; their shapes may differ."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self.rewind()
+
+    def rewind(self) -> None:
+        self._left = iter(self._frames)
+
+    def get_first(self) -> dict[str, np.ndarray]:
+        return {"frames": self._frames[0][None]}
+
+    def get_next(self) -> Any:  # a mapping as above, None at the end
+        frame = next(self._left, None)
+        return None if frame is None else {"frames": frame[None]}
+
+
+def insert_qdq(graph: onnx.ModelProto, frames: Frames, method: Method, percentile: float = 99.99) -> onnx.ModelProto:
     """Insert symmetric Q/DQ pairs (per-channel weights) with modelopt, ranges from uint8 `frames` `[N, H, W, 3]`.
 
     Nodes are named as `with_names` does.
@@ -54,7 +71,7 @@ def insert_qdq(
             quantize(
                 str(fp32),
                 quantize_mode="int8",
-                calibration_data={"frames": frames},
+                calibration_data_reader=_Reader(frames),
                 calibration_method="entropy" if method == "entropy" else "max",
                 calibration_eps=["cpu"],
                 high_precision_dtype="fp32",

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from dpiqa.export.gate.pictures import Frames
 from dpiqa.export.gate.progress import tracked
 from dpiqa.export.quantization.activations import activations
 
@@ -16,7 +17,7 @@ _LARGEST_INT8 = 127
 def clip_ranges(
     quantized: onnx.ModelProto,
     original: onnx.ModelProto,
-    frames: NDArray[np.uint8],
+    frames: Frames,
     percentile: float,
     progress: bool = False,
 ) -> onnx.ModelProto:
@@ -38,7 +39,7 @@ def clip_ranges(
 
 
 def _histograms(
-    original: onnx.ModelProto, largest: dict[str, float], frames: NDArray[np.uint8], progress: bool
+    original: onnx.ModelProto, largest: dict[str, float], frames: Frames, progress: bool
 ) -> dict[str, NDArray[np.int64]]:
     """How often each magnitude occurs in each tensor, in equal bins from 0 to the largest."""
     counts = {name: np.zeros(_BINS, np.int64) for name in largest}

@@ -107,7 +107,7 @@ def _drift(score: float, expected: float) -> float:
 def _largest_drift(
     model: onnx.ModelProto, pictures: Pictures, expected: NDArray[np.float64], places: NDArray[np.intp]
 ) -> float:
-    actual = scores(model, pictures.frames[places])
+    actual = scores(model, [pictures.frames[place] for place in places])
     return max(_drift(float(score), float(expected[place])) for score, place in zip(actual, places, strict=True))
 
 
@@ -118,7 +118,7 @@ def _try(
     session = open_session(model.SerializeToString())
     actual, drift = np.zeros(len(order)), np.full(len(order), -1.0)  # -1: not scored
     for place in order:
-        (score,) = session.run(["score"], {"frames": pictures.frames[place, None]})
+        (score,) = session.run(["score"], {"frames": pictures.frames[place][None]})
         actual[place] = np.asarray(score)[0]
         drift[place] = _drift(float(actual[place]), float(expected[place]))
         too_far = np.count_nonzero(drift > goal.drift)
@@ -130,5 +130,5 @@ def _try(
     if count < len(order) or largest > goal.drift:
         mean = float(drift[worst_first].mean())
         return _Trial(worst_first, largest, f"drift {largest:.2f} at most, {mean:.2f} on average of {count}")
-    whole = Comparison(pictures.names, expected, actual, 0, 0, "onnxruntime", pictures.mos)
+    whole = Comparison(pictures.names, expected, actual, 0, 0, "onnxruntime", pictures.mos, shapes=pictures.shapes)
     return _Trial(worst_first, largest, "; ".join(violations(whole, goal)) or None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from dpiqa.export.gate.pictures import Frames
 from dpiqa.export.gate.progress import tracked
 from dpiqa.export.quantization.qdq import quantized_layers, restore
 from dpiqa.runtime.engines.onnxruntime import open_session
 
 
 def sensitivity(
-    quantized: onnx.ModelProto, original: onnx.ModelProto, frames: np.ndarray, progress: bool = False
+    quantized: onnx.ModelProto, original: onnx.ModelProto, frames: Frames, progress: bool = False
 ) -> dict[str, float]:
     """Mean drift in points over uint8 `frames` `[N, H, W, 3]` with one layer alone quantized, largest first."""
     names = quantized_layers(quantized)
@@ -23,7 +24,7 @@ def sensitivity(
     return dict(sorted(drift.items(), key=lambda item: -item[1]))
 
 
-def scores(model: onnx.ModelProto, frames: np.ndarray) -> np.ndarray:
+def scores(model: onnx.ModelProto, frames: Frames) -> np.ndarray:
     """Scores `[N]` of uint8 `frames` `[N, H, W, 3]` in ONNX Runtime."""
     session = open_session(model.SerializeToString())
     return np.concatenate([np.asarray(session.run(["score"], {"frames": frame[None]})[0]) for frame in frames])

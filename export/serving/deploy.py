@@ -9,6 +9,8 @@ from typing import NamedTuple
 import onnx
 
 from dpiqa.errors import ContractError, InputError
+from dpiqa.export.gate.progress import Notify, ignore
+from dpiqa.export.graphs.transform import first_shape, one_shape
 from dpiqa.runtime.spec import ModelSpec
 from dpiqa.train.model_files import load_model, read_contract
 
@@ -28,10 +30,16 @@ class Deployable(NamedTuple):
     outputs: tuple[Tensor, ...]
 
 
-def open_deployable(path: Path) -> Deployable:
-    """Read an ONNX file; ContractError when its graph breaks its contract."""
+def open_deployable(path: Path, notify: Notify = ignore) -> Deployable:
+    """Read an ONNX file; ContractError when its graph breaks its contract.
+
+    Servers take one size: of several shapes the first is left, and `notify` receives a line that says so.
+    """
     graph = load_model(path)
     spec = read_contract(graph, path)
+    if spec.input.other_shapes:
+        notify(one_shape(path, spec))
+        graph, spec = first_shape(graph, spec)
     size = (spec.input.height, spec.input.width, 3)
     inputs = [(item.name, item.type.tensor_type.elem_type, _shape(item)) for item in graph.graph.input]
     if inputs != [("frames", onnx.TensorProto.UINT8, size)]:

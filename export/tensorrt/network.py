@@ -17,7 +17,7 @@ from dpiqa.export.gate.progress import Notify, ignore
 from dpiqa.export.gate.report import Report
 from dpiqa.export.graphs.model import Model
 from dpiqa.export.graphs.probes import probe_frames
-from dpiqa.export.graphs.transform import for_tensorrt, half, resized, with_names
+from dpiqa.export.graphs.transform import for_tensorrt, half, one_shape, resized, with_names
 from dpiqa.export.quantization.options import Quantization
 from dpiqa.export.quantization.quantize import quantize
 from dpiqa.export.tensorrt.options import Precision
@@ -68,7 +68,11 @@ def prepare_network(
     model = model._replace(graph=for_tensorrt(with_names(model.graph)))
     verified = "below" if before != precision else _verified_before(path, model)
     stem = path.stem if path.stem.endswith(f"-{precision}") else f"{path.stem}-{precision}"
-    if size is not None and size != (model.spec.input.height, model.spec.input.width):
+    first = (model.spec.input.height, model.spec.input.width)
+    if model.spec.input.other_shapes and size is None:
+        notify(one_shape(path, model.spec))
+        size = first
+    if size is not None and (size != first or model.spec.input.other_shapes):
         model = Model(*resized(*model, *size))
         stem += f"-{size[0]}x{size[1]}"
         if before == "int8":

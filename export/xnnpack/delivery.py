@@ -16,8 +16,9 @@ from dpiqa.export.gate.options import Budget
 from dpiqa.export.gate.pictures import read_pictures
 from dpiqa.export.gate.progress import Notify
 from dpiqa.export.gate.report import Report, write_report
-from dpiqa.export.graphs.model import read_model
+from dpiqa.export.graphs.model import Model, read_model
 from dpiqa.export.graphs.probes import probe_frames
+from dpiqa.export.graphs.transform import first_shape, one_shape
 from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.files import atomic_write
@@ -72,6 +73,20 @@ def parity_error(reference: Engine, candidate: Engine) -> float:
             if expected is not None and actual is not None:
                 errors.append(scale * float(np.abs(expected - actual).max()))
     return float(np.max(errors))
+
+
+@contextmanager
+def one_shape_file(model: Path, notify: Notify) -> Iterator[Path]:
+    """The model file itself or, where it takes several shapes, one for the first alone: a program has one."""
+    original = read_model(model)
+    if not original.spec.input.other_shapes:
+        yield model
+        return
+    notify(one_shape(model, original.spec))
+    with TemporaryDirectory() as folder:
+        file = Path(folder, model.name)
+        Model(*first_shape(*original)).save(file)
+        yield file
 
 
 @contextmanager

@@ -229,6 +229,10 @@ def report(
     last: Annotated[
         str | None, typer.Option(metavar="LENGTH", help="Length up to --until or now, such as 90m, 24h or 7d.")
     ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Time zone, such as Europe/Berlin (default: the local one)."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Path to the HTML file to write.")] = Path("dpiqa-report.html"),
 ) -> None:
     """Report on a period of a history: uptime, scores by camera and hour, events, worst frames, in one HTML file.
@@ -237,7 +241,7 @@ def report(
     """
     from dpiqa.runtime.monitor.report.generate import report as write
 
-    print(write(history, since, until, last, out))
+    print(write(history, since, until, last, time_zone, out))
 
 
 @app.command()

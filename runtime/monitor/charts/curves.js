@@ -3,20 +3,29 @@
 
 export const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const minuteClock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-const dayMonth = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const formats = (timeZone) => ({
+  clock: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone }),
+  minuteClock: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone }),
+  dayMonth: new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone }),
+});
+let format = formats();
 
-export const time = (seconds) => clock.format(seconds * 1000);
+// Give times in a time zone, instead of the browser's.
+export function useTimeZone(name) {
+  format = formats(name);
+}
 
-const shortTime = (seconds) => minuteClock.format(seconds * 1000);
+export const time = (seconds) => format.clock.format(seconds * 1000);
 
-export const day = (seconds) => dayMonth.format(seconds * 1000);
+const shortTime = (seconds) => format.minuteClock.format(seconds * 1000);
+
+export const day = (seconds) => format.dayMonth.format(seconds * 1000);
 
 function ticks(_, splits) {
   const span = splits[splits.length - 1] - splits[0];
-  const format = span < 900 ? time : span < 36 * 3600 ? shortTime : null;
-  return splits.map((at) => (format ? format(at) : new Date(at * 1000).getHours() ? shortTime(at) : day(at)));
+  const isFine = splits.some((at, i) => i && at - splits[i - 1] < 60); // else two would read the same
+  const text = span < 900 || isFine ? time : span < 36 * 3600 ? shortTime : null;
+  return splits.map((at) => (text ? text(at) : shortTime(at) === "00:00" ? day(at) : shortTime(at)));
 }
 
 const axis = (options) => ({

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.monitor.history.archive import Archive, Curve, PastEvent
@@ -19,14 +21,23 @@ _POINTS = 400
 _MAX_EVENTS = 1000
 _MAX_WORST = 12
 _SILENCE_S = 1.2 * HEARTBEAT_S
-_BAND_COLUMNS = ", ".join(
-    f"sum(sum / readings >= {low} AND sum / readings < {high if high < 100 else 101})"
-    for low, high in itertools.pairwise([0.0, *(end for end, _ in BANDS)])
+
+
+def _band_limits() -> Iterator[tuple[float, float, str]]:
+    low = 0.0
+    for high, name in BANDS:
+        yield low, high if high < 100 else 101, name
+        low = high
+
+
+_BAND_COLUMNS = ", ".join(  # minutes of an earlier version have no counts by band: their mean stands for them
+    f"total(coalesce(1.0 * {name} / readings, sum / readings >= {low} AND sum / readings < {high}))"
+    for low, high, name in _band_limits()
 )
 _SCORES = f"""SELECT source, count(*), sum(sum) / sum(readings), min(low), {_BAND_COLUMNS}
     FROM minutes WHERE minute >= ?1 / 60 AND minute < ?2 / 60 GROUP BY source"""
-_HOURS = """SELECT source, CAST(strftime('%H', minute * 60, 'unixepoch', 'localtime') AS INTEGER) AS hour,
-    sum(sum) / sum(readings) FROM minutes WHERE minute >= ?1 / 60 AND minute < ?2 / 60 GROUP BY source, hour"""
+_QUARTERS = """SELECT source, minute / 15 * 900, sum(sum), sum(readings) FROM minutes
+    WHERE minute >= ?1 / 60 AND minute < ?2 / 60 GROUP BY source, minute / 15"""  # no zone's offset is any finer
 _STATES = """SELECT source, wall_time, state, reconnects, dropped FROM statuses
     WHERE wall_time >= ?1 AND wall_time < ?2 ORDER BY source, wall_time"""
 _BEFORE = """SELECT source, wall_time, state, reconnects, dropped FROM statuses
@@ -48,8 +59,8 @@ class CameraMetrics:
     """One camera over the period.
 
     `watched` is the fraction of the period during which it was monitored, `up` the fraction of that time with frames,
-    None if it was never monitored. `bands` are the fractions of its minutes in the five bands, `hours` the mean score
-    of each hour of the day (local time), None for hours without any.
+    None if it was never monitored. `bands` are the fractions of its time in the five bands, `hours` the mean score
+    of each hour of the day, None for hours without any.
     """
 
     source: str
@@ -84,6 +95,7 @@ class ReportMetrics:
     cameras: list[CameraMetrics]
     events: list[PastEvent]
     worst: list[WorstFrame]
+    zone: ZoneInfo | None = None  # None: local time
 
 
 def covered_period(archive: Archive) -> tuple[float, float]:
@@ -95,8 +107,8 @@ def covered_period(archive: Archive) -> tuple[float, float]:
     return first, last
 
 
-def report_metrics(archive: Archive, since: float, until: float) -> ReportMetrics:
-    """The metrics of a period. Raises InputError if the history has nothing in it."""
+def report_metrics(archive: Archive, since: float, until: float, zone: ZoneInfo | None = None) -> ReportMetrics:
+    """The metrics of a period, with hours in `zone` (None: local time). Raises InputError if there is nothing in it."""
     cameras: dict[str, CameraMetrics] = {}
 
     def camera_metrics(source: str) -> CameraMetrics:
@@ -106,7 +118,7 @@ def report_metrics(archive: Archive, since: float, until: float) -> ReportMetric
         for source, minutes, mean, lowest, *bands in db.execute(_SCORES, (since, until)):
             camera = camera_metrics(source)
             camera.mean, camera.lowest, camera.bands = mean, lowest, [count / minutes for count in bands]
-        for source, hour, mean in db.execute(_HOURS, (since, until)):
+        for (source, hour), mean in _hours(db.execute(_QUARTERS, (since, until)), zone).items():
             camera_metrics(source).hours[hour] = mean
         _add_states(db, camera_metrics, since, until)
         worst = [WorstFrame(*row) for row in db.execute(_WORST_FRAMES, (since, until, HOUR_S, _MAX_WORST))]
@@ -118,11 +130,21 @@ def report_metrics(archive: Archive, since: float, until: float) -> ReportMetric
     if not cameras:
         first, last = covered_period(archive)
         raise InputError(
-            f"{archive.path}: nothing from {format_time(since)} to {format_time(until)}, "
-            f"the history covers {format_time(first)} to {format_time(last)}"
+            f"{archive.path}: nothing from {format_time(since, zone)} to {format_time(until, zone)}, "
+            f"the history covers {format_time(first, zone)} to {format_time(last, zone)}"
         )
     worst_first = sorted(cameras.values(), key=lambda camera: (_is_always_up(camera), camera.mean or 0))
-    return ReportMetrics(since, until, worst_first, events, worst)
+    return ReportMetrics(since, until, worst_first, events, worst, zone)
+
+
+def _hours(quarters: Iterable[tuple[str, int, float, int]], zone: ZoneInfo | None) -> dict[tuple[str, int], float]:
+    """The mean score by source and hour of the day, from sums over quarters of an hour."""
+    sums: dict[tuple[str, int], tuple[float, int]] = {}
+    for source, began, total, count in quarters:
+        hour = source, datetime.fromtimestamp(began, zone).hour
+        before = sums.get(hour, (0.0, 0))
+        sums[hour] = before[0] + total, before[1] + count
+    return {hour: total / count for hour, (total, count) in sums.items()}
 
 
 def _is_always_up(camera: CameraMetrics) -> bool:

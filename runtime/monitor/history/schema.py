@@ -1,10 +1,11 @@
 """The tables of the history, an SQLite file.
 
 `readings` (one row per scored frame; `void` is `black`, `white` or `flat` if it shows nothing), `minutes` (scores by
-source and minute, kept as long but never trimmed by size), `events` (one row each, `ended` is NULL while it lasts;
-`picture` was taken when it was raised, `before` when all was well, `after` at its end; `muted` is 1 if it raised no
-alarm), `actions` (what people did: accepted a view, acknowledged, muted), `statuses` (state changes, and a heartbeat
-every five minutes) and `worst` (the picture with the lowest score of each source and hour). Times are Unix seconds.
+source and minute, and the readings in each band, kept as long but never trimmed by size), `events` (one row each,
+`ended` is NULL while it lasts; `picture` was taken when it was raised, `before` when all was well, `after` at its end;
+`muted` is 1 if it raised no alarm), `actions` (what people did: accepted a view, acknowledged, muted), `statuses`
+(state changes, and a heartbeat every five minutes) and `worst` (the picture with the lowest score of each source and
+hour). Times are Unix seconds.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ ALTER TABLE events ADD COLUMN picture BLOB;
 ALTER TABLE events ADD COLUMN before BLOB;
 ALTER TABLE events ADD COLUMN after BLOB;
 ALTER TABLE events ADD COLUMN muted INTEGER;
+ALTER TABLE minutes ADD COLUMN bad INTEGER;
+ALTER TABLE minutes ADD COLUMN poor INTEGER;
+ALTER TABLE minutes ADD COLUMN fair INTEGER;
+ALTER TABLE minutes ADD COLUMN good INTEGER;
+ALTER TABLE minutes ADD COLUMN excellent INTEGER;
 CREATE TABLE actions (source, wall_time, action, who, kind, until);
 CREATE INDEX actions_by_source ON actions (source, wall_time);
 """

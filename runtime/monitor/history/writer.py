@@ -23,12 +23,16 @@ from dpiqa.runtime.monitor.history.schema import (
 from dpiqa.runtime.monitor.messages import PICTURES, Action, Event, LiveReading, Message, Snapshot, Status
 from dpiqa.runtime.monitor.settings.sinks import HistorySettings
 from dpiqa.runtime.monitor.snapshots import HOUR_S
+from dpiqa.runtime.reading import BANDS
 
 log = logging.getLogger(__name__)
 
 _ADD_READING = f"INSERT INTO readings VALUES ({', '.join('?' * len(READING_COLUMNS))})"
-_ADD_MINUTE = """INSERT INTO minutes VALUES (?1, ?2, 1, ?3, ?3, ?3) ON CONFLICT DO UPDATE
-    SET readings = readings + 1, sum = sum + ?3, low = min(low, ?3), high = max(high, ?3)"""
+_BAND_NAMES = [name for _, name in BANDS]
+_ADD_MINUTE = f"""INSERT INTO minutes (source, minute, readings, sum, low, high, {", ".join(_BAND_NAMES)})
+    VALUES (?1, ?2, 1, ?3, ?3, ?3, ?4 = 0, ?4 = 1, ?4 = 2, ?4 = 3, ?4 = 4) ON CONFLICT DO UPDATE
+    SET readings = readings + 1, sum = sum + ?3, low = min(low, ?3), high = max(high, ?3),
+    {", ".join(f"{name} = {name} + excluded.{name}" for name in _BAND_NAMES)}"""
 _ADD_WORST = """INSERT INTO worst VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
     SET score = ?3, wall_time = ?4, thumbnail = ?5 WHERE ?3 < score"""
 _PICTURE_BYTES = f"SELECT {' + '.join(f'total(length({name}))' for name in (*PICTURES, 'after'))} FROM events"
@@ -198,7 +202,8 @@ class History:
         )
         signals = (getattr(reading.signals, name) for name in SIGNALS)
         self._db.execute(_ADD_READING, (*values, *signals, reading.void))
-        self._db.execute(_ADD_MINUTE, (reading.source, int(reading.wall_time // 60), reading.score))
+        minute = reading.source, int(reading.wall_time // 60)
+        self._db.execute(_ADD_MINUTE, (*minute, reading.score, _BAND_NAMES.index(reading.band)))
 
     def _add_event(self, event: Event) -> None:
         same = (event.source, event.kind, event.began)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dpiqa.runtime.files import atomic_write
 from dpiqa.runtime.monitor.charts import CURVES, chart_file
+from dpiqa.runtime.monitor.evidence import words
 from dpiqa.runtime.monitor.history.archive import Archive
 from dpiqa.runtime.monitor.history.period import format_time
 from dpiqa.runtime.monitor.history.report_metrics import CameraMetrics, ReportMetrics
+from dpiqa.runtime.monitor.report.groups import grouped, summary
 from dpiqa.runtime.reading import BANDS, band
 
+_SHORT_S = 2 * 3600.0  # up to this length, seconds matter
 _MAX_PICTURES = 60  # events shown with their picture
 
 
@@ -28,17 +33,24 @@ def write_report(metrics: ReportMetrics, archive: Archive, out: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"time": format_time, "exact_time": _exact_time, "band": band}
+    zone, is_short = metrics.zone, metrics.until - metrics.since < _SHORT_S
+    exact = partial(_exact_time, zone=zone)
+    environment.filters |= {"time": exact if is_short else partial(format_time, zone=zone), "exact_time": exact}
+    environment.filters |= {"band": band, "words": words}
     environment.filters |= {"percent": _percent, "duration": _duration, "data_url": _data_url}
+    kinds, groups = _kinds(metrics), grouped(metrics.events)
     page = environment.get_template("report.html.j2").render(
         metrics=metrics,
-        kinds=_kinds(metrics),
+        kinds=kinds,
+        groups=groups,
+        summary=list(summary(metrics, {kind["name"]: kind["total_s"] for kind in kinds})),
+        zone=zone.key if zone else None,
         bands=[name for _, name in BANDS],
-        pictures={event.number: archive.picture(event.number) for event in metrics.events[:_MAX_PICTURES]},
+        pictures={group.first.number: archive.picture(group.first.number) for group in groups[:_MAX_PICTURES]},
         chart_script=chart_file("uPlot.iife.js").read_text("utf-8"),
         chart_style=chart_file("uPlot.min.css").read_text("utf-8"),
         curves_script=CURVES.read_text("utf-8"),
-        created=f"{datetime.now():%Y-%m-%d %H:%M}",
+        created=f"{datetime.now(zone):%Y-%m-%d %H:%M}",
         curves=[_curve(camera, metrics) for camera in metrics.cameras],
     )
     with atomic_write(out) as file:
@@ -71,8 +83,8 @@ def _curve(camera: CameraMetrics, metrics: ReportMetrics) -> dict[str, Any]:
     return {"rows": [curve.times, curve.score, curve.low, curve.high], "step": curve.step_s, "events": events}
 
 
-def _exact_time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
+def _exact_time(seconds: float, zone: ZoneInfo | None = None) -> str:
+    return f"{datetime.fromtimestamp(seconds, zone):%Y-%m-%d %H:%M:%S}"
 
 
 def _percent(value: float | None) -> str:

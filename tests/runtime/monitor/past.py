@@ -22,7 +22,8 @@ _SCORE = f"""max(0, min(100, :level + 5 * sin(at * 6.2832 / {DAY_S}) + random() 
 _SERIES = """WITH RECURSIVE series (at) AS (
     SELECT :start UNION ALL SELECT at + :step FROM series WHERE at + :step < :until
 ) """
-_MINUTES = f"""INSERT INTO minutes {_SERIES} SELECT :name, at / 60, 300, 300 * score, score - 2, score + 2
+_MINUTES = f"""INSERT INTO minutes (source, minute, readings, sum, low, high) {_SERIES}
+    SELECT :name, at / 60, 300, 300 * score, score - 2, score + 2
     FROM (SELECT at, {_SCORE} AS score FROM series)"""
 _READINGS = f"""INSERT INTO readings {_SERIES} SELECT :name, at, NULL, 0, {_SCORE}, :level,
     json_object('blur', 0.2, 'noise', abs(random() % 100) / 100.0), 30, 0.3 + 0.1 * sin(at / 900.0), 0.5 + 0.3 *

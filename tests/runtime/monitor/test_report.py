@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -27,8 +28,10 @@ from dpiqa.runtime.monitor.history.period import select_period
 from dpiqa.runtime.monitor.history.report_metrics import CameraMetrics, covered_period, report_metrics
 from dpiqa.runtime.monitor.history.writer import History
 from dpiqa.runtime.monitor.messages import Message, Snapshot, SourceState
+from dpiqa.runtime.monitor.report.groups import grouped, summary
 from dpiqa.runtime.monitor.settings.sinks import HistorySettings
 from dpiqa.runtime.monitor.snapshots import jpeg_thumbnail
+from dpiqa.runtime.reading import BANDS
 
 NEVER = threading.Event()
 START = 1_700_000_100.0 // 3600 * 3600
@@ -96,6 +99,52 @@ def test_scores_are_reported_by_band_and_by_hour_of_the_day(tmp_path: Path) -> N
     assert sum(mean is not None for mean in hours) == 2
 
 
+def test_the_time_in_a_band_is_that_of_readings_not_of_minutes(tmp_path: Path) -> None:
+    scores = [90] * 45 + [10] * 15  # a mean of 70, which is good
+    archive = record(tmp_path / "h.db", *[at(reading(score=score), second) for second, score in enumerate(scores)])
+    assert only(archive, 0, 60).bands == pytest.approx([0.25, 0, 0, 0, 0.75])
+
+
+def test_hours_and_dates_are_in_the_time_zone_asked_for(tmp_path: Path, dpiqa: Command) -> None:
+    archive = record(tmp_path / "h.db", at(reading(score=42), 0), at(event(), 0))
+    for name, offset_h in (("Asia/Kolkata", 5.5), ("America/New_York", -5)):
+        hour = int((START / 3600 + offset_h) % 24)
+        (camera,) = report_metrics(archive, START, START + 60, ZoneInfo(name)).cameras
+        assert [number for number, mean in enumerate(camera.hours) if mean is not None] == [hour]
+        ended = dpiqa("report", tmp_path / "h.db", "--out", tmp_path / "r.html", "--time-zone", name)
+        assert ended.status == 0
+        text = (tmp_path / "r.html").read_text()
+        assert f"{datetime.fromtimestamp(START, ZoneInfo(name)):%Y-%m-%d %H:%M:%S}" in text
+        assert f"Times are those of {name}" in Page(text).text
+    since = ["--since", f"{datetime.fromtimestamp(START, ZoneInfo('Asia/Kolkata')):%Y-%m-%dT%H:%M:%S}"]
+    ended = dpiqa("report", tmp_path / "h.db", "--out", tmp_path / "r.html", "--time-zone", "Asia/Kolkata", *since)
+    assert "1 event," in ended.out
+
+
+def test_what_comes_and_goes_is_one_line_and_the_period_is_in_words(tmp_path: Path, dpiqa: Command) -> None:
+    def lasting(began: float, ended: float, kind: str = "Frozen", source: str = "cam") -> Message:
+        return replace(event("cleared", kind, source), began=START + began, ended=START + ended)
+
+    flaps = [lasting(100 * number, 100 * number + 20) for number in range(5)]
+    apart = [lasting(2000, 2010), lasting(3000, 3010), lasting(50, 60, "Black"), lasting(400, 500, source="yard")]
+    metrics = report_metrics(
+        record(tmp_path / "h.db", at(reading(score=42), 1), *flaps, *apart, state(0, "up"), state(600, "down")),
+        START,
+        START + 4000,
+    )
+    groups = grouped(metrics.events)
+    assert [len(group.events) for group in groups] == [1, 1, 1, 1, 5]
+    assert (groups[-1].first.began, groups[-1].ended) == (START, START + 420)
+    text = " ".join(summary(metrics, {"Frozen": 220.0, "Black": 10.0}))
+    assert "The mean score is 42, the lowest 42." in text
+    assert "Not always up: cam (" in text
+    assert "What lasted longest is frozen: 8 times, on 2 cameras." in text
+    assert dpiqa("report", tmp_path / "h.db", "--out", tmp_path / "r.html").status == 0
+    page = Page((tmp_path / "r.html").read_text()).text
+    assert re.search(r"5 times between \S+ \d\d:\d\d:\d\d and \S+ \d\d:\d\d:\d\d; at first: ", page)
+    assert "7 × frozen" in page
+
+
 def test_the_worst_frame_of_every_hour_is_kept_with_its_picture(tmp_path: Path) -> None:
     def picture(seconds: float, score: float, seed: int) -> Snapshot:
         return Snapshot("cam", START + seconds, score, jpeg_thumbnail(photo(seed=seed)))
@@ -152,7 +201,7 @@ def test_an_event_is_reported_with_its_cause_to_the_second(tmp_path: Path, dpiqa
     record(tmp_path / "h.db", reading(), at(wrong, 65))
     assert dpiqa("report", tmp_path / "h.db", "--out", tmp_path / "r.html").status == 0
     text = Page((tmp_path / "r.html").read_text()).text
-    assert "QualityDrop: exposure low" in text
+    assert "quality drop: exposure low" in text
     assert "drop 30" in text
     assert f"{datetime.fromtimestamp(START + 65):%Y-%m-%d %H:%M:%S}" in text
 
@@ -182,6 +231,10 @@ def test_a_hostile_name_stays_text(tmp_path: Path, dpiqa: Command) -> None:
         (["h.db", "--last", "1h", "--since", "2026-01-01"], "--last: cannot be combined with --since"),
         (["h.db", "--since", "2026-01-02", "--until", "2026-01-01"], "--since 2026-01-02: is not before the end"),
         (["h.db", "--since", "2001-01-01", "--until", "2001-01-02"], "h.db: nothing from 2001-01-01 00:00 to 2001"),
+        (
+            ["h.db", "--time-zone", "Mars"],
+            "--time-zone: unknown time zone 'Mars', expected a name",
+        ),
         (["h.db", "--last", "1h"], ", the history covers 2023-11-"),
         (["h.db", "--out", "h.db"], "--out h.db: is the history itself"),
         (["h.db", "--out", "no/such/folder/r.html"], "cannot be written, no such file or directory"),
@@ -212,6 +265,8 @@ def test_a_history_of_an_earlier_version_is_upgraded_by_the_monitor(tmp_path: Pa
     with sqlite3.connect(path) as db:
         for column in ("picture", "before", "after", "muted"):
             db.execute(f"ALTER TABLE events DROP COLUMN {column}")
+        for _, name in BANDS:
+            db.execute(f"ALTER TABLE minutes DROP COLUMN {name}")
         db.executescript(f"DROP TABLE actions; PRAGMA user_version = {version};")
         if version < 3:
             db.execute("ALTER TABLE readings DROP COLUMN void")

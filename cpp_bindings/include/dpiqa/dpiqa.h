@@ -20,8 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DPIQA_VERSION_MAJOR 0
-#define DPIQA_VERSION_MINOR 1
+#define DPIQA_VERSION_MAJOR 1
+#define DPIQA_VERSION_MINOR 0
 #define DPIQA_VERSION_PATCH 0
 
 #if defined(__GNUC__)
@@ -224,7 +224,7 @@ typedef enum dpiqa_log_level { DPIQA_LOG_INFO = 1, DPIQA_LOG_WARNING = 2, DPIQA_
 typedef void (*dpiqa_log_callback)(int level, const char *message, void *user);
 DPIQA_API void dpiqa_set_log(dpiqa_log_callback callback, void *user);
 
-/* "0.1.0" */
+/* "1.0.0" */
 DPIQA_API const char *dpiqa_version(void);
 
 #ifdef __cplusplus

@@ -33,7 +33,10 @@ def _link(source: str, target: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
-def test_every_line_works_with_the_environment_inside_the_clone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("generator", ["Unix Makefiles", "Ninja"])
+def test_every_line_works_with_the_environment_inside_the_clone(tmp_path: Path, generator: str) -> None:
+    if generator == "Ninja" and not shutil.which("ninja"):
+        pytest.skip("needs ninja")
     clone = tmp_path / "a clone"
     names = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -51,11 +54,10 @@ def test_every_line_works_with_the_environment_inside_the_clone(tmp_path: Path) 
     interpreter = clone / ".venv/bin/python3"
     interpreter.write_text(f'#!/bin/sh\nPYTHONPATH="{packages}" exec "{sys.executable}" "$@"\n')
     interpreter.chmod(0o755)
-    # The distribution's CMake and Make come before those of a virtual environment, and Ninja is not asked for.
+    # The distribution's CMake and Make come before those of a virtual environment.
     path = f"{interpreter.parent}:/usr/bin:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "CMAKE_BUILD_PARALLEL_LEVEL": "2"}
-    for name in ("CMAKE_GENERATOR", "LD_LIBRARY_PATH"):
-        environment.pop(name, None)
+    environment = {**os.environ, "PATH": path, "CMAKE_BUILD_PARALLEL_LEVEL": "2", "CMAKE_GENERATOR": generator}
+    environment.pop("LD_LIBRARY_PATH", None)
 
     readme = (ROOT / "docs" / "embedding.md").read_text()
     lines = [line.strip() for line in re.findall(r"^    ((?:cmake|cc) .*)$", readme, re.MULTILINE)]

@@ -107,7 +107,7 @@ typedef struct dpiqa_options {
     int32_t requests;        /* inferences in flight at once, 1 to 64, 0 for what suits the engine and the mode */
     int32_t throughput;      /* 0: lowest latency of one frame; 1: most frames a second over all callers */
     int32_t force_float32;   /* 1: FP32 layers are computed in FP32 even where the CPU prefers bfloat16 */
-    int32_t unverified;      /* 1: open without comparing the weights with their digest, for a medium that is checked anyway */
+    int32_t unverified;      /* 1: the weights are not compared with their digest; tensorrt compares its engine file always */
     int32_t max_wait_ms;     /* tensorrt: how long a frame may wait for others to fill a batch, 0 to 1000 */
     const char *cache;       /* folder for compiled models, from which the next start is quicker; NULL: none; openvino only */
 } dpiqa_options;
@@ -168,8 +168,8 @@ DPIQA_API int dpiqa_open_memory(const void *data, size_t size, const char *name,
 
 DPIQA_API int dpiqa_describe(const dpiqa_scorer *scorer, dpiqa_info *info);
 
-/* Score `count` frames into `count` readings, each array of structs of one size. When a frame is refused, none is scored and the sentence names it. The engine
- * tensorrt runs frames in batches, of one call and of several threads' calls. */
+/* Score `count` frames into `count` readings, each array of structs of one size. When a frame is refused, none is scored and
+ * the sentence names it. The engine tensorrt runs frames in batches, of one call and of several threads' calls. */
 DPIQA_API int dpiqa_score(dpiqa_scorer *scorer, const dpiqa_frame *frames, size_t count, dpiqa_reading *readings);
 
 /* NULL is allowed. */

@@ -59,6 +59,7 @@ def card(
         f"- **{name}**: {TERMS[name].licence}." for name in sorted({n for r in results for n in r["data"]})
     )
     sizes = ", ".join(f"`{file.name}` {file.stat().st_size / 1e6:.1f} MB" for file in files)
+    shapes = " or ".join(f"[N, {shape.height}, {shape.width}, 3]" for shape in spec.input.shapes)
     packages = ", ".join(
         f"{name} {version(name)}" for name in ("torch", "timm", "onnx", "onnxruntime", "nvidia-modelopt")
     )
@@ -70,7 +71,7 @@ Files: {sizes}. Licence of code and weights: {spec.licence}.
 | | |
 | --- | --- |
 | network | {record["student"]["arch"]}, {record["parameters"] / 1e6:.2f}M parameters |
-| input `frames` | uint8 [N, {spec.input.height}, {spec.input.width}, 3], RGB, resize rule `{spec.input.resize}` |
+| input `frames` | uint8 {shapes}, RGB, resize rule `{spec.input.resize}` |
 | output `score` | float32 [N], {spec.score.minimum:g} to {spec.score.maximum:g} |{_causes_row(spec)}
 
 ## Metrics

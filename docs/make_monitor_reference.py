@@ -20,7 +20,7 @@ from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Signals, Status
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings, BaselineSettings
 from dpiqa.runtime.monitor.sinks import mqtt, prometheus
-from dpiqa.runtime.monitor.sinks.home_assistant import discoveries
+from dpiqa.runtime.monitor.sinks.home_assistant import discovery
 
 _BELOW = ("dpiqa", "dpiqa/availability/CLIENT")
 
@@ -43,10 +43,7 @@ def reference() -> str:
         *_metrics(),
         "## MQTT",
         _prose(mqtt),
-        "Home Assistant's discovery, with `home_assistant: true`:",
-        "\n".join(
-            f"- `{topic}`" for topic, _ in discoveries("homeassistant", "dpiqa", "dpiqa/availability/ID", "CAM", "CAM")
-        ),
+        *_entities(),
         "## JSON",
         "The same object in every sink that writes JSON; times are Unix seconds.",
         *_messages(),
@@ -83,6 +80,15 @@ def _metrics() -> Iterator[str]:
         f"| `{name}{'_total' if kind == 'counter' else ''}` | {kind} | {text} |" for name, kind, text in sorted(rows)
     ]
     yield "\n".join(lines)
+
+
+def _entities() -> Iterator[str]:
+    topic, document = discovery("homeassistant", "dpiqa", "dpiqa/availability/ID", "CAM", "CAM")
+    yield f"Home Assistant's discovery, with `home_assistant: true`, is `{topic}`, with the entities:"
+    yield "\n".join(
+        f"- {entity['name']}: `{entity['platform']}` of `{entity.get('state_topic') or entity.get('image_topic')}`"
+        for entity in document["components"].values()
+    )
 
 
 def _messages() -> Iterator[str]:

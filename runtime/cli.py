@@ -184,6 +184,9 @@ def monitor(
     ] = None,
     prometheus: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Serve Prometheus /metrics.")] = None,
     mqtt: Annotated[str | None, typer.Option(metavar="URL", help="Publish to a broker, mqtt:// or mqtts://.")] = None,
+    home_assistant: Annotated[
+        bool, typer.Option("--home-assistant", help="Announce the sources to Home Assistant, over --mqtt.")
+    ] = False,
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="Post events to this URL as JSON.")] = None,
     dashboard: Annotated[
         str | None,
@@ -207,7 +210,8 @@ def monitor(
         return
     sinks = {"jsonl": jsonl, "csv": csv, "sqlite": sqlite, "prometheus": prometheus, "mqtt": mqtt}
     sinks["dashboard"] = dashboard
-    command_line = CommandLine(sources or [], config, {"fps": fps, "model": model, "engine": engine}, sinks, webhook)
+    flags = {"fps": fps, "model": model, "engine": engine}
+    command_line = CommandLine(sources or [], config, flags, sinks, webhook, home_assistant)
     if check:
         print(command_line.check())
         return

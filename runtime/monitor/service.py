@@ -39,7 +39,8 @@ class CommandLine:
     """The command line: sources, a settings file, and flags that override the file.
 
     A source that ends in `.yaml` or `.yml` is the settings file. `flags` are fields of the settings (None: not given),
-    `sinks` are fields of their section `sinks`, where `none` stands for no such sink and `-` for standard output.
+    `sinks` are fields of their section `sinks`, where `none` stands for no such sink and `-` for standard output;
+    `home_assistant` announces the sources to it over the broker.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class CommandLine:
         flags: Mapping[str, Any],
         sinks: Mapping[str, str | None],
         webhook: str | None = None,
+        home_assistant: bool = False,
     ) -> None:
         files = [Path(source) for source in sources if source.lower().endswith(_SETTINGS_SUFFIXES)]
         files += [file] if file else []
@@ -59,6 +61,7 @@ class CommandLine:
         self._flags = {name: value for name, value in flags.items() if value is not None}
         special = {"none": None, "-": "/dev/stdout"}
         self._sinks = {name: special.get(text, text) for name, text in sinks.items() if text is not None}
+        self._home_assistant = home_assistant
         self._webhooks = (webhook,) if webhook else ()
 
     def settings(self) -> MonitorSettings:
@@ -67,6 +70,10 @@ class CommandLine:
         try:
             webhooks = (*settings.sinks.webhooks, *self._webhooks)
             sinks = SinkSettings.model_validate({**dict(settings.sinks), "webhooks": webhooks, **self._sinks})
+            if self._home_assistant:
+                if sinks.mqtt is None:
+                    raise InputError("--home-assistant: needs the broker that Home Assistant uses, add --mqtt URL")
+                sinks = sinks.model_copy(update={"mqtt": sinks.mqtt.model_copy(update={"home_assistant": True})})
             added = [CameraSettings(source=source) for source in self._sources]
             fields = {**dict(settings), **self._flags, "sinks": sinks, "cameras": [*settings.cameras, *added]}
             settings = MonitorSettings.model_validate(fields)

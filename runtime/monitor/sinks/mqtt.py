@@ -3,7 +3,8 @@
 Below the topic: `availability/CLIENT` (online, offline) for each monitor, and for each source `SOURCE/reading`,
 `SOURCE/status`, `SOURCE/event/KIND` (both retained) and `SOURCE/action`, all JSON. Muted events are left out. Anything
 published to `SOURCE/accept` accepts the changed view of that source, to `SOURCE/acknowledge` acknowledges its events; a
-number published to `SOURCE/mute` mutes it for so many minutes, 0 no longer.
+number published to `SOURCE/mute` mutes it for so many minutes, 0 no longer. With `home_assistant`, a
+small JPEG goes to `SOURCE/picture` every ten seconds.
 """
 
 from __future__ import annotations
@@ -27,9 +28,19 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
-from dpiqa.runtime.monitor.messages import TEXT_MESSAGES, Act, Action, Event, LiveReading, Message, Status, to_json
+from dpiqa.runtime.monitor.messages import (
+    TEXT_MESSAGES,
+    Act,
+    Action,
+    Event,
+    LiveReading,
+    Message,
+    Snapshot,
+    Status,
+    to_json,
+)
 from dpiqa.runtime.monitor.settings.sinks import MqttSettings
-from dpiqa.runtime.monitor.sinks.home_assistant import discoveries
+from dpiqa.runtime.monitor.sinks.home_assistant import discovery, outdated_topics
 from dpiqa.runtime.monitor.sinks.queued import PartialWriteError
 
 log = logging.getLogger(__name__)
@@ -38,6 +49,7 @@ _VERSIONS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQT
 _MAX_WAIT_S = 30
 _KEEP_ALIVE_S = 20
 _GOODBYE_S = 1.0
+_PICTURE_S = 10.0
 _COMMANDS = ("accept", "acknowledge", "mute")
 _MOST_MINUTES = 400 * 24 * 60
 
@@ -50,9 +62,10 @@ class Mqtt:
     """
 
     name, linger_s = "mqtt", 0.0
-    accepts = TEXT_MESSAGES
 
     def __init__(self, settings: MqttSettings, act: Act) -> None:
+        self.accepts = (*TEXT_MESSAGES, Snapshot) if settings.home_assistant else TEXT_MESSAGES
+        self._picture_due_s: dict[str, float] = {}
         self._settings, self._topic, self._act = settings, settings.topic, act
         self._retained: dict[str, str] = {}
         self._lock = threading.Lock()  # between the sink's thread and paho's
@@ -87,6 +100,9 @@ class Mqtt:
                 continue
             if isinstance(message, Event) and message.muted:
                 continue
+            if isinstance(message, Snapshot):
+                self._publish_picture(message, level)
+                continue
             payload = json.dumps(to_json(message), ensure_ascii=False)
             if isinstance(message, LiveReading):
                 lost += not self._publish(f"{self._topic}/{level}/reading", payload)
@@ -111,10 +127,18 @@ class Mqtt:
             state = {"type": "event", "source": source, "kind": kind, "state": "cleared"}
             self._retain(f"{base}/event/{kind}", json.dumps(state))
         if self._settings.home_assistant:
-            for topic, payload in discoveries(
-                self._settings.discovery_topic, self._topic, self._availability, level, source
-            ):
-                self._retain(topic, json.dumps(payload))
+            prefix = self._settings.discovery_topic
+            for topic in outdated_topics(prefix, level):
+                self._retain(topic, "")
+            topic, document = discovery(prefix, self._topic, self._availability, level, source)
+            self._retain(topic, json.dumps(document))
+
+    def _publish_picture(self, snapshot: Snapshot, level: str) -> None:
+        """The latest picture, now and then; what is missed for want of a connection is of no use later."""
+        now_s = time.monotonic()
+        if now_s >= self._picture_due_s.get(snapshot.source, 0.0):
+            self._picture_due_s[snapshot.source] = now_s + _PICTURE_S
+            self._publish(f"{self._topic}/{level}/picture", snapshot.jpeg)
 
     def _forget(self, source: str, level: str) -> None:
         self._announced.pop(source, None)
@@ -127,7 +151,7 @@ class Mqtt:
             self._retained[topic] = payload
             self._publish(topic, payload, is_retained=True)
 
-    def _publish(self, topic: str, payload: str, is_retained: bool = False) -> bool:
+    def _publish(self, topic: str, payload: str | bytes, is_retained: bool = False) -> bool:
         if not self._client.is_connected():
             return False
         info = self._client.publish(topic, payload, qos=int(is_retained), retain=is_retained)

@@ -44,7 +44,7 @@ class Listener:
         client.subscribe("#", qos=1)
 
     def _on_message(self, _: object, __: object, message: paho.MQTTMessage) -> None:
-        self.heard.append((message.topic, message.payload.decode(), message.retain))
+        self.heard.append((message.topic, message.payload.decode("utf-8", "replace"), message.retain))
 
     def publish(self, topic: str, payload: str = "") -> None:
         self._client.publish(topic, payload, qos=1)
@@ -92,10 +92,10 @@ def test_mqtt_tells_readings_states_and_farewell(broker: Callable[[], Any], vers
         assert json.loads(late.latest("dpiqa/cam/event/Black") or "")["state"] == "cleared"
         assert next(retained for topic, _, retained in late.heard if topic == "dpiqa/cam/event/Frozen")
         late.close()
-        score = json.loads(listener.latest("homeassistant/sensor/dpiqa_cam/score/config") or "")
-        assert score["state_topic"] == "dpiqa/cam/reading"
-        assert score["availability_topic"] == AVAILABILITY
-        problem = json.loads(listener.latest("homeassistant/binary_sensor/dpiqa_cam/ImageTooBlurry/config") or "")
+        device = json.loads(listener.latest("homeassistant/device/dpiqa_cam/config") or "")
+        assert device["availability_topic"] == AVAILABILITY
+        assert device["components"]["score"]["state_topic"] == "dpiqa/cam/reading"
+        problem = device["components"]["ImageTooBlurry"]
         assert problem["name"] == "Image too blurry"
         assert problem["state_topic"] == "dpiqa/cam/event/ImageTooBlurry"
     finally:

@@ -71,8 +71,9 @@ def hour_of(name: str, until: float, clip: Sequence[NDArray[np.uint8]], scorer: 
     frames, rng = frames_of(clip, scorer, left, is_mirrored), random.Random(name)
     distorted = [[s for s in range(len(frames)) if begin < s < end - 0.5] for begin, end, _ in STRETCHES]
     clean = [s for s in range(len(frames)) if not any(begin - 0.5 <= s <= end + 0.5 for begin, end, _ in STRETCHES)]
-    # Cuts between seconds of the clip are no scene changes; the dashboard must show the last picture.
-    settings = AlarmSettings.model_validate({"global_scene_change": {"enabled": False}})
+    # Cuts between seconds of the clip are no scene changes, and hide nothing.
+    off = {"enabled": False}
+    settings = AlarmSettings.model_validate({"global_scene_change": off, "obstructed": off})
     alarms, meter, snapshots = SourceAlarms(settings), open_meter(), Snapshots()
     messages: list[Message] = [Status(name, "up", "frames arrive", until - HOUR_S, 0, 0, 0)]
     lost_at = HOUR_S - LOST_S if name == "roof" else HOUR_S

@@ -267,7 +267,7 @@ def test_a_person_knows_mutes_and_looks(browser: Browser, tmp_path: Path, shots:
             page.locator(".card").click()
             expect(page.locator(".facts .chip")).to_contain_text("no change in the picture for 42 s")
             page.get_by_role("button", name="acknowledge").click()
-            expect(page.locator(".facts .chip")).to_contain_text("frozen, Ada knows")
+            expect(page.locator(".facts .chip")).to_contain_text("for 42 s, Ada knows")
             expect(page.locator("#summary")).to_have_text("2 cameras")
             page.get_by_label("How long to mute").select_option("2 hours")
             expect(page.locator(".facts .chip").first).to_contain_text("muted until")

@@ -117,11 +117,7 @@ export class Detail {
           camera.muted_until === null
             ? null
             : el("span", { className: "chip quiet", textContent: `muted until ${when(camera.muted_until)} by ${camera.muted_by}` }),
-          ...camera.events.map((event) => {
-            const label = chip(event);
-            label.append(` since ${when(event.began)}: ${event.text}`);
-            return label;
-          }),
+          ...camera.events.map((event) => chip(event, ` since ${when(event.began)}: ${event.text}`)),
         ),
         this.commands,
       ),

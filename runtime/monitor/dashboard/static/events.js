@@ -36,11 +36,11 @@ function row(event, withCamera) {
   );
 }
 
-// A current event of a camera as a label, with its evidence.
-export const chip = (event) =>
+// A current event of a camera as a label, with its evidence, or with `details`.
+export const chip = (event, details = "") =>
   el("span", {
     className: event.muted || event.acknowledged_by ? "chip quiet" : "chip",
-    textContent: event.title + (event.muted ? ", muted" : event.acknowledged_by ? `, ${event.acknowledged_by} knows` : ""),
+    textContent: event.title + details + (event.muted ? ", muted" : event.acknowledged_by ? `, ${event.acknowledged_by} knows` : ""),
     title: event.text,
   });
 

@@ -55,7 +55,7 @@ class Card {
 const muteChip = ({ muted_until: until, muted_by: by }) =>
   until === null ? [] : [el("span", { className: "chip quiet", textContent: `muted until ${when(until)}`, title: `by ${by}` })];
 
-const chips = (camera) => [...muteChip(camera), ...camera.events.map(chip)];
+const chips = (camera) => [...muteChip(camera), ...camera.events.map((event) => chip(event))];
 
 function tableRow(camera) {
   const cause = Object.entries(camera.causes).sort((a, b) => b[1] - a[1])[0];

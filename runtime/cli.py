@@ -64,6 +64,7 @@ def score(
     report: Annotated[
         Path | None, typer.Option(metavar="HTML", help="Contact sheet of all files: thumbnails, causes, maps.")
     ] = None,
+    crop_bars: Annotated[bool, typer.Option("--crop-bars", help="Cut black bars off before scoring.")] = False,
     max_megapixels: Annotated[
         float, typer.Option(help="Refuse picture files of more pixels, before decoding them.")
     ] = MAX_MEGAPIXELS,
@@ -96,7 +97,7 @@ def score(
         options = " and ".join(name for name, path in targets.items() if path is not None)
         raise DpiqaError(f"{options}: two of them name the same file, choose another name")
     selection = Selection(sort, worst, best, cause)
-    scorer = Scorer(model, engine, threads, max_megapixels, jobs or jobs_for(paths))
+    scorer = Scorer(model, engine, threads, max_megapixels, jobs or jobs_for(paths), crop_bars)
     selection.check(scorer.spec.causes)
     batch = Batch(scorer, fps, lambda line: complain(line, "dpiqa"), plot is not None, written, minimum, frames)
     if explain is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpiqa.errors import DpiqaError, InputError
+from dpiqa.runtime.bars import BarCrop
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.in_order import in_order
 from dpiqa.runtime.machine import cores
@@ -55,7 +57,8 @@ class Scorer:
     `auto`, `threads` how many CPU threads it may use (default: its own choice); a picture file of more than
     `max_megapixels` million pixels is refused before it is decoded. `jobs` is how many pictures are worked on at once
     where there are several, each with its part of the threads (default: one a core is decoded, and all threads infer
-    one after the other, which is the least time for one picture). Raises EngineError or ContractError if the model
+    one after the other, which is the least time for one picture). With `crop_bars` black bars (runtime/bars.py) are cut
+    off first. Raises EngineError or ContractError if the model
     cannot be used. After a fork the child opens its own: this one refuses there. Pickled, it is its arguments.
     """
 
@@ -66,10 +69,12 @@ class Scorer:
         threads: int | None = None,
         max_megapixels: float = MAX_MEGAPIXELS,
         jobs: int | None = None,
+        crop_bars: bool = False,
     ) -> None:
         if jobs is not None and jobs < 1:
             raise InputError(f"jobs must be at least 1, found {jobs}")
-        self._arguments = (model, engine, threads, max_megapixels, jobs)
+        self._arguments = (model, engine, threads, max_megapixels, jobs, crop_bars)
+        self._crop_bars = crop_bars
         self.max_megapixels, self.jobs = max_megapixels, jobs or cores()
         self.engine = open_engine(os.fspath(model) if model else str(shipped_model()), engine, threads, jobs or 1)
 
@@ -106,12 +111,12 @@ class Scorer:
         """Score one picture as `score` does, and keep its pixels and its quality map. Raises InputError."""
         began = perf_counter()
         if isinstance(picture, np.ndarray):
-            return self._explain(Frame(Planes((_to_bgr(picture),)), source or "array"))
+            return self._explain(Frame(self._shown(Planes((_to_bgr(picture),))), source or "array"))
         path = os.fspath(picture)
         if is_video(path):
             raise InputError(f"{path}: not a picture; a video is scored with stream")
         pixels = read_picture(path, self.max_megapixels)
-        return self._explain(Frame(Planes((pixels,)), source or path), perf_counter() - began)
+        return self._explain(Frame(self._shown(Planes((pixels,))), source or path), perf_counter() - began)
 
     def stream(self, path: PathLike, fps: float | None = None, raw: RawVideo | None = None) -> Iterator[Reading]:
         """Score a video lazily, `fps` frames per second of its time (None for every frame). Raises InputError.
@@ -172,11 +177,15 @@ class Scorer:
     def _frames(
         self, path: PathLike, fps: float | None, raw: RawVideo | None = None
     ) -> Iterator[Callable[[], Explanation]]:
-        began = perf_counter()
+        began, bars = perf_counter(), BarCrop()
         for frame in read_video(os.fspath(path), fps, raw):
+            frame = replace(frame, picture=bars.crop(frame.picture)) if self._crop_bars else frame
             check_size(frame.picture.planes[0], frame.source)
             yield partial(self._explain, frame, perf_counter() - began)
             began = perf_counter()
+
+    def _shown(self, picture: Planes) -> Planes:
+        return BarCrop().crop(picture) if self._crop_bars else picture
 
     def _explain(self, frame: Frame, decode_s: float | None = None) -> Explanation:
         start = perf_counter()

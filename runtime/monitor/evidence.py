@@ -56,9 +56,8 @@ def _seconds(seconds: float) -> str:
 
 def _quality_drop(evidence: Evidence) -> str:
     drop, baseline = _number(evidence, "drop"), _number(evidence, "baseline")
-    side, usual = ("below", "the last days") if "since" in evidence else ("below", "its baseline")
-    if drop < 0:
-        side = "above"
+    usual = "the last days" if "since" in evidence else "its baseline"
+    side = "above" if drop < 0 else "below"
     return f"score {baseline - drop:.0f}, {abs(drop):.0f} points {side} {usual} ({baseline:.0f})"
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from time import monotonic, perf_counter
 from typing import Any
 
+from dpiqa.runtime.bars import BarCrop
 from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.monitor.alarms.kept import MemoryFile
 from dpiqa.runtime.monitor.alarms.muting import Muting
@@ -43,7 +44,7 @@ class _Channel:
         self.camera = camera
         self.alarms = SourceAlarms(_possible_alarms(camera.settings), is_live=camera.settings.is_live)
         self.muting = Muting(camera.settings.maintenance)
-        self.meter = open_meter()
+        self.meter, self.bars = open_meter(), BarCrop()
         self.snapshots = Snapshots()
         self.due_s = monotonic()
         self.status_due_s = self.due_s + interval_s
@@ -205,6 +206,8 @@ class Monitor:
     @staticmethod
     def _score(engine: Engine, channel: _Channel, frame: LiveFrame) -> _Scored:
         began_s, began = monotonic(), perf_counter()
+        if channel.camera.settings.crop_bars:
+            frame = replace(frame, picture=channel.bars.crop(frame.picture))
         picture = within_reach(frame.picture)
         prediction, preprocess_s, infer_s = engine.score(picture)
         scored = perf_counter()

@@ -57,7 +57,8 @@ class CameraSettings(Settings):
     behind, and is reconnected; any other is read to its end, every frame in turn, `paced` by its time stamps or as fast
     as it can be scored. Network cameras, devices and pipelines are live by default. `hwaccel` names an FFmpeg device
     type (`cuda`, `vaapi`, ...) that decodes where it can. With `frames: keyframes` only key frames of a stream or file
-    are decoded: about a tenth of the work, one score for a group of pictures, and no alarm Frozen. `group` is a heading
+    are decoded: about a tenth of the work, one score for a group of pictures, and no alarm Frozen. `crop_bars`
+    cuts black bars off before anything is judged. `group` is a heading
     for cameras on the dashboard. In the windows of `maintenance` its events raise no alarm.
     """
 
@@ -69,6 +70,7 @@ class CameraSettings(Settings):
     transport: Literal["tcp", "udp"] = "tcp"
     hwaccel: str | None = None
     frames: Literal["all", "keyframes"] = "all"
+    crop_bars: bool = False
     open_timeout_s: Seconds = 10
     read_timeout_s: Seconds = 10
     stall_s: Seconds = 3

@@ -111,12 +111,12 @@ class Scorer:
         """Score one picture as `score` does, and keep its pixels and its quality map. Raises InputError."""
         began = perf_counter()
         if isinstance(picture, np.ndarray):
-            return self._explain(Frame(self._shown(Planes((_to_bgr(picture),))), source or "array"))
+            return self._explain(Frame(self._without_bars(Planes((_to_bgr(picture),))), source or "array"))
         path = os.fspath(picture)
         if is_video(path):
             raise InputError(f"{path}: not a picture; a video is scored with stream")
         pixels = read_picture(path, self.max_megapixels)
-        return self._explain(Frame(self._shown(Planes((pixels,))), source or path), perf_counter() - began)
+        return self._explain(Frame(self._without_bars(Planes((pixels,))), source or path), perf_counter() - began)
 
     def stream(self, path: PathLike, fps: float | None = None, raw: RawVideo | None = None) -> Iterator[Reading]:
         """Score a video lazily, `fps` frames per second of its time (None for every frame). Raises InputError.
@@ -184,7 +184,7 @@ class Scorer:
             yield partial(self._explain, frame, perf_counter() - began)
             began = perf_counter()
 
-    def _shown(self, picture: Planes) -> Planes:
+    def _without_bars(self, picture: Planes) -> Planes:
         return BarCrop().crop(picture) if self._crop_bars else picture
 
     def _explain(self, frame: Frame, decode_s: float | None = None) -> Explanation:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import photo
 
@@ -39,6 +39,7 @@ def _layouts(bgr: np.ndarray) -> list[Planes]:
     ]
 
 
+@settings(deadline=None, max_examples=25)
 @given(rows=st.integers(3, 40), columns=st.integers(4, 60), noise=st.integers(0, 6))
 def test_bars_are_cut_in_every_layout(rows: int, columns: int, noise: int) -> None:
     for picture in _layouts(_boxed(rows, rows, columns, columns, noise)):

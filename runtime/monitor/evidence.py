@@ -47,11 +47,12 @@ def _percent(fraction: float) -> str:
     return f"{100 * fraction:.0f} %"
 
 
-def _seconds(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A length of time in its largest unit of which there are two: 42 s, 5 min, 3 h, 2 days."""
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 def _quality_drop(evidence: Evidence) -> str:
@@ -84,7 +85,7 @@ def _hazy(evidence: Evidence) -> str:
 
 
 def _frozen(evidence: Evidence) -> str:
-    return f"no change in the picture for {_seconds(_number(evidence, 'held_s'))}"
+    return f"no change in the picture for {duration(_number(evidence, 'held_s'))}"
 
 
 def _scene(evidence: Evidence) -> str:

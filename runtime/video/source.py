@@ -65,15 +65,32 @@ def _is_pixel_format(name: str) -> bool:
     return True
 
 
-def open_stdin(raw: RawVideo | None = None) -> InputContainer:
-    """Open what is piped in: any container or, with `raw`, bare frames. Raises InputError, without a name."""
+def open_stdin(
+    raw: RawVideo | None = None, timeout_s: tuple[float, float] | None = None, hwaccel: HWAccel | None = None
+) -> InputContainer:
+    """Open what is piped in: any container or, with `raw`, bare frames; `timeout_s` and errors as of `open_file`.
+
+    Without `timeout_s` the program before may take as long as it likes.
+    """
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError("nothing is piped in")
     options = {"protocol_whitelist": "pipe", "max_pixels": _MAX_PIXELS, **SAFE_FORMATS}
     if raw is not None:
         options |= {"pixel_format": raw.pixels, "video_size": f"{raw.width}x{raw.height}", "framerate": f"{raw.fps:g}"}
-    try:  # however long the program before takes
-        return av.open("pipe:0", format="rawvideo" if raw else None, options=options, metadata_errors="replace")
+    accelerated: dict[str, Any] = {"hwaccel": hwaccel} if hwaccel else {}
+    try:
+        return av.open(
+            "pipe:0",
+            format="rawvideo" if raw else None,
+            options=options,
+            timeout=timeout_s,
+            metadata_errors="replace",
+            **accelerated,
+        )
+    except ExitError:
+        raise InputError(f"cannot be opened within {timeout_s[0] if timeout_s else 0:g} s") from None
+    except NoDeviceError:
+        raise
     except (FFmpegError, ValueError, RuntimeError):
         raise InputError("not a video that can be decoded") from None
 

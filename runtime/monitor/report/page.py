@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dpiqa.runtime.files import atomic_write
 from dpiqa.runtime.monitor.charts import CURVES, chart_file
-from dpiqa.runtime.monitor.evidence import words
+from dpiqa.runtime.monitor.evidence import duration, words
 from dpiqa.runtime.monitor.history.archive import Archive
 from dpiqa.runtime.monitor.history.period import format_time
 from dpiqa.runtime.monitor.history.report_metrics import CameraMetrics, ReportMetrics
@@ -37,7 +37,7 @@ def write_report(metrics: ReportMetrics, archive: Archive, out: Path) -> None:
     exact = partial(_exact_time, zone=zone)
     environment.filters |= {"time": exact if is_short else partial(format_time, zone=zone), "exact_time": exact}
     environment.filters |= {"band": band, "words": words}
-    environment.filters |= {"percent": _percent, "duration": _duration, "data_url": _data_url}
+    environment.filters |= {"percent": _percent, "duration": duration, "data_url": _data_url}
     kinds, groups = _kinds(metrics), grouped(metrics.events)
     page = environment.get_template("report.html.j2").render(
         metrics=metrics,
@@ -91,13 +91,6 @@ def _percent(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{100 * value:.1f} %" if 0.0005 < value < 0.9995 else f"{100 * value:.0f} %"
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
 
 
 def _data_url(jpeg: bytes) -> str:

@@ -25,7 +25,7 @@ from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.video.convert import Converter
 from dpiqa.runtime.video.deinterlace import Deinterlacer
 from dpiqa.runtime.video.reader import interval_s, start_s
-from dpiqa.runtime.video.source import SAFE_FORMATS, frames_of, open_file, video_stream
+from dpiqa.runtime.video.source import frames_of, open_file, open_stdin, video_stream
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,7 @@ def _opened(camera: CameraSettings, hwaccel: HWAccel | None) -> InputContainer:
     if camera.kind == "file":
         return open_file(camera.source, timeouts, hwaccel)
     if camera.kind == "stdin":
-        options = {"protocol_whitelist": "pipe", **SAFE_FORMATS}
-        return av.open("pipe:0", options=options, timeout=timeouts, hwaccel=hwaccel)
+        return open_stdin(None, timeouts, hwaccel)
     # FFmpeg's own list would let a playlist from the network name files of this machine.
     options = {"protocol_whitelist": PROTOCOLS, "rtsp_transport": camera.transport, "overrun_nonfatal": "1"}
     options |= {"analyzeduration": _ANALYZE_US} if camera.is_live else {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_a_picture_is_published_now_and_then(tmp_path: Path) -> None:
     assert pictures[0].endswith("jpeg")
 
 
-def test_without_a_broker_it_is_one_line(dpiqa: object) -> None:
-    ended: Ended = dpiqa("monitor", "rtsp://192.0.2.1/a", "--home-assistant", "--check")  # type: ignore[operator]
+def test_without_a_broker_it_is_one_line(dpiqa: Callable[..., Ended]) -> None:
+    ended = dpiqa("monitor", "rtsp://192.0.2.1/a", "--home-assistant", "--check")
     assert ended.status == 2
     assert "--home-assistant: needs the broker that Home Assistant uses, add --mqtt URL" in ended.err

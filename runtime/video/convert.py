@@ -26,7 +26,7 @@ _WIDE_PRIMARIES = {9, 11, 12}  # BT.2020, DCI-P3, Display P3
 _SWS_MATRICES = {"bt601": 5, "bt709": 1, 7: 7, 9: 9, 10: 9}  # numbers of swscale
 _SWS_RGB = 5
 _LIMITED, _FULL = 1, 2
-_MAPS_COLOURS = int(av.__version__.partition(".")[0]) >= 17
+_MAPS_COLOURS = int(av.__version__.partition(".")[0]) >= 18
 
 
 class _Tags(NamedTuple):
@@ -124,10 +124,10 @@ class Converter:
             matrix = int(frame.colorspace)
         # What has no chroma is of full range, as everywhere in FFmpeg.
         is_full = frame.color_range == _FULL or "yuvj" in frame.format.name or _is_gray(frame.format)
-        is_hdr = curve in _HDR_CURVES
-        if is_hdr and not _MAPS_COLOURS:
-            raise InputError(f"HDR video needs PyAV 17 or later and Python 3.11, found PyAV {av.__version__}")
-        return _Tags(matrix, is_full, is_hdr or (_MAPS_COLOURS and primaries in _WIDE_PRIMARIES))
+        maps = curve in _HDR_CURVES or primaries in _WIDE_PRIMARIES
+        if not _MAPS_COLOURS and (maps or isinstance(matrix, int)):
+            raise InputError(f"HDR and BT.2020 need PyAV 18 or later and Python 3.11, found PyAV {av.__version__}")
+        return _Tags(matrix, is_full, maps)
 
 
 _FORMATS: dict[str, Format] = {"bgr24": "bgr", "gray": "gray", "yuv420p": "i420", "nv12": "nv12", "yuyv422": "yuyv"}

@@ -34,6 +34,8 @@ _TEXT_BYTES = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\n\r\f\x1b")
 _PATIENCE_S = 8.0  # for one read of a file
 # A frame of more pixels than this costs more memory than it should: 8K has half of them.
 _MAX_PIXELS = str(1 << 26)
+# Labels that are not UTF-8 do not make a video unreadable. PyAV does so by itself from 19 on.
+_ANY_LABELS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 SAFE_FORMATS = {"format_whitelist": ",".join(sorted(set(av.formats_available) - _REFUSED))}
 
@@ -65,6 +67,18 @@ def _is_pixel_format(name: str) -> bool:
     return True
 
 
+def open_container(
+    name: str,
+    options: dict[str, str],
+    timeout_s: tuple[float, float] | None,
+    hwaccel: HWAccel | None = None,
+    form: str | None = None,
+) -> InputContainer:
+    """Open what FFmpeg opens by this name, with a limit to the pixels of a frame. Raises PyAV's errors."""
+    limited = {"max_pixels": _MAX_PIXELS, **options}
+    return av.open(name, "r", form, options=limited, timeout=timeout_s, hwaccel=hwaccel, **_ANY_LABELS)
+
+
 def open_stdin(
     raw: RawVideo | None = None, timeout_s: tuple[float, float] | None = None, hwaccel: HWAccel | None = None
 ) -> InputContainer:
@@ -74,19 +88,11 @@ def open_stdin(
     """
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError("nothing is piped in")
-    options = {"protocol_whitelist": "pipe", "max_pixels": _MAX_PIXELS, **SAFE_FORMATS}
+    options = {"protocol_whitelist": "pipe", **SAFE_FORMATS}
     if raw is not None:
         options |= {"pixel_format": raw.pixels, "video_size": f"{raw.width}x{raw.height}", "framerate": f"{raw.fps:g}"}
-    accelerated: dict[str, Any] = {"hwaccel": hwaccel} if hwaccel else {}
     try:
-        return av.open(
-            "pipe:0",
-            format="rawvideo" if raw else None,
-            options=options,
-            timeout=timeout_s,
-            metadata_errors="replace",
-            **accelerated,
-        )
+        return open_container("pipe:0", options, timeout_s, hwaccel, "rawvideo" if raw else None)
     except ExitError:
         raise InputError(f"cannot be opened within {timeout_s[0] if timeout_s else 0:g} s") from None
     except NoDeviceError:
@@ -104,7 +110,6 @@ def open_file(
     PermissionError where there is no device for `hwaccel`.
     """
     refusal = InputError("not a video that can be decoded")
-    accelerated: dict[str, Any] = {"hwaccel": hwaccel} if hwaccel else {}
     try:
         path.encode()
         head = _head(path)
@@ -118,13 +123,8 @@ def open_file(
         raise refusal
     try:
         # With its protocol and an absolute path, because FFmpeg takes `name:` at the start of a name for a protocol.
-        return av.open(
-            f"file:{os.path.abspath(path)}",  # noqa: PTH100
-            options={"protocol_whitelist": "file", "max_pixels": _MAX_PIXELS, **SAFE_FORMATS},
-            timeout=timeout_s,
-            metadata_errors="replace",
-            **accelerated,
-        )
+        name = f"file:{os.path.abspath(path)}"  # noqa: PTH100
+        return open_container(name, {"protocol_whitelist": "file", **SAFE_FORMATS}, timeout_s, hwaccel)
     except ExitError:
         raise InputError(f"cannot be opened within {timeout_s[0]:g} s") from None
     except NoDeviceError:

@@ -163,6 +163,7 @@ def test_scoring_needs_neither_torch_nor_the_floors_above() -> None:
 
 
 def test_a_folder_becomes_a_data_frame(save_model: MakeModel, write_picture: Write, write_video: Write) -> None:
+    pytest.importorskip("pandas")
     scorer = Scorer(save_model(make_spec(("blur",)), outputs=("score", "causes")))
     folder = write_picture("album/a.png").parent
     (folder / "b.png").write_bytes(b"broken")

@@ -24,12 +24,16 @@ from coded import (
 from numpy.typing import NDArray
 
 from dpiqa import Scorer
+from dpiqa.errors import InputError
 from dpiqa.native import preprocess
 from dpiqa.runtime.engines.native import why_absent
 from dpiqa.runtime.planes import Colour, Planes
 from dpiqa.runtime.preprocess import to_input
 from dpiqa.runtime.spec import InputSpec
-from dpiqa.runtime.video import read_video
+from dpiqa.runtime.video import convert, read_video
+
+MAPS_COLOURS = int(av.__version__.split(".")[0]) >= 18
+needs_mapping = pytest.mark.skipif(not MAPS_COLOURS, reason="HDR and BT.2020 need PyAV 18")
 
 BARS = [(255, 255, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0), (255, 0, 255), (0, 0, 255), (255, 0, 0), (0, 0, 0)]
 
@@ -42,7 +46,7 @@ def bars(height: int, width: int = 1280) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "yuv444p", "nv12"])
-@pytest.mark.parametrize("matrix", [1, 6, 9])
+@pytest.mark.parametrize("matrix", [1, 6, pytest.param(9, marks=needs_mapping)])
 def test_colours_are_those_of_the_tags(tmp_path: Path, pix_fmt: str, matrix: int, full: bool) -> None:
     if pix_fmt == "nv12":
         path = encode(tmp_path / "bars.mp4", [bars(720)], "libx264", pix_fmt, matrix, full, {**X264, "qp": "0"})
@@ -79,6 +83,14 @@ def _hdr(picture: NDArray[np.uint8], curve: int) -> NDArray[np.uint16]:
     return np.rint(np.clip(coded, 0, 1) * 65535).astype(np.uint16)
 
 
+def test_wide_colours_are_refused_where_pyav_cannot_map_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = encode(tmp_path / "bars.mkv", [bars(720)], matrix=9)
+    monkeypatch.setattr(convert, "_MAPS_COLOURS", False)
+    with pytest.raises(InputError, match="need PyAV 18 or later"):
+        list(read_video(str(path)))
+
+
+@needs_mapping
 @pytest.mark.parametrize("curve", [16, pytest.param(18, marks=pytest.mark.slow)], ids=["PQ", "HLG"])
 def test_high_dynamic_range_is_brought_to_the_screens(
     scorer: Scorer, moving: Pictures, expected: list[float], tmp_path: Path, curve: int

@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from time import monotonic, time
 
 from dpiqa.errors import InputError
@@ -100,14 +100,14 @@ class History:
                 log.warning("sqlite: old rows could not be deleted (%s)", error)
 
     def _open(self) -> None:
-        self._file = OpenedFile(self._settings.path)  # it holds pictures; files beside it get the same permissions
-        try:
+        with ExitStack() as stack:
+            self._file = OpenedFile(self._settings.path)  # it holds pictures; files beside it get the same permissions
+            stack.callback(self._file.close)
             # Opened here, used and closed only by the sink's thread.
             self._db = sqlite3.connect(self._settings.path, timeout=5, isolation_level=None, check_same_thread=False)
+            stack.callback(self._db.close)
             self._prepare()
-        except BaseException:
-            self._file.close()
-            raise
+            stack.pop_all()
 
     def _begin_anew(self, reason: str) -> None:
         with suppress(sqlite3.Error):

@@ -25,7 +25,7 @@ from dpiqa.runtime.planes import Planes
 from dpiqa.runtime.video.convert import Converter
 from dpiqa.runtime.video.deinterlace import Deinterlacer
 from dpiqa.runtime.video.reader import interval_s, start_s
-from dpiqa.runtime.video.source import frames_of, open_file, open_stdin, video_stream
+from dpiqa.runtime.video.source import frames_of, open_container, open_file, open_stdin, video_stream
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def read_stream(camera: CameraSettings) -> Generator[Grab | None, None, None]:
     """See open_source. Sources that are not live get increasing presentation times, if need be by frame rate."""
     try:
         with _input_errors(f"no answer within {camera.open_timeout_s:g} s"):
-            container = _open(camera)
+            container, reason = _open(camera)
     except InputError:
         if camera.kind == "network":
             check_host(camera.source)  # FFmpeg calls an unknown host an input/output error
@@ -48,9 +48,9 @@ def read_stream(camera: CameraSettings) -> Generator[Grab | None, None, None]:
         video.codec_context.thread_type = "NONE" if camera.is_live else "AUTO"
         if camera.frames == "keyframes":
             video.codec_context.skip_frame = "NONKEY"
-        if camera.hwaccel and getattr(video.codec_context, "hwaccel", None) and not video.codec_context.is_hwaccel:
-            codec = video.codec_context.name
-            log.warning("%s: '%s' does not decode %s, decoding on the CPU", camera.label, camera.hwaccel, codec)
+        if camera.hwaccel and not video.codec_context.is_hwaccel:
+            reason = reason or f"'{camera.hwaccel}' does not decode {video.codec_context.name}"
+            log.warning("%s: %s, decoding on the CPU", camera.label, reason)
         grabs = _decoded(container, video, camera)
         if not camera.is_live:
             grabs = _in_order(grabs, interval_s(video))
@@ -58,15 +58,16 @@ def read_stream(camera: CameraSettings) -> Generator[Grab | None, None, None]:
         yield from paced(grabs) if camera.paced or "hls" in container.format.name else grabs
 
 
-def _open(camera: CameraSettings) -> InputContainer:
+def _open(camera: CameraSettings) -> tuple[InputContainer, str]:
+    """A camera's container and, where the device for its acceleration is missing, the reason."""
     if camera.hwaccel:
         try:
-            return _opened(camera, HWAccel(camera.hwaccel))
+            return _opened(camera, HWAccel(camera.hwaccel)), ""
         except NoDeviceError:  # PyAV's error for a missing device
             known = ", ".join(hwdevices_available())
             reason = f"no device of type '{camera.hwaccel}' here (this build of FFmpeg knows {known or 'none'})"
-            log.warning("%s: %s, decoding on the CPU", camera.label, reason)
-    return _opened(camera, None)
+            return _opened(camera, None), reason
+    return _opened(camera, None), ""
 
 
 def _opened(camera: CameraSettings, hwaccel: HWAccel | None) -> InputContainer:
@@ -78,7 +79,7 @@ def _opened(camera: CameraSettings, hwaccel: HWAccel | None) -> InputContainer:
     # FFmpeg's own list would let a playlist from the network name files of this machine.
     options = {"protocol_whitelist": PROTOCOLS, "rtsp_transport": camera.transport, "overrun_nonfatal": "1"}
     options |= {"analyzeduration": _ANALYZE_US} if camera.is_live else {}
-    return av.open(camera.source, options=options, timeout=timeouts, hwaccel=hwaccel)
+    return open_container(camera.source, options, timeouts, hwaccel)
 
 
 def _decoded(

@@ -38,7 +38,15 @@ def belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     capture = cv2.VideoCapture(str(ROOT / "examples" / "clip.mp4"))
     clean = cv2.resize(capture.read()[1], (640, 360), interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(clean, (0, 0), 4)
-    for name in ("shots/2024/a.png", "shots/b.png", "renders/one.png", "cam/1.jpg", "DCIM/1.jpg", "photo.jpg"):
+    for name in (
+        "shots/2024/a.png",
+        "shots/b.png",
+        "renders/one.png",
+        "PHOTOS/one.png",
+        "cam/1.jpg",
+        "DCIM/1.jpg",
+        "photo.jpg",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(folder / name), clean)
     for name in ("shots/c.png", "cam/2.jpg", "DCIM/2.jpg"):

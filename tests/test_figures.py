@@ -75,7 +75,8 @@ def _monitor() -> Iterator[Claim]:
     yield (
         "docs/monitoring.md",
         (
-            f"| {values['CPU']:.0f} % | {values['of it reading and decoding']:.0f} % | {values['of it scoring']:.0f} % | "
+            f"| {values['CPU']:.0f} % | {values['of it reading and decoding']:.0f} % | "
+            f"{values['of it scoring']:.0f} % | "
             f"{values['latency, to the metric, median']:.0f} ms / {values['latency, to the metric, p99']:.0f} ms | "
             f"{values['memory, resident']:.0f} MB at the end; slope of the second half "
             f"{values['memory, slope of the second half']:.0f} MB an hour |"

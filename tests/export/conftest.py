@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import run_module
 
 from dpiqa.export.graphs.student import resize_model
 from dpiqa.export.graphs.transform import input_of
@@ -23,11 +24,6 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="session")
 def run() -> Run:
     """Run a module as a user does: `run("export.onnx", "--out", path)`."""
-
-    def run_module(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", module, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
     return run_module
 
 

@@ -16,6 +16,7 @@ from dpiqa.runtime.reading import BANDS, Band, Reading, band, printable
 
 WIDTH = 1200
 MAX_BARS = 40
+_DIP = 60  # below good; a stretch below it for a fiftieth of the time is told its cause
 BAND_BGR: dict[Band, tuple[int, int, int]] = {
     "bad": (39, 48, 215),
     "poor": (89, 141, 252),
@@ -93,7 +94,17 @@ def _curves(videos: Sequence[Pool]) -> np.ndarray:
         axes.line([axes.at(x, y) for x, y in zip(pts, scores, strict=True)], colour, 2)
         if number < len(_LINES_BGR):
             axes.text(_label(pool.source), (60, 18 + 20 * number), colour=colour)
+    if len(videos) == 1:
+        _name_causes(axes, videos[0], end)
     return axes.canvas
+
+
+def _name_causes(axes: _Axes, pool: Pool, end: float) -> None:
+    pts, _ = pool.curve()
+    for dip in pool.dips(_DIP):
+        if pts[dip.last] - pts[dip.first] > end / 50:
+            x, y = axes.at(float(pts[dip.first] + pts[dip.last]) / 2, dip.lowest)
+            axes.text(dip.cause.replace("_", " "), (x, min(y + 18, axes.at(0, 0)[1] - 10)), 0.5)
 
 
 def _mark_voids(axes: _Axes, pool: Pool, end: float) -> None:

@@ -55,9 +55,11 @@ def belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _write_video(folder / name, [clean, blurred] * 10)
     planes = cv2.cvtColor(clean, cv2.COLOR_BGR2YUV_I420).tobytes()
     (folder / "live.y4m").write_bytes(b"YUV4MPEG2 W640 H360 F25:1 Ip A1:1 C420jpeg\n" + 3 * (b"FRAME\n" + planes))
-    (folder / "ratings.csv").write_text(
-        "image,mos\nshots/2024/a.png,80\nshots/b.png,70\nshots/c.png,20\ncam/1.jpg,75\n"
-    )
+    rows = ["image,mos"]
+    for number in range(50):
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.GaussianBlur(clean, (0, 0), 0.1 + number / 10)[::4, ::4])
+        rows.append(f"{number}.png,{90 - number}")
+    (folder / "ratings.csv").write_text("\n".join(rows) + "\n")
     for name, shipped in (("mine.onnx", "dpiqa-lite0.onnx"), ("mine-int8.onnx", "dpiqa-lite0-int8.onnx"),
                           ("mine.md", "dpiqa-lite0.md")):  # fmt: skip
         shutil.copyfile(ROOT / "models" / shipped, folder / name)

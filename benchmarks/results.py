@@ -169,7 +169,7 @@ _FORMATS: dict[str, Callable[[pd.DataFrame], list[str]]] = {
 def _table(file: Path, column: str | None, value: str | None) -> str:
     if not file.exists():
         return f"Not run yet: there is no {file.name}.\n"
-    rows = pd.read_csv(file)
+    rows: Any = pd.read_csv(file)
     if column:
         rows = rows[rows[column] == value]
     fill = next((function for column, function in _FORMATS.items() if column in rows), None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 _PIPELINES = {
@@ -19,9 +21,9 @@ _METHODS = {
 
 def native(rows: pd.DataFrame) -> list[str]:
     """Results of benchmarks/native.py: NV12 frames on one thread, by frame size; the fastest pipeline in bold."""
-    rows = rows[(rows["threads"] == 1) & (rows["format"] == "nv12")]
+    used: Any = rows[(rows["threads"] == 1) & (rows["format"] == "nv12")]
     lines = ["| | frame | preprocess | infer | total |", "| --- " * 5 + "|"]
-    for size, frames in rows.groupby("size", sort=False):
+    for size, frames in used.groupby("size", sort=False):
         times = frames.pivot_table("median_ms", ["pipeline", "precision"], "stage")
         for key, name in _PIPELINES.items():
             cells = [f"{times.loc[key, stage]:.1f} ms" for stage in ("preprocess", "infer", "total")]

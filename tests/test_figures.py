@@ -1,4 +1,4 @@
-"""Figures in the prose of README and documentation are those of the CSV and JSON files in benchmarks."""
+"""Figures in the prose of README and documentation are those of the CSV and JSON files in the repository."""
 
 from __future__ import annotations
 
@@ -107,7 +107,55 @@ def _gpu() -> Iterator[Claim]:
     )
 
 
-CLAIMS = [claim for claims in (_speed, _cameras, _shapes, _memory, _monitor, _bursts, _gpu) for claim in claims()]
+def _int8() -> Iterator[Claim]:
+    """Drift of the shipped INT8 files."""
+
+    def drift(model: str) -> tuple[list[str], list[str]]:
+        files = [ROOT / "models" / "results" / f"{model}-int8-{name}.json" for name in ("biq2021", "clive")]
+        rows = [json.loads(file.read_text())["data"][name]["drift"]
+                for file, name in zip(files, ("biq2021", "clive"), strict=True)]  # fmt: skip
+        assert all(0.85 < row["same_cause"] < 0.95 for row in rows), "nine pictures of ten"
+        return [f"{row['mean']:.2f}" for row in rows], [f"{row['largest']:.1f}" for row in rows]
+
+    (mean, largest), (mean2, largest2) = drift("dpiqa-lite0"), drift("dpiqa-lite2")
+    assert mean2[0] == mean2[1]
+    yield (
+        "docs/accuracy.md",
+        (
+            f"drifts by {' and '.join(mean)} points on average, and by {' and '.join(largest)} at most, "
+            f"`dpiqa-lite2` by {mean2[0]} on both, and by {' and '.join(largest2)} at most"
+        ),
+    )
+
+
+def _causes() -> Iterator[Claim]:
+    """How often the strongest cause is right, and how much a still scene moves."""
+
+    def right(model: str) -> list[str]:
+        rows = pd.read_csv(ROOT / "models" / "results" / f"{model}-order.csv").set_index(["measure", "name"])
+        columns = ["cause_right", "cause_right_1", "cause_right_5"]
+        return [f"{100 * float(rows.at[('order', 'all'), column]):.0f}" for column in columns]  # type: ignore[arg-type]
+
+    (every, faint, severe), (every2, faint2, severe2) = right("dpiqa-lite0"), right("dpiqa-lite2")
+    yield (
+        "docs/accuracy.md",
+        (
+            f"is the right one for {every} % (`dpiqa-lite2`: {every2} %), from {faint} % ({faint2} %) of the faintest "
+            f"to {severe} % ({severe2} %) of the severest"
+        ),
+    )
+    rows = pd.read_csv(ROOT / "models" / "results" / "dpiqa-lite0-order.csv").set_index("name")["value"]
+    yield (
+        "docs/scoring.md",
+        f"the {rows['still_scene_with_noise']:.1f} points by which the score of a still scene moves",
+    )
+
+
+CLAIMS = [
+    claim
+    for claims in (_speed, _cameras, _shapes, _memory, _monitor, _bursts, _gpu, _int8, _causes)
+    for claim in claims()
+]
 
 
 @pytest.mark.parametrize(("page", "words"), CLAIMS, ids=[words[:60] for _, words in CLAIMS])

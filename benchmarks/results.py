@@ -1,6 +1,7 @@
-"""Fill the tables of docs/results.md from the CSV files beside this script: `python benchmarks/results.py`.
+"""Fill the tables of README and docs from the CSV files beside this script: `python benchmarks/results.py`.
 
 A table stands between `<!-- table FILE.csv -->` and `<!-- end -->`; the text around it is left unchanged.
+`<!-- table FILE.csv size=1080p -->` takes the rows with that value in that column.
 """
 
 from __future__ import annotations
@@ -14,27 +15,30 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 from recipe_search.results import summarize
+from speed_tables import int8_methods, native, shapes
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.files import atomic_write
 from dpiqa.runtime.program import run
 
 _HERE = Path(__file__).parent
-_BLOCK = re.compile(r"(<!-- table (\S+\.csv) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- table (\S+\.csv)(?: (\w+)=(\S+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+_PAGES = [_HERE.parent / name for name in ("README.md", "docs/results.md", "docs/speed.md", "docs/int8.md")]
 _MEASURES = ["biq2021_srcc", "biq2021_plcc", "clive_srcc", "clive_plcc"]
 
 
 def main(
-    page: Annotated[Path, typer.Option(help="Path of the page to fill.")] = _HERE.parent / "docs" / "results.md",
+    page: Annotated[list[Path] | None, typer.Option(help="Path of a page to fill (default: all).")] = None,
     folder: Annotated[Path, typer.Option(help="Path to the folder of the CSV files.")] = _HERE,
 ) -> None:
-    """Write the page with tables from the current CSV files."""
-    text = page.read_text()
-    if not _BLOCK.search(text):
-        raise InputError(f"{page}: no table to fill, expected <!-- table FILE.csv --> and <!-- end -->")
-    filled = _BLOCK.sub(lambda block: block[1] + _table(folder / block[2]) + block[3], text)
-    with atomic_write(page) as file:
-        file.write(filled.encode())
+    """Write the pages with tables from the current CSV files."""
+    for path in page or _PAGES:
+        text = path.read_text()
+        if not _BLOCK.search(text):
+            raise InputError(f"{path}: no table to fill, expected <!-- table FILE.csv --> and <!-- end -->")
+        filled = _BLOCK.sub(lambda block: block[1] + _table(folder / block[2], block[3], block[4]) + block[5], text)
+        with atomic_write(path) as file:
+            file.write(filled.encode())
 
 
 def distillation(rows: pd.DataFrame) -> list[str]:
@@ -155,14 +159,19 @@ _FORMATS: dict[str, Callable[[pd.DataFrame], list[str]]] = {
     "division": protocol,
     "lessons": ablation,
     "compared": collections_left_out,
+    "pipeline": native,
+    "srcc_squashed": shapes,
+    "int8_share": int8_methods,
     "height": input_size,
 }
 
 
-def _table(file: Path) -> str:
+def _table(file: Path, column: str | None, value: str | None) -> str:
     if not file.exists():
         return f"Not run yet: there is no {file.name}.\n"
-    rows = pd.read_csv(file)
+    rows: Any = pd.read_csv(file)
+    if column:
+        rows = rows[rows[column] == value]
     fill = next((function for column, function in _FORMATS.items() if column in rows), None)
     if fill is None:
         raise InputError(f"{file}: unknown table, expected one of the columns {', '.join(_FORMATS)}")

@@ -1,4 +1,4 @@
-"""A picture that says why: the quality map over the frame, score and causes beside it."""
+"""A picture that says why: the frame as it is and with its poor parts marked, score and causes beside it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from dpiqa.runtime.preprocess import resize_area
 from dpiqa.runtime.reading import BANDS, printable
 from dpiqa.runtime.scorer import Explanation, Scorer
 
-_LONGER_SIDE, _PANEL_WIDTH, _LEAST_HEIGHT = 960, 300, 420
-_MARGIN, _LINE = 20, 34
-_OVER = 0.45  # the map's share of the colours where it lies over the frame
+_LONGER_SIDE, _PANEL_WIDTH = 640, 300
+_MARGIN, _TOP, _LINE = 20, 150, 34
+_GAP = 6  # between the two frames
+_TINT, _UNTINTED = 0.8, 80  # the map's share of the colours where it is 0; from where on the frame stays as it is
+_LEAST_AREA = 0.001  # of the frame, for a line around it
 _INK, _FAINT = (60, 60, 60), (225, 225, 225)
 
 Picture = NDArray[np.uint8]
@@ -54,13 +56,17 @@ class Explainer:
 
 
 def draw(explanation: Explanation) -> Picture:
-    """Draw an explanation, uint8 `[h, w, 3]` in BGR; its frame's longer side is brought to 960 pixels at most."""
+    """Draw an explanation, uint8 `[h, w, 3]` in BGR; its frame's longer side is brought to 640 pixels at most."""
     frame = _fitted(explanation.pixels)
-    if explanation.map is not None:
-        frame = _overlaid(frame, explanation.map)
-    panel = _panel(explanation, max(_LEAST_HEIGHT, len(frame)))
-    canvas = np.full((len(panel), frame.shape[1], 3), 255, np.uint8)
-    canvas[: len(frame)] = frame
+    frames = [frame] if explanation.map is None else [frame, _marked(frame, explanation.map)]
+    below = len(frames) > 1 and frame.shape[1] > frame.shape[0]
+    if len(frames) > 1:
+        gap = np.full((_GAP, frame.shape[1], 3) if below else (len(frame), _GAP, 3), 255, np.uint8)
+        frames.insert(1, gap)
+    both = np.vstack(frames) if below else np.hstack(frames)
+    panel = _panel(explanation, max(_TOP + _LINE * (len(explanation.reading.causes) + 2), len(both)))
+    canvas = np.full((len(panel), both.shape[1], 3), 255, np.uint8)
+    canvas[: len(both)] = both
     return np.hstack([canvas, panel])
 
 
@@ -70,11 +76,25 @@ def _fitted(pixels: Picture) -> Picture:
     return resize_area(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
-def _overlaid(frame: Picture, quality: NDArray[np.float32]) -> Picture:
+def _marked(frame: Picture, quality: NDArray[np.float32]) -> Picture:
+    """Tinted the more, the lower the quality, with a line around what is fair, poor or bad."""
     height, width = frame.shape[:2]
-    smooth = cv2.resize(quality.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    colours = _COLOURS[np.clip(np.rint(smooth), 0, 100).astype(np.uint8)]
-    return cv2.addWeighted(colours, _OVER, frame, 1 - _OVER, 0.0).astype(np.uint8)
+    soft = cv2.GaussianBlur(quality.astype(np.float32), (0, 0), 1)
+    smooth = np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+    marked = _tinted(frame, smooth)
+    for top, name in BANDS[:3]:
+        below = (smooth < top).astype(np.uint8)
+        outlines, _ = cv2.findContours(below, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        large = [outline for outline in outlines if cv2.contourArea(outline) > _LEAST_AREA * smooth.size]
+        cv2.drawContours(marked, large, -1, BAND_BGR[name], 2, cv2.LINE_AA)
+    return marked
+
+
+def _tinted(pixels: Picture, quality: NDArray[np.float32]) -> Picture:
+    """`pixels` `[h, w, 3]` under the colours of `quality` `[h, w]`."""
+    share = _TINT * np.clip(1 - quality / _UNTINTED, 0, 1)[..., None]
+    colours = _COLOURS[np.clip(np.rint(quality), 0, 100).astype(np.uint8)]
+    return np.rint(share * colours + (1 - share) * pixels).astype(np.uint8)
 
 
 def _panel(explanation: Explanation, height: int) -> Picture:
@@ -84,19 +104,17 @@ def _panel(explanation: Explanation, height: int) -> Picture:
     _text(panel, f"{reading.void}, nothing to see" if reading.void else reading.band, 84, 0.6)
     if reading.pts_s is not None:
         _text(panel, f"the worst frame, at {reading.pts_s:.2f} s", 110, 0.45)
-    top = 150
+    top = _TOP
     right = _PANEL_WIDTH - _MARGIN
     for cause, strength in sorted(reading.causes.items(), key=lambda item: -item[1]):
-        if top > height - 2 * _LINE:
-            break  # the weakest are left out of a low picture
         _text(panel, f"{cause.replace('_', ' ')}  {strength:.0%}", top, 0.45)
         end = round(_MARGIN + strength * (right - _MARGIN))
         cv2.rectangle(panel, (_MARGIN, top + 6), (right, top + 12), _FAINT, cv2.FILLED)
         cv2.rectangle(panel, (_MARGIN, top + 6), (end, top + 12), _INK, cv2.FILLED)
         top += _LINE
     if explanation.map is not None:
-        scale = _COLOURS[np.linspace(0, 100, right - _MARGIN).astype(np.uint8)]
-        panel[height - 40 : height - 30, _MARGIN:right] = scale
+        scale = np.linspace(0, 100, right - _MARGIN, dtype=np.float32)[None].repeat(10, 0)
+        panel[height - 40 : height - 30, _MARGIN:right] = _tinted(np.full((*scale.shape, 3), 225, np.uint8), scale)
         _text(panel, "bad", height - 14, 0.4)
         (width, _), _ = cv2.getTextSize("excellent", cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
         _text(panel, "excellent", height - 14, 0.4, left=right - width)

@@ -14,7 +14,7 @@ def fetch_model(repository: str, file: str | None = None, revision: str | None =
     Raises DpiqaError without huggingface_hub, EngineError where there is no such file or no answer.
     """
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
         from huggingface_hub.errors import (
             EntryNotFoundError,
             HfHubHTTPError,
@@ -27,7 +27,14 @@ def fetch_model(repository: str, file: str | None = None, revision: str | None =
         raise DpiqaError("models of a hub need huggingface_hub, install it with: pip install '.[hub]'") from None
     file = file or f"{repository.rpartition('/')[2]}.onnx"
     try:
-        return Path(hf_hub_download(repository, file, revision=revision))
+        try:
+            get_hf_file_metadata(hf_hub_url(repository, file, revision=revision))
+            answers = True
+        except (HfHubHTTPError, HFValidationError):
+            raise
+        except Exception:  # of requests, httpx or httpx2, as the version of huggingface_hub has it
+            answers = False  # the cache then, without half a minute of further attempts
+        return Path(hf_hub_download(repository, file, revision=revision, local_files_only=not answers))
     except LocalEntryNotFoundError:
         reason = "the hub does not answer, and it is not in the cache"
     except RepositoryNotFoundError:

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 
 from dpiqa.runtime.pooling import Pool
-from dpiqa.runtime.reading import BANDS, Band, Reading, band, printable
+from dpiqa.runtime.reading import BANDS, Band, Reading, band, main_cause, printable
 
 WIDTH = 1200
 MAX_BARS = 40
+_DIP = 60  # below good; a stretch below it for a fiftieth of the time is told its cause
 BAND_BGR: dict[Band, tuple[int, int, int]] = {
     "bad": (39, 48, 215),
     "poor": (89, 141, 252),
@@ -62,8 +63,8 @@ class _Axes:
 
     def text(self, text: str, place: tuple[int, int], align: float = 0.0, colour: tuple[int, int, int] = _INK) -> None:
         """Write on the line that ends `place`; `align` 0 starts there, 0.5 centres, 1 ends there."""
-        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
-        corner = (round(place[0] - align * width), place[1] + height // 2)
+        _, height = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0]
+        corner = (round(place[0] - align * _text_width(text)), place[1] + height // 2)
         cv2.putText(self.canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
 
     def x_ticks(self, values: Sequence[float], label: str) -> None:
@@ -72,6 +73,10 @@ class _Axes:
             self.line([(x, y), (x, y + 5)], _INK)
             self.text(f"{value:g}", (x, y + 16), 0.5)
         self.text(label, ((self._box[0] + self._box[2]) // 2, self._box[3] + 36), 0.5)
+
+
+def _text_width(text: str) -> int:
+    return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0]
 
 
 def _curves(videos: Sequence[Pool]) -> np.ndarray:
@@ -93,7 +98,17 @@ def _curves(videos: Sequence[Pool]) -> np.ndarray:
         axes.line([axes.at(x, y) for x, y in zip(pts, scores, strict=True)], colour, 2)
         if number < len(_LINES_BGR):
             axes.text(_label(pool.source), (60, 18 + 20 * number), colour=colour)
+    if len(videos) == 1:
+        _name_causes(axes, videos[0], end)
     return axes.canvas
+
+
+def _name_causes(axes: _Axes, pool: Pool, end: float) -> None:
+    pts, _ = pool.curve()
+    for dip in pool.dips(_DIP):
+        if pts[dip.last] - pts[dip.first] > end / 50:
+            x, y = axes.at(float(pts[dip.first] + pts[dip.last]) / 2, dip.lowest)
+            axes.text(dip.cause.replace("_", " "), (x, min(y + 18, axes.at(0, 0)[1] - 10)), 0.5)
 
 
 def _mark_voids(axes: _Axes, pool: Pool, end: float) -> None:
@@ -110,14 +125,24 @@ def _mark_voids(axes: _Axes, pool: Pool, end: float) -> None:
 
 
 def _bars(pictures: Mapping[str, Reading]) -> np.ndarray:
-    axes = _Axes(110 + 24 * len(pictures), 480, 100, len(pictures))
-    for row, (name, reading) in enumerate(reversed(list(pictures.items()))):
+    """The worst picture on top, each with what lowers it."""
+    worst_first = sorted(pictures.items(), key=lambda item: item[1].score)
+    left = 30 + max(_text_width(_label(name)) for name in pictures)
+    axes = _Axes(100 + 24 * len(pictures), left, 100, len(pictures), top=30)
+    start = 0.0
+    for top, name in BANDS:
+        axes.fill(start, 0, top, len(pictures), BAND_BGR[name], tint=0.25)
+        axes.text(name, ((axes.at(start, 0)[0] + axes.at(top, 0)[0]) // 2, 18), 0.5)
+        start = top
+    for row, (name, reading) in enumerate(reversed(worst_first)):
         score = reading.score
         axes.fill(0, row + 0.15, score, row + 0.85, BAND_BGR[band(score)])
         middle = axes.at(0, row + 0.5)[1]
-        axes.text(_label(name), (470, middle), 1)
-        void = f" {reading.void}, nothing to see" if reading.void else ""
-        axes.text(f"{score:.1f}{void}", (axes.at(score, 0)[0] + 6, middle))
+        axes.text(_label(name), (left - 10, middle), 1)
+        why = (
+            f"{reading.void}, nothing to see" if reading.void else (main_cause(reading.causes) or "").replace("_", " ")
+        )
+        axes.text(f"{score:.1f} {why}", (axes.at(score, 0)[0] + 6, middle))
     axes.x_ticks(range(0, 101, 20), "score")
     return axes.canvas
 

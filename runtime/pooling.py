@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dpiqa.runtime.reading import Reading, Summary, WorstSecond, band
+from dpiqa.runtime.reading import Reading, Summary, WorstSecond, band, main_cause
 from dpiqa.runtime.void import Void
 
 Scores = NDArray[np.float64]
 _VOIDS: tuple[Void | None, ...] = (None, *get_args(Void))
+
+
+class Dip(NamedTuple):
+    """A stretch of a video that scores less than good: its first and last frame, the lowest of its scores, and why."""
+
+    first: int
+    last: int
+    lowest: float
+    cause: str
 
 
 class Interval(NamedTuple):
@@ -26,11 +36,12 @@ class Interval(NamedTuple):
 
 
 class Pool:
-    """Collects the readings of one video, 17 bytes a frame."""
+    """Collects the readings of one video, 18 bytes a frame."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._pts, self._scores, self._voids = array("d"), array("d"), array("b")
+        self._pts, self._scores, self._voids, self._causes = array("d"), array("d"), array("b"), array("b")
+        self._names: list[str | None] = [None]
 
     def __len__(self) -> int:
         return len(self._scores)
@@ -40,6 +51,10 @@ class Pool:
         self._pts.append(reading.pts_s or 0.0)
         self._scores.append(reading.score)
         self._voids.append(_VOIDS.index(reading.void))
+        cause = main_cause(reading.causes)
+        if cause not in self._names:
+            self._names.append(cause)
+        self._causes.append(self._names.index(cause))
 
     def curve(self) -> tuple[Scores, Scores]:
         """Presentation times in seconds and scores, each float64 `[frames]`."""
@@ -48,6 +63,10 @@ class Pool:
     def voids(self) -> list[Void | None]:
         """What each frame is void of, in their order."""
         return [_VOIDS[number] for number in self._voids]
+
+    def causes(self) -> list[str | None]:
+        """The main cause of each frame, None where none is strong enough."""
+        return [self._names[number] for number in self._causes]
 
     def duration_s(self) -> float:
         """From the first frame to the end of the last, which is taken to last as long as a typical one."""
@@ -70,6 +89,20 @@ class Pool:
             min=float(scores.min()),
             void_frames=sum(number > 0 for number in self._voids),
         )
+
+    def dips(self, limit: float) -> Iterator[Dip]:
+        """The stretches that fall below `limit`, to where they rise 5 above it, with the cause that most frames name.
+
+        Those in which most name none, or not the same, are left out.
+        """
+        _, scores = self.curve()
+        causes = self.causes()
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], scores < limit + 5, [False])).astype(np.int8)))
+        for first, end in edges.reshape(-1, 2).tolist():
+            ((cause, count),) = Counter(causes[first:end]).most_common(1)
+            lowest = float(scores[first:end].min())
+            if cause and 2 * count > end - first and lowest < limit:
+                yield Dip(first, end - 1, lowest, cause)
 
     def intervals(self, step_s: float) -> Iterator[Interval]:
         """The curve in steps of `step_s` seconds on a grid from 0; steps without a frame are left out."""

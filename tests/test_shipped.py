@@ -134,6 +134,7 @@ def test_known_failures_are_those_of_the_shipped_model() -> None:
     assert set(pd.read_csv(ROOT / "models" / "results" / "known_failures.csv")["weights"]) == {weights[:12]}
 
 
+@pytest.mark.slow
 def test_the_published_benchmark_runs() -> None:
     pytest.importorskip("dpiqa.native", reason="needs dpiqa.native and OpenVINO, pip install '.[openvino]'")
     command = [sys.executable, "benchmarks/native.py", "--rounds", "1"]

@@ -5,16 +5,31 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = "cpp_bindings/include/dpiqa/dpiqa.h"
 _HOME = "README.md"
+_FLOORS = ("runtime", "train", "export")
+_FOLDER = TemporaryDirectory()
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s:#]+)(#[^)\s]*)?\)")
 _PAGES = (_HOME, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", *(f"models/dpiqa-lite{n}.md" for n in (0, 2)))
+
+
+@event_priority(100)  # before mkdocstrings reads its paths
+def on_config(config: MkDocsConfig) -> None:
+    """Show mkdocstrings the package as it is installed, its floors inside: an editable install has them elsewhere."""
+    package = Path(_FOLDER.name, "dpiqa")
+    package.mkdir(exist_ok=True)
+    for part in [*(ROOT / "cpp_bindings" / "python" / "dpiqa").iterdir(), *(ROOT / name for name in _FLOORS)]:
+        if not (package / part.name).exists():
+            (package / part.name).symlink_to(part)
+    config.plugins["mkdocstrings"].config["handlers"]["python"]["paths"] = [_FOLDER.name]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

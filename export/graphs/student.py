@@ -85,6 +85,8 @@ def export_checkpoint(
     `frames` overrides the size it was trained at; every shape in it is compared with PyTorch.
     """
     student, record = load_student(checkpoint)
+    if not all(torch.isfinite(value).all() for value in student.state_dict().values()):
+        raise GateError(f"{out}: not written, some weights of {checkpoint} are not finite numbers")
     wanted = frames or record.input
     spec = ModelSpec(
         name=name,

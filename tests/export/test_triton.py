@@ -15,6 +15,7 @@ import grpc
 import numpy as np
 import onnxruntime
 import pytest
+from forked import run_module
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as _config
 from tritonclient.grpc import service_pb2 as _service
@@ -84,8 +85,7 @@ class _Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped model's folder in a repository: a trained one, whose scores tell colours and sizes apart."""
     out = tmp_path_factory.mktemp("served")
-    command = [sys.executable, "-m", "export.triton", "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True)
+    run_module("export.triton", "--out", out).check_returncode()
     return out / "dpiqa-lite0"
 
 

@@ -33,10 +33,11 @@ def test_the_map_lies_over_the_frame_and_the_causes_beside_it(
     assert ended.status == 0, ended.err
     drawn = cv2.imread(str(tmp_path / "why" / "photo.png.png"))
     assert drawn is not None
-    assert drawn.shape == (480, 640 + 300, 3)
-    bad, good = drawn[200, 100].astype(int), drawn[200, 500].astype(int)
-    assert bad[2] > bad[1] + 30, "where the map is low it is red"
-    assert good[1] > good[2], "where it is high it is green"
+    assert drawn.shape == (480 + 6 + 480, 640 + 300, 3)
+    assert np.array_equal(drawn[:480, :640], _half_black()), "first the frame as it is"
+    marked = drawn[486:, :640].astype(int)
+    assert marked[200, 100, 2] > marked[200, 100, 1] + 30, "where the map is low it is red"
+    assert (marked[200, 500] == 255).all(), "where it is high it is as it was"
     panel = drawn[:, 640:]
     assert (panel.reshape(-1, 3) != 255).any(1).mean() > 0.02
     lines = [row for row in range(130, 230) if (panel[row] < 100).all(1).sum() > 100]
@@ -50,6 +51,17 @@ def test_of_a_video_the_worst_frame_is_drawn(dpiqa: Command, model: Path, write_
     (drawn,) = [cv2.imread(str(path)) for path in (tmp_path / "why").iterdir()]
     assert drawn is not None
     assert drawn[:90, :120].mean() < 110
+
+
+def test_an_upright_frame_stands_beside_its_marked_one_and_all_causes_are_listed(
+    dpiqa: Command, save_model: MakeModel, write_picture: Write, tmp_path: Path
+) -> None:
+    model = save_model(make_spec([f"cause{number}" for number in range(9)]), outputs=("score", "causes", "map"))
+    picture = write_picture(pixels=np.full((100, 80, 3), 90, np.uint8) + _half_black()[:100, 280:360] // 4)
+    assert dpiqa("score", picture, "--model", model, "--explain", tmp_path / "why").status == 0
+    drawn = cv2.imread(str(tmp_path / "why" / "photo.png.png"))
+    assert drawn is not None
+    assert drawn.shape == (150 + 34 * 11, 80 + 6 + 80 + 300, 3)
 
 
 def test_without_a_map_the_frame_stays_as_it_is(

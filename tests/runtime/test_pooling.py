@@ -32,6 +32,16 @@ def test_three_seconds_with_a_bad_one() -> None:
     assert summary.worst_second.mean == pytest.approx(20)
 
 
+def test_a_stretch_below_the_limit_has_the_cause_that_most_of_its_frames_name() -> None:
+    pool = Pool("clip.mp4")
+    frames = [(80, {}), (30, {"blur": 0.9}), (20, {"blur": 0.8, "noise": 0.9}), (25, {"blur": 0.5}), (90, {"blur": 1}),
+              (10, {"noise": 0.1}), (80, {}), (59, {"dark": 1}),
+              (64, {"dark": 1}), (58, {"dark": 1}), (66, {}), (61, {"dark": 1})]  # fmt: skip
+    for index, (score, causes) in enumerate(frames):
+        pool.add(Reading(source="clip.mp4", index=index, pts_s=index, score=score, band=band(score), causes=causes))
+    assert list(pool.dips(60)) == [(1, 3, 20, "blur"), (7, 9, 58, "dark")]
+
+
 def test_the_worst_second_weighs_frames_at_a_variable_rate() -> None:
     summary = _pool([0, 0.5, 1, 1.1, 1.2, 1.3, 2, 2.5], [50, 50, 50, 10, 10, 10, 50, 50]).summary()
     assert summary.worst_second.pts_s == 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from forked import run_module
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.video import read_video
@@ -71,8 +71,7 @@ def test_other_levels_and_other_arrays_are_refused(name: str) -> None:
 
 
 def _sheet(picture: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "train.degrade", "--picture", str(picture), "--out", str(out), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_module("train.degrade", "--picture", picture, "--out", out, *options)
 
 
 def test_the_contact_sheet_has_a_row_per_distortion(photographs: list[np.ndarray], tmp_path: Path) -> None:

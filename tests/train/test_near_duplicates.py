@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from forked import run_module
 
 from dpiqa.train.data.near_duplicates import MAX_DISTANCE, MIN_CORRELATION
 from dpiqa.train.model_files import load_model, read_contract
@@ -24,9 +24,8 @@ def _scene(seed: int) -> np.ndarray:
 
 
 def _search(folder: Path, training: str, test: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "train.near_duplicates", "--training", training, "--test", test]
-    command += ["--out", str(folder / "pairs.json")]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    out = folder / "pairs.json"
+    return run_module("train.near_duplicates", "--training", training, "--test", test, "--out", out)
 
 
 def test_copies_are_found_and_other_pictures_are_not(tmp_path: Path) -> None:

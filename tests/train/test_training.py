@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forked import run_module
 from PIL import Image
 
 from dpiqa.errors import InputError
@@ -49,7 +50,7 @@ def _command(table: Path, out: Path, *options: str) -> list[str]:
 
 
 def _train(table: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(_command(table, out, *options), capture_output=True, text=True, check=False)
+    return run_module(*_command(table, out, *options)[2:])
 
 
 def _weights(out: Path) -> dict[str, torch.Tensor]:

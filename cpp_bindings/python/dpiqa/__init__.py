@@ -12,18 +12,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dpiqa.errors import ContractError, DpiqaError, EngineError, InputError
     from dpiqa.runtime.reading import Reading, Summary
-    from dpiqa.runtime.scorer import Scorer
+    from dpiqa.runtime.scorer import Explanation, Scorer
 
-__all__ = ["ContractError", "DpiqaError", "EngineError", "InputError", "Reading", "Scorer", "Summary"]
+    __version__: str
+
+__all__ = ["ContractError", "DpiqaError", "EngineError", "Explanation", "InputError", "Reading", "Scorer", "Summary"]
 
 _MODULES = {name: "dpiqa.errors" for name in __all__ if name.endswith("Error")}
-_MODULES |= {"Reading": "dpiqa.runtime.reading", "Summary": "dpiqa.runtime.reading", "Scorer": "dpiqa.runtime.scorer"}
+_MODULES |= dict.fromkeys(("Reading", "Summary"), "dpiqa.runtime.reading")
+_MODULES |= dict.fromkeys(("Explanation", "Scorer"), "dpiqa.runtime.scorer")
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
     # Importing a floor, or asking a command for help, must not wait for an engine to load.
+    if name == "__version__":
+        return import_module("importlib.metadata").version("dpiqa-edge")
     if name not in _MODULES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(import_module(_MODULES[name]), name)

@@ -1,0 +1,164 @@
+"""Figures in the prose of README and documentation are those of the CSV and JSON files in the repository."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+Claim = tuple[str, str]  # a page, and words that stand in it
+
+
+def _table(name: str) -> pd.DataFrame:
+    return pd.read_csv(ROOT / "benchmarks" / name)
+
+
+def _native(name: str, size: str) -> dict[str, float]:
+    rows = _table(name)
+    rows = rows[(rows["threads"] == 1) & (rows["format"] == "nv12") & (rows["size"] == size)]
+    totals = rows[rows["stage"] == "total"]
+    return dict(zip(totals["pipeline"] + " " + totals["precision"], totals["median_ms"], strict=True))
+
+
+def _speed() -> Iterator[Claim]:
+    page, xeon = "docs/speed.md", "native_xeon_amx_2cores_ov2026.4.csv"
+    by_hand = "opencv+onnxruntime fp32"
+    times, large = _native(xeon, "1080p"), _native(xeon, "4K")
+    yield page, f"INT8 at 1080p is {times[by_hand] / times['dpiqa int8']:.1f} times as fast"
+    yield page, f"and FP32 {times[by_hand] / times['dpiqa fp32']:.1f} times"
+    yield page, f"met at 4K, {large[by_hand] / large['dpiqa int8']:.1f} times"
+    times = _native("native_epyc_zen4_2cores_ov2026.4.csv", "1080p")
+    ratio = times[by_hand] / times["dpiqa int8"]
+    yield page, f"with VNNI it was {ratio:.1f} times ({times['dpiqa int8']:.1f} ms"
+    fp32, int8 = _table("parity.csv").to_dict("records")
+    yield (
+        page,
+        f"on {fp32['photographs']} photographs of BIQ2021, FP32 within {_ceiling(fp32['largest_points'])} points",
+    )
+    yield page, f"SRCC {int8['srcc']:.4f} (mean {int8['mean_points']:.2f}, largest {int8['largest_points']:.1f};"
+
+
+def _ceiling(value: float) -> str:
+    return f"{-(-value // 0.001) * 0.001:.3f}"
+
+
+def _cameras() -> Iterator[Claim]:
+    rows = _table("saturation.csv")
+    kept = {stream: group[group["share"] >= 0.95]["cameras"].max() for stream, group in rows.groupby("stream")}
+    words = f"{kept['1080p, every frame']} cameras at 1080p and 25 frames a second or {kept['640x360, every frame']} at"
+    yield "docs/speed.md", words
+    load = rows[(rows["stream"] == "1080p, key frames") & (rows["cameras"] == 64)]["load"].item()
+    assert load == pytest.approx(1 / 3, abs=0.02)
+    yield "docs/speed.md", f"with key frames alone {kept['1080p, key frames']} use a third of the machine"
+
+
+def _shapes() -> Iterator[Claim]:
+    change = _table("shapes.csv").set_index("aspect")["mean_change"]
+    yield "docs/speed.md", f"rise by {change['16:9']:.1f} points on average, of 9:16 by {change['9:16']:.1f}"
+    assert max(change["4:3"], change["3:4"]) < 1
+
+
+def _memory() -> Iterator[Claim]:
+    resident = _table("memory.csv").groupby("model")["resident_mb"].agg(["min", "max"])
+    assert (resident["max"] - resident["min"]).max() < 1
+    fp32, int8 = (f"{resident['max'][name]:.0f} MB" for name in ("dpiqa-lite0", "dpiqa-lite0-int8"))
+    yield "docs/embedding.md", f"{fp32} resident with the FP32 model and {int8} with INT8"
+
+
+def _monitor() -> Iterator[Claim]:
+    values = _table("monitor_epyc_zen4_2cores_ov2026.4.csv").set_index("what")["value"]
+    yield (
+        "docs/monitoring.md",
+        (
+            f"| {values['CPU']:.0f} % | {values['of it reading and decoding']:.0f} % | "
+            f"{values['of it scoring']:.0f} % | "
+            f"{values['latency, to the metric, median']:.0f} ms / {values['latency, to the metric, p99']:.0f} ms | "
+            f"{values['memory, resident']:.0f} MB at the end; slope of the second half "
+            f"{values['memory, slope of the second half']:.0f} MB an hour |"
+        ),
+    )
+    yield "docs/monitoring.md", f"{values['frames dropped']:.0f} frames were dropped"
+
+
+def _bursts() -> Iterator[Claim]:
+    hits = 100 * _table("bursts.csv").set_index("distortion")["hits"]
+    soft = hits[["camera_shake", "motion_blur", "defocus"]]
+    dark, bright = hits["underexposure"], hits["overexposure"]
+    yield "docs/scoring.md", f"in {soft.min():.0f} to {soft.max():.0f} %"
+    yield "docs/scoring.md", f"in {dark.min():.0f} to {dark.max():.0f} % where they were too dark"
+    yield "docs/scoring.md", f"in {bright.min():.0f} to {bright.max():.0f} % where they were too bright"
+
+
+def _gpu() -> Iterator[Claim]:
+    model = json.loads((ROOT / "benchmarks" / "gpu_proof_h200.json").read_text())["parts"]["model"]["found"]
+    fp16 = next(row for row in model["parity"] if row["precision"] == "fp16")
+    fastest = next(row for row in model["speed"] if row["batch"] == 16)["pictures_per_s"]
+    yield (
+        "docs/embedding.md",
+        (
+            f"stays within {-(-fp16['score_largest_points'] // 0.1) * 0.1:.1f} points of FP32 and scores "
+            f"{round(fastest, -2):,.0f} pictures a second in batches of 16"
+        ),
+    )
+
+
+def _int8() -> Iterator[Claim]:
+    """Drift of the shipped INT8 files."""
+
+    def drift(model: str) -> tuple[list[str], list[str]]:
+        files = [ROOT / "models" / "results" / f"{model}-int8-{name}.json" for name in ("biq2021", "clive")]
+        rows = [json.loads(file.read_text())["data"][name]["drift"]
+                for file, name in zip(files, ("biq2021", "clive"), strict=True)]  # fmt: skip
+        assert all(0.85 < row["same_cause"] < 0.95 for row in rows), "nine pictures of ten"
+        return [f"{row['mean']:.2f}" for row in rows], [f"{row['largest']:.1f}" for row in rows]
+
+    (mean, largest), (mean2, largest2) = drift("dpiqa-lite0"), drift("dpiqa-lite2")
+    assert mean2[0] == mean2[1]
+    yield (
+        "docs/accuracy.md",
+        (
+            f"drifts by {' and '.join(mean)} points on average, and by {' and '.join(largest)} at most, "
+            f"`dpiqa-lite2` by {mean2[0]} on both, and by {' and '.join(largest2)} at most"
+        ),
+    )
+
+
+def _causes() -> Iterator[Claim]:
+    """How often the strongest cause is right, and how much a still scene moves."""
+
+    def right(model: str) -> list[str]:
+        rows = pd.read_csv(ROOT / "models" / "results" / f"{model}-order.csv").set_index(["measure", "name"])
+        columns = ["cause_right", "cause_right_1", "cause_right_5"]
+        return [f"{100 * float(rows.at[('order', 'all'), column]):.0f}" for column in columns]  # type: ignore[arg-type]
+
+    (every, faint, severe), (every2, faint2, severe2) = right("dpiqa-lite0"), right("dpiqa-lite2")
+    yield (
+        "docs/accuracy.md",
+        (
+            f"is the right one for {every} % (`dpiqa-lite2`: {every2} %), from {faint} % ({faint2} %) of the faintest "
+            f"to {severe} % ({severe2} %) of the severest"
+        ),
+    )
+    rows = pd.read_csv(ROOT / "models" / "results" / "dpiqa-lite0-order.csv").set_index("name")["value"]
+    yield (
+        "docs/scoring.md",
+        f"the {rows['still_scene_with_noise']:.1f} points by which the score of a still scene moves",
+    )
+
+
+CLAIMS = [
+    claim
+    for claims in (_speed, _cameras, _shapes, _memory, _monitor, _bursts, _gpu, _int8, _causes)
+    for claim in claims()
+]
+
+
+@pytest.mark.parametrize(("page", "words"), CLAIMS, ids=[words[:60] for _, words in CLAIMS])
+def test_a_figure_in_the_prose_is_the_measured_one(page: str, words: str) -> None:
+    text = re.sub(r"\s+", " ", (ROOT / page).read_text())
+    assert words in text

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from dpiqa.errors import DpiqaError, InputError, ToolError
+from dpiqa.errors import DpiqaError, InputError
 from dpiqa.runtime.archive.worker import Block, Job, Worker
 from dpiqa.runtime.machine import cores
 
@@ -56,17 +56,14 @@ def pool(address: str, workers: int | None, threads: int) -> Iterator[Pool]:
     """Connect to Ray, or start one on this machine, until the block ends.
 
     `address`: `auto` for the cluster that this machine belongs to, else one of its own; `local` for one of its own, or
-    the address of a cluster. Raises ToolError where Ray is not installed, InputError where it cannot be reached.
+    the address of a cluster. Raises InputError where it cannot be reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-        import ray.data
-    except ModuleNotFoundError as error:
-        raise ToolError(f"the package '{error.name}' is missing, install it with: pip install '.[ray]'") from None
+    import ray
+    import ray.data
 
-    with redirect_stdout(io.StringIO()):  # where Ray writes what it retries
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # where Ray writes what it retries
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         try:

@@ -90,6 +90,12 @@ class Store(NamedTuple):
                 return set()
             return {name for name in names if name and not name.startswith(".")}
 
+    def sweep(self) -> None:
+        """Remove what killed workers left half-written: hidden files, and none in an object store."""
+        if is_local(self.url):
+            for part in Path(local_path(self.url)).glob(".*.part"):
+                part.unlink(missing_ok=True)
+
     def read(self, name: str) -> bytes:
         """The content of a file. Raises InputError."""
         with named(self.uri(name)):

@@ -13,7 +13,7 @@ from secrets import token_hex
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from dpiqa.errors import DpiqaError, InputError
+from dpiqa.errors import DpiqaError, InputError, system_reason
 from dpiqa.runtime.archive.inputs import suffix_of
 from dpiqa.runtime.archive.journal import Journal
 from dpiqa.runtime.archive.plan import Blocks, part_name
@@ -36,7 +36,7 @@ class Job:
 
     blocks: Blocks
     store: Store | None
-    model: tuple[str, bytes]
+    model: tuple[str, bytes] = field(repr=False)
     engine: str
     threads: int
     fps: float | None
@@ -74,7 +74,7 @@ class Worker:
         except DpiqaError as error:
             return Block(number, reason=str(error))
         except OSError as error:
-            return Block(number, reason=f"{error.filename or part_name(number)}: {error.strerror or error}")
+            return Block(number, reason=f"{error.filename or part_name(number)}: {system_reason(error)}")
 
     @cached_property
     def _scorer(self) -> Scorer:
@@ -103,6 +103,11 @@ class Worker:
                 except InputError as error:
                     failed += 1
                     table.error(uri, str(error).removeprefix(f"{printable(uri)}: "))
+                except (DpiqaError, OSError):  # the engine, the network, the disk
+                    raise
+                except Exception as error:  # one in ten million must not stop the others, nor be hidden
+                    failed += 1
+                    table.error(uri, f"unexpected {type(error).__name__}: {error}")
         return Block(number, len(uris), failed, table.count, perf_counter() - began)
 
     def _add(self, uri: str, path: str, table: Table) -> None:

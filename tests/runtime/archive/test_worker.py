@@ -158,4 +158,8 @@ def test_what_was_planned_is_read_back(place: str, s3: str, tmp_path: Path) -> N
     for block in (0, 7):
         with store.writing(f"part-{block:07}.parquet") as file:
             file.write(b"x")
+    if place == "local":
+        (tmp_path / "out" / ".part-0000003.parquet.0123abcd.part").write_bytes(b"half")
+        store.sweep()
+        assert not list((tmp_path / "out").glob(".*"))
     assert blocks_left(store, settings) == [block for block in range(settings.blocks) if block not in (0, 7)]

@@ -13,7 +13,7 @@ import os
 import re
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -37,7 +37,7 @@ from dpiqa.runtime.sources import expand
 
 MODEL = Path("dpiqa-lite0-int8")
 SAMPLE = 200
-Row = dict[str, object]
+Row = Mapping[str, object]
 
 
 class FromSample(Worker):

@@ -68,8 +68,8 @@ def archive(
         return
     with pool(ray, workers, threads) as crew:
         outcome = score_blocks(crew, job, blocks)
-    if store is not None:
-        store.sweep()
+    if job.store is not None:
+        job.store.sweep()
     rows = f"{outcome.inputs - outcome.failed} of {outcome.inputs} inputs scored, {outcome.rows} rows"
     if estimate is None:
         print(f"{out}: {rows}")

@@ -3,7 +3,9 @@
     python benchmarks/archive.py PICTURES [--count 400] [--repeats 3] [--rows 1000000] [--csv FILE]
 
 Throughput: `--count` of the pictures, with one worker and two in turn, from the end of each run's first block to that
-of its last; the ratio is that of two neighbouring runs, and the load of the machine stands beside it. Memory: `--rows`
+of its last; the ratio is that of two neighbouring runs, and the load of the machine stands beside it, without which it
+means little. CPU time a picture, of the workers, of Ray and of the command together, means something on a busy machine
+too: two workers on two free cores are faster than one by twice its ratio, at most. Memory: `--rows`
 inputs whose readings are those of 200 pictures, scored once by each worker; all else is real, list, blocks, Parquet.
 """
 
@@ -14,6 +16,7 @@ import re
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -79,21 +82,24 @@ def throughput(files: list[str], folder: Path, repeats: int) -> Iterator[Row]:
     """Pictures a second with one worker and two, in turn."""
     ratios = []
     for repeat in range(repeats):
-        rates = {}
+        rates, costs = {}, {}
         for workers in (1, 2):
-            ends, inputs = [], []
-            for block in blocks(Pool(workers), files, folder / f"{repeat}-{workers}"):
-                ends.append(perf_counter())
-                inputs.append(block)
-            rates[workers] = sum(inputs[workers:]) / (ends[-1] - ends[workers - 1])
+            marks = []
+            for inputs in blocks(Pool(workers), files, folder / f"{repeat}-{workers}"):
+                marks.append((perf_counter(), cpu_s(), inputs))
+            (began, cpu_before, _), (ended, cpu_after, _) = marks[workers - 1], marks[-1]
+            scored = sum(inputs for _, _, inputs in marks[workers:])
+            rates[workers], costs[workers] = scored / (ended - began), (cpu_after - cpu_before) / scored * 1000
             load = os.getloadavg()[0]
-            echo(f"{workers} workers: {rates[workers]:.1f} pictures a second, load {load:.1f}")
-            yield {"measured": "throughput", "workers": workers, "inputs": sum(inputs)} | {
+            echo(f"{workers} workers: {rates[workers]:.1f} a second, {costs[workers]:.1f} ms CPU each, load {load:.1f}")
+            yield {"measured": "throughput", "workers": workers, "inputs": scored} | {
                 "per_second": rates[workers],
+                "cpu_ms": costs[workers],
                 "load": load,
             }
-        ratios.append(rates[2] / rates[1])
-    echo(f"ratio of two workers to one: median {statistics.median(ratios):.2f} of {repeats}")
+        ratios.append((rates[2] / rates[1], costs[1] / costs[2]))
+    for name, values in zip(("throughput", "1 / CPU time"), zip(*ratios, strict=True), strict=True):
+        echo(f"{name} of two workers to one: median {statistics.median(values):.2f} of {repeats}")
 
 
 def memory(files: list[str], folder: Path, rows: int) -> Iterator[Row]:
@@ -130,20 +136,33 @@ def blocks(crew: Pool, names: object, out: Path) -> Iterator[int]:
     echo(f"{len(numbers)} files, {written / 1e6:.1f} MB")
 
 
-def scoring() -> Iterator[int]:
-    """The processes below this one that score."""
+def below() -> Iterator[int]:
+    """The processes below this one."""
     parents = {}
     for status in Path("/proc").glob("[0-9]*/status"):
-        try:
+        with suppress(OSError):
             parents[int(status.parent.name)] = int(re.findall(r"^PPid:\s+(\d+)", status.read_text(), re.MULTILINE)[0])
-        except OSError:
-            continue
     for pid in parents:
-        ancestor = pid
+        ancestor = parents[pid]
         while ancestor in parents and ancestor != os.getpid():
             ancestor = parents[ancestor]
-        if ancestor == os.getpid() and b"MapWorker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if ancestor == os.getpid():
             yield pid
+
+
+def scoring() -> list[int]:
+    """Those of them that score."""
+    return [pid for pid in below() if b"MapWorker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def cpu_s() -> float:
+    """CPU seconds of this process and those below, so far."""
+    ticks = 0
+    for pid in [os.getpid(), *below()]:
+        with suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def echo(line: str) -> None:

@@ -31,6 +31,8 @@ class Quality(Metric):
     higher_is_better = True
     full_state_update = False
     plot_lower_bound, plot_upper_bound = 0.0, 100.0
+    sums: Tensor
+    count: Tensor
 
     def __init__(self, model: str | Path | None = None) -> None:
         super().__init__()

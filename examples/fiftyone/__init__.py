@@ -6,7 +6,7 @@
 
 Then choose "Score picture quality" in the App's operator browser, or from Python:
 
-    foo.get_operator("@dpiqa/quality/score_quality")(dataset, model="dpiqa-lite0")
+    foo.execute_operator("@dpiqa/quality/score_quality", {"view": view, "params": {"model": "dpiqa-lite0"}})
 """
 
 from typing import Any
@@ -33,10 +33,6 @@ class ScoreQuality(foo.Operator):
         return foo.OperatorConfig(
             name="score_quality", label="Score picture quality", allow_delegated_execution=True, dynamic=False
         )
-
-    def __call__(self, samples: Any, model: str = MODEL, with_maps: bool = True) -> Any:
-        """Score a dataset or a view from Python."""
-        return foo.execute_operator(self.uri, {"view": samples}, params={"model": model, "with_maps": with_maps})
 
     def resolve_input(self, ctx: Any) -> types.Property:
         """See fiftyone.operators.Operator."""

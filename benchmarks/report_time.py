@@ -1,6 +1,6 @@
 """What does `--report` add to `dpiqa score --sort --worst 20`, and does its memory stay flat?
 
-    python benchmarks/report_time.py PICTURES [--count 2000] [--repeats 3] [--csv FILE]
+    python benchmarks/report_time.py PICTURES [--count 2000] [--repeats 2] [--csv FILE]
 
 The command with a report and without, in turn, at a tenth of the pictures and at all of them: its CPU seconds, of all
 threads, which other programs on the machine change less than they do the time, and the peak of its resident memory.
@@ -30,7 +30,7 @@ from dpiqa.runtime.sources import expand
 def main(
     pictures: Annotated[str, typer.Argument(help="Folder or glob of pictures.")],
     count: Annotated[int, typer.Option(min=10)] = 2000,
-    repeats: Annotated[int, typer.Option(min=1)] = 3,
+    repeats: Annotated[int, typer.Option(min=1)] = 2,
     csv: Annotated[Path | None, typer.Option(help="Path of a CSV for the table.")] = None,
 ) -> None:
     """Print each run, and the ratios of neighbouring ones."""

@@ -66,7 +66,7 @@ def begun(*arguments: str) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return Ended(process.returncode, out, err)
 
 
@@ -77,7 +77,7 @@ def parts(folder: str) -> set[str]:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 100
+    end = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
@@ -99,24 +99,25 @@ def workers(raylets: set[int]) -> list[int]:
 def test_what_is_killed_loses_nothing_and_doubles_nothing(s3: str, nodes: RayNodes, pictures: list[str]) -> None:
     arguments = (f"{s3}/names.txt", "--out", f"{s3}/killed", "--ray", nodes.address)
     driver = begun(*arguments)
-    wait_for(lambda: len(parts(f"{s3}/killed")) >= 3)
-    crew = workers(nodes.raylets)
-    assert len(crew) == 2
-    os.kill(crew[0], signal.SIGKILL)
-    at_kill = len(parts(f"{s3}/killed"))
-    wait_for(lambda: len(parts(f"{s3}/killed")) >= at_kill + 3)
-    driver.kill()
-    assert ended(driver).status == -signal.SIGKILL
+    try:
+        wait_for(lambda: len(parts(f"{s3}/killed")) >= 3)
+        os.kill(workers(nodes.raylets)[0], signal.SIGKILL)
+        at_kill = len(parts(f"{s3}/killed"))
+        wait_for(lambda: len(parts(f"{s3}/killed")) >= at_kill + 3)
+    finally:
+        driver.kill()
+        assert ended(driver).status == -signal.SIGKILL
 
     written = parts(f"{s3}/killed")
-    resumed = ended(begun(*arguments, "--resume"))
-    assert resumed.err == ""
-    assert resumed.status == 1
     fs = fsspec.filesystem("s3")
     kept = sum(pq.read_metadata(fs.open(name)).num_rows for name in written)
-    left = len(pictures) - kept
-    assert 0 < left < len(pictures)
-    assert resumed.out == f"{s3}/killed: {left - 3} of {left} inputs scored, {left} rows\n"
+    resumed = ended(begun(*arguments, "--resume"))
+    assert (resumed.status, resumed.err) == (1, "")
+    line = re.fullmatch(rf"{s3}/killed: (\d+) of (\d+) inputs scored, (\d+) rows\n", resumed.out)
+    assert line
+    scored, left, rows = map(int, line.groups())
+    assert 0 < left <= len(pictures) - kept  # a worker may have ended its block after its command
+    assert (scored, rows) == (left - 3, left)
 
     table = pd.read_parquet(f"{s3}/killed")
     assert sorted(table["uri"]) == sorted(pictures)

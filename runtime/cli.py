@@ -1,4 +1,4 @@
-"""The verbs `score`, `pick`, `monitor`, `report` and `doctor` of `dpiqa`.
+"""The verbs `score`, `pick`, `archive`, `monitor`, `report` and `doctor` of `dpiqa`.
 
 Exit status of `score`: 0 everything was scored; 1 some files could not be scored; 2 nothing could be scored, or the
 command line was wrong; 3 some files score below --min; 130 interrupted.
@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from dpiqa.errors import DpiqaError
+from dpiqa.runtime.archive.command import archive
 from dpiqa.runtime.formats.kinds import MAX_MEGAPIXELS
 from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL
 from dpiqa.runtime.program import complain, leave_now, log_times, native_output_silenced
@@ -22,6 +23,7 @@ from dpiqa.runtime.program import complain, leave_now, log_times, native_output_
 _MODEL = "Path to a model file, or the name of a shipped model"
 
 app = typer.Typer()
+app.command()(archive)
 
 
 @app.command()

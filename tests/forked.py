@@ -7,9 +7,11 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["onnx", "onnxruntime", "pandas", "scipy.stats", "timm", "torch", "torchvision"])
 

@@ -10,15 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from forked import run_module
+from forked import Run, run_module
 
 from dpiqa.export.graphs.student import resize_model
 from dpiqa.export.graphs.transform import input_of
 from dpiqa.runtime.models import shipped_model
 from dpiqa.runtime.program import run as run_command
 from dpiqa.train.students.model import Student
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import Run
+from forked import Run
 
 from dpiqa.errors import GateError, InputError
 from dpiqa.export.deepstream import main as export_deepstream

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import write_rated_set
+from rated_sets import write_rated_set
 from safetensors.torch import load_file, save_file
 from tiny_runs import ended, teach
 from torch import Tensor

@@ -62,6 +62,7 @@ export class Detail {
     const request = (this.request = Symbol("the latest request wins"));
     const end = until ?? Date.now() / 1000;
     const period = { since: since ?? end - this.range, until: end, source: this.source };
+    this.choice.link(this.source, period.since, end); // a click before the answer means the new range, too
     let [past, events, actions] = await Promise.all([
       getJson("/api/past", { ...period, points: 400 }),
       getJson("/api/events", period),

@@ -45,6 +45,10 @@ export class RangeChoice {
   show(source, since, until) {
     if (document.activeElement !== this.from) this.from.value = local(since);
     if (document.activeElement !== this.to) this.to.value = local(until);
+    this.link(source, since, until);
+  }
+
+  link(source, since, until) {
     this.download.href = `/api/csv?${new URLSearchParams({ source, since, until })}`;
     this.download.download = `${source.replace(/[^\w-]+/g, "_")}-${local(since).replaceAll(":", "")}.csv`;
   }

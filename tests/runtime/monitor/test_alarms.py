@@ -409,6 +409,23 @@ def test_a_lost_signal_is_reported_once_until_it_is_back() -> None:
     assert reported == [("SignalLoss", "raised", 2), ("SignalLoss", "cleared", 6), ("SignalLoss", "raised", 8)]
 
 
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 86400.0, -86400.0])
+def test_an_event_is_as_long_as_it_was_when_the_clock_is_set(jump_s: float) -> None:
+    now_s = 0.0
+    alarms = SourceAlarms(clock=lambda: now_s)
+    events = []
+    for now_s in seconds(0, 40):
+        set_s = jump_s if now_s >= 20 else 0.0
+        black = 1.0 if 10 <= now_s < 30 else 0.0
+        item = replace(reading(now_s, measured=signals(clipped_low=black)), wall_time=BEGAN + set_s + now_s, pts_s=None)
+        events += alarms.on_reading(item, FRAME, now_s)
+        if now_s in (15, 25):
+            state = "down" if now_s == 15 else "up"
+            events += alarms.on_status(replace(status(state), wall_time=BEGAN + set_s + now_s))
+    lengths_s = {one.kind: one.ended - one.began for one in events if one.ended is not None}
+    assert lengths_s == {"Black": 20, "SignalLoss": 10}
+
+
 anything = st.lists(
     st.tuples(
         st.floats(0.05, 2),  # seconds that pass

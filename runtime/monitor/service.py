@@ -20,6 +20,7 @@ from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.machine import int8_is_faster
 from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL, shipped_model
 from dpiqa.runtime.monitor.alarms.kept import MemoryFile
+from dpiqa.runtime.monitor.allocator import return_large_buffers
 from dpiqa.runtime.monitor.messages import Action
 from dpiqa.runtime.monitor.settings.cameras import CameraSettings, MonitorSettings
 from dpiqa.runtime.monitor.settings.file import load_settings
@@ -105,6 +106,7 @@ class MonitorService:
     """
 
     def __init__(self, command_line: CommandLine) -> None:
+        return_large_buffers()
         self._command_line = command_line
         self._monitor: Monitor | None = None
         self._must_reload = False

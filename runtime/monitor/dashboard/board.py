@@ -22,12 +22,12 @@ _JUMP_S = 30.0  # of the wall clock
 class _Latest:
     status: Status
     since: float  # Unix seconds
-    ahead_s: float = field(default_factory=lambda: time() - monotonic())  # of the wall clock, then
     fps: float | None = None
     reading: LiveReading | None = None
     snapshot: Snapshot | None = None
     events: dict[str, Event] = field(default_factory=dict)
     acknowledged: dict[str, Action] = field(default_factory=dict)  # by kind of event
+    ahead_s: float = field(default_factory=lambda: time() - monotonic())  # of the wall clock, at `since`
 
 
 class Board:

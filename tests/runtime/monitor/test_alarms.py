@@ -208,10 +208,11 @@ def test_a_covered_camera_is_obstructed_and_neither_dark_nor_another_scene() -> 
     assert 31 <= reported[1].at_s <= 32
 
 
-def test_what_passes_by_is_not_reported() -> None:
+@pytest.mark.parametrize("paint", [(200, 60, 40), (255, 255, 255), (0, 0, 0)])
+def test_what_passes_by_is_not_reported(paint: tuple[int, int, int]) -> None:
     def truck(at_s: float) -> np.ndarray:
         frame = noise_frame(1).copy()
-        frame[60:150, : int(320 * min(1, at_s % 20 / 2))] = (200, 60, 40)
+        frame[60:150, : int(320 * min(1, at_s % 20 / 2))] = paint
         return frame
 
     seen = list(still(noise_frame(1), 0, 15))

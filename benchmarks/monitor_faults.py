@@ -214,7 +214,7 @@ def kills(folder: Path, server: Server, times: int) -> Iterator[Row]:
             missing += len(acknowledged - rows)
             behind.append(len(watch.arrivals) - len(rows) - sum(behind))
     yield "SIGKILL", times, ""
-    yield "history is sound (integrity_check)", sound, "times"
+    yield "history is sound after it (integrity_check)", sound, "times"
     yield "rows that were in the history before a kill, and not after", missing, ""
     yield "readings sent that are not in the history, largest", max(behind), "per kill"
     yield "torn JSON lines", watch.torn, ""

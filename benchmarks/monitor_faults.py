@@ -30,6 +30,7 @@ from typing import Annotated, Any
 import typer
 from breakable import Breakable, Broker, Disk, Hook
 from measured_on import measured_on
+from memory import memory_mb
 from monitor import ROOT, Row, Server, show
 
 from dpiqa.errors import EngineError
@@ -70,6 +71,11 @@ class Watch:
         """Numbers of open file handles and threads of the process."""
         process = Path("/proc", str(self._process.pid))
         return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+
+    @property
+    def resident_mb(self) -> float:
+        """Memory of the process, in megabytes of 1024 KiB."""
+        return memory_mb(self._process.pid, "VmRSS")
 
     def listen(self) -> None:
         """Read the messages since the last call."""
@@ -130,7 +136,7 @@ def restarts(folder: Path, server: Server, times: int) -> Iterator[Row]:
             resources.append(watch.resources)
         if number < times:
             watch.wait_for(all_are("down"), "all are down")
-    load = os.getloadavg()[1]
+    load, resident_mb = os.getloadavg()[1], watch.resident_mb
     watch.end(signal.SIGTERM)
     watch.listen()
     yield "load of the machine, all its work", load, "runnable threads"
@@ -138,6 +144,7 @@ def restarts(folder: Path, server: Server, times: int) -> Iterator[Row]:
     yield "reconnected after, median", median(waits_s[1:]), "s"
     yield "reconnected after, longest", max(waits_s[1:]), "s"
     yield "file handles gained", resources[-1][0] - resources[0][0], ""
+    yield f"memory, resident, {len(server.urls)} cameras", resident_mb, "MB"
     yield "threads gained", resources[-1][1] - resources[0][1], ""
     yield "SignalLoss raised", watch.losses.count("raised") / len(server.urls), "per camera"
     yield "SignalLoss cleared", watch.losses.count("cleared") / len(server.urls), "per camera"

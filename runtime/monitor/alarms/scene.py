@@ -59,7 +59,9 @@ class Scene:
             self._learnt_s, self._learnt_at_s = self._learnt_s + step_s, now_s
             weight = step_s / max(min(self._learnt_s, _FOLLOW_S), step_s, 1e-6)
             self._means += weight * (view.means.ravel() - self._means)
-            self._sharpness += weight * (view.sharpness.ravel() - self._sharpness)
+            # The edges of what goes by are many times as sharp as a wall: they must not become what is usual there.
+            sharpness = np.minimum(view.sharpness.ravel(), 2 * self._sharpness + _DETAIL)
+            self._sharpness += weight * (sharpness - self._sharpness)
         elif self._latest is None or float(direction @ self._latest[1]) < self._same:
             self._latest = now_s, direction
         elif now_s - self._latest[0] >= self._settle_s:

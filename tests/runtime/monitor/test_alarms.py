@@ -19,7 +19,9 @@ from made import photo
 from messages import BEGAN, FRAME, noise_frame, reading, signals, status
 
 from dpiqa import Scorer
+from dpiqa.runtime.monitor.alarms.scene import Scene
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS, SourceAlarms
+from dpiqa.runtime.monitor.alarms.view import View
 from dpiqa.runtime.monitor.messages import Event, LiveReading, SourceState
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
 from dpiqa.runtime.monitor.signals import OpenCvMeter, open_meter
@@ -220,6 +222,23 @@ def test_what_passes_by_is_not_reported(paint: tuple[int, int, int]) -> None:
         seen += [(at_s, 40, truck(at_s)) for at_s in seconds(first, first + 4)]
         seen += list(still(noise_frame(1), first + 4, first + 10))
     assert play(SourceAlarms(QUICK), seen) == []
+
+
+def test_the_edges_of_what_goes_by_do_not_become_what_is_usual() -> None:
+    rng = np.random.default_rng(0)
+    scene = Scene(AlarmSettings().global_scene_change)
+    wall = cv2.addWeighted(
+        photo(270, 480), 0.7, cv2.GaussianBlur(rng.integers(0, 256, (270, 480, 3), np.uint8), (0, 0), 1), 0.3, 0
+    )
+    for at_s in range(200):
+        frame = wall.copy()
+        if at_s > 20:
+            top, left = 190, rng.integers(0, 420)
+            frame[top : top + 60, left : left + 60] = rng.integers(0, 256, (60, 60, 1))
+        scene.learn(at_s, View(frame))
+    match = scene.match(View(wall))
+    assert match is not None
+    assert match.lost == 0
 
 
 def test_drops_on_a_part_of_the_lens_are_found_and_blur_of_the_whole_is_not_them() -> None:

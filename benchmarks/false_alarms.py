@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -104,10 +103,10 @@ def main() -> None:
     files = sorted(options.pictures.glob("*.jpg"))
     length_s = round(options.hours * 3600 / options.scenes)
     what = f"{options.model}, 1 score/s, seed {options.seed}; {measured_on('openvino')}"
-    rows = [("scenes", "picture", "hours", "readings", "false alarms", "of")]
+    rows: list[tuple[object, ...]] = [("scenes", "picture", "hours", "readings", "false alarms", "of")]
     for kind in options.kinds:
         rng = np.random.default_rng(options.seed + KINDS.index(kind))
-        total: Counter[str] = Counter()
+        hours, count = 0.0, 0
         for _ in range(options.scenes):
             picks = [files[number] for number in rng.choice(len(files), 9, replace=False)]
             still, *others = map(photo, picks)
@@ -115,12 +114,11 @@ def main() -> None:
                 clip = Path(folder, "scene.mp4")
                 write(clip, scene(still, others if kind == "busy" else [], length_s, rng))
                 events, lasted_s, _ = play(clip, options.model, 1.0, Path(folder))
-            total["hours"] += lasted_s / 3600
-            total["events"] += len(events)
+            hours, count = hours + lasted_s / 3600, count + len(events)
             alarms = "; ".join(f"{one.kind} {one.raised_s:g} to {one.ended_s} s" for one in events) or "0"
             rows.append((kind, picks[0].name, round(lasted_s / 3600, 3), round(lasted_s), alarms, what))
             print(*rows[-1][:-1], sep=" | ", flush=True)
-        rows.append((kind, "all", round(total["hours"], 3), round(total["hours"] * 3600), total["events"], what))
+        rows.append((kind, "all", round(hours, 3), round(hours * 3600), count, what))
         print(*rows[-1][:-1], sep=" | ", flush=True)
     if options.csv is not None:
         with options.csv.open("w", newline="") as file:

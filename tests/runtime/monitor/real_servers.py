@@ -56,6 +56,11 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+class _Proxy(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """The page leaves while a stream goes on."""
+
+
 @contextmanager
 def behind_proxy(port: int, path: str) -> Iterator[str]:
     """A reverse proxy that serves a local port under a path of its own, which it takes away; gives the address."""
@@ -85,8 +90,7 @@ def behind_proxy(port: int, path: str) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.handle_error = lambda *_: None  # the page leaves while a stream goes on
+    with _Proxy(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -34,6 +34,7 @@ from rich.table import Table
 from dpiqa.errors import InputError, ToolError
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import INT8_MODEL, shipped_model
+from dpiqa.runtime.monitor.allocator import return_large_buffers
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Status
 from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 from dpiqa.runtime.monitor.settings.sinks import PrometheusSettings
@@ -211,6 +212,7 @@ def main(
     out: Annotated[Path | None, typer.Option("--csv", help="Path of a CSV for the table.")] = None,
 ) -> None:
     """Measure one monitor."""
+    return_large_buffers()  # as `dpiqa monitor` does
     server, tally = Server(clip, cameras), Tally()
     engine = open_engine(model or shipped_model(INT8_MODEL), threads=threads)
     rows: list[Row] = []

@@ -1,10 +1,10 @@
 """Repeated failures of what `dpiqa monitor` depends on, and their effect.
 
-    python benchmarks/monitor_faults.py [--restarts 20] [--outage-s 60] [--kills 50] [--csv FILE]
+    python benchmarks/monitor_faults.py [--restarts 20] [--outage-s 60] [--stops 20] [--kills 100] [--csv FILE]
 
 The RTSP server is killed and restarted; the disk of the history is full, the broker dead and the webhook's server gone,
-for a minute each; the monitor is killed. Needs the packages of benchmarks/monitor.py, Mosquitto, and the right to mount
-a tmpfs.
+for a minute each; the monitor is stopped and killed. Needs the packages of benchmarks/monitor.py, Mosquitto, and the
+right to mount a tmpfs.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from typing import Annotated, Any
 import typer
 from breakable import Breakable, Broker, Disk, Hook
 from measured_on import measured_on
+from memory import memory_mb
 from monitor import ROOT, Row, Server, show
 
 from dpiqa.errors import EngineError
@@ -70,6 +71,11 @@ class Watch:
         """Numbers of open file handles and threads of the process."""
         process = Path("/proc", str(self._process.pid))
         return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+
+    @property
+    def resident_mb(self) -> float:
+        """Memory of the process, in megabytes of 1024 KiB."""
+        return memory_mb(self._process.pid, "VmRSS")
 
     def listen(self) -> None:
         """Read the messages since the last call."""
@@ -130,12 +136,15 @@ def restarts(folder: Path, server: Server, times: int) -> Iterator[Row]:
             resources.append(watch.resources)
         if number < times:
             watch.wait_for(all_are("down"), "all are down")
+    load, resident_mb = os.getloadavg()[1], watch.resident_mb
     watch.end(signal.SIGTERM)
     watch.listen()
+    yield "load of the machine, all its work", load, "runnable threads"
     yield "server restarts", times, ""
     yield "reconnected after, median", median(waits_s[1:]), "s"
     yield "reconnected after, longest", max(waits_s[1:]), "s"
     yield "file handles gained", resources[-1][0] - resources[0][0], ""
+    yield f"memory, resident, {len(server.urls)} cameras", resident_mb, "MB"
     yield "threads gained", resources[-1][1] - resources[0][1], ""
     yield "SignalLoss raised", watch.losses.count("raised") / len(server.urls), "per camera"
     yield "SignalLoss cleared", watch.losses.count("cleared") / len(server.urls), "per camera"
@@ -157,9 +166,9 @@ def outages(folder: Path, server: Server, seconds: float, fps: float) -> Iterato
         watch.wait_for_more(10)
         yield "SIGTERM to exit", watch.end(signal.SIGTERM), "s"
         watch.listen()
-        ok, count = _check(disk.history)
+        ok, rows = _check(disk.history)
         yield "history is sound (integrity_check)", ok, ""
-        yield "readings told that are not in the history", len(watch.arrivals) - count, ""
+        yield "readings sent that are not in the history", len(watch.arrivals) - len(rows), ""
 
 
 def _outage(watch: Watch, breakable: Breakable, seconds: float) -> Iterator[Row]:
@@ -180,25 +189,41 @@ def _outage(watch: Watch, breakable: Breakable, seconds: float) -> Iterator[Row]
     yield f"{name} works again after", back_s, "s"
 
 
+def stops(folder: Path, server: Server, times: int) -> Iterator[Row]:
+    """The monitor is asked to end while it scores."""
+    watch = Watch(folder, {"cameras": _cameras(server), "sinks": {"sqlite": str(folder / "stopped.db")}})
+    took_s = []
+    with server.serving():
+        for _ in range(times):
+            watch.start()
+            watch.wait_for_more(10)
+            took_s.append(watch.end(signal.SIGTERM))
+    yield "SIGTERM", times, ""
+    yield "SIGTERM to exit, median", median(took_s), "s"
+    yield "SIGTERM to exit, longest", max(took_s), "s"
+
+
 def kills(folder: Path, server: Server, times: int) -> Iterator[Row]:
     """The monitor itself is killed while it writes."""
     history = folder / "killed.db"
     watch = Watch(folder, {"cameras": _cameras(server), "fps": 25, "sinks": {"sqlite": str(history)}})
-    sound, behind, before = 0, [], 0
+    sound, missing, behind = 0, 0, []
     with server.serving():
         for _ in range(times):
             watch.start()
             watch.wait_for_more(25)
             sleep(random.uniform(0, 1))
+            acknowledged = _rows(history)
             watch.end(signal.SIGKILL)
             watch.listen()
-            ok, count = _check(history)
-            sound += ok and count >= before
-            behind.append(len(watch.arrivals) - count - sum(behind))
-            before = count
+            ok, rows = _check(history)
+            sound += ok
+            missing += len(acknowledged - rows)
+            behind.append(len(watch.arrivals) - len(rows) - sum(behind))
     yield "SIGKILL", times, ""
-    yield "history is sound and holds all from before", sound, "times"
-    yield "readings told that are not in the history, largest", max(behind), "per kill"
+    yield "history is sound after it (integrity_check)", sound, "times"
+    yield "rows that were in the history before a kill, and not after", missing, ""
+    yield "readings sent that are not in the history, largest", max(behind), "per kill"
     yield "torn JSON lines", watch.torn, ""
 
 
@@ -206,18 +231,25 @@ def _cameras(server: Server) -> list[dict[str, str]]:
     return [{"source": url, "name": f"camera {number}"} for number, url in enumerate(server.urls)]
 
 
-def _check(history: Path) -> tuple[bool, int]:
+def _rows(history: Path) -> set[tuple[int, float]]:
+    """The readings that another process sees, by number and time."""
+    with closing(sqlite3.connect(history)) as db:
+        return set(db.execute("SELECT rowid, wall_time FROM readings"))
+
+
+def _check(history: Path) -> tuple[bool, set[tuple[int, float]]]:
     with closing(sqlite3.connect(history)) as db:
         ok = db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        return ok, db.execute("SELECT count(*) FROM readings").fetchone()[0]
+    return ok, _rows(history)
 
 
 def main(
     restart_count: Annotated[int, typer.Option("--restarts", help="Number of restarts of the RTSP server.")] = 20,
     outage_s: Annotated[float, typer.Option(help="Duration of the failure of each sink; 0: none fails.")] = 60,
     outage_fps: Annotated[float, typer.Option(help="Scores a second while sinks fail.")] = 5,
-    kill_count: Annotated[int, typer.Option("--kills", help="Number of kills of the monitor.")] = 50,
-    cameras: Annotated[int, typer.Option(min=1, help="Number of cameras for --restarts.")] = 4,
+    stop_count: Annotated[int, typer.Option("--stops", help="Number of stops of the monitor.")] = 20,
+    kill_count: Annotated[int, typer.Option("--kills", help="Number of kills of the monitor.")] = 100,
+    cameras: Annotated[int, typer.Option(min=1, help="Number of cameras for --restarts and --stops.")] = 4,
     clip: Annotated[Path, typer.Option(help="Path to the video that every camera shows, H.264.")] = ROOT
     / "examples"
     / "clip.mp4",
@@ -229,6 +261,7 @@ def main(
     parts: list[tuple[float, int, Callable[[Path, Server, Any], Iterator[Row]]]] = [
         (restart_count, cameras, restarts),
         (outage_s, 1, partial(outages, fps=outage_fps)),
+        (stop_count, cameras, stops),
         (kill_count, 1, kills),
     ]
     for amount, count, part in parts:

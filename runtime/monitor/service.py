@@ -20,6 +20,7 @@ from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.machine import int8_is_faster
 from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL, shipped_model
 from dpiqa.runtime.monitor.alarms.kept import MemoryFile
+from dpiqa.runtime.monitor.allocator import return_large_buffers
 from dpiqa.runtime.monitor.messages import Action
 from dpiqa.runtime.monitor.settings.cameras import CameraSettings, MonitorSettings
 from dpiqa.runtime.monitor.settings.file import load_settings
@@ -28,6 +29,7 @@ from dpiqa.runtime.monitor.sinks.registry import SinkSet
 from dpiqa.runtime.monitor.sources import check_source
 from dpiqa.runtime.monitor.supervisor import Supervisor
 from dpiqa.runtime.monitor.watch import Monitor
+from dpiqa.runtime.reading import printable
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,9 @@ class CommandLine:
             raise InputError(f"{files[1]}: only one settings file is allowed, {files[0]} is already given")
         self.file = files[0] if files else None
         self._sources = [source for source in sources if not source.lower().endswith(_SETTINGS_SUFFIXES)]
+        for source in self._sources:
+            if printable(source) != source:
+                raise InputError(f"{source}: a name that is not UTF-8 cannot be monitored, rename it")
         self._flags = {name: value for name, value in flags.items() if value is not None}
         special = {"none": None, "-": "/dev/stdout"}
         self._sinks = {name: special.get(text, text) for name, text in sinks.items() if text is not None}
@@ -105,6 +110,7 @@ class MonitorService:
     """
 
     def __init__(self, command_line: CommandLine) -> None:
+        return_large_buffers()
         self._command_line = command_line
         self._monitor: Monitor | None = None
         self._must_reload = False

@@ -55,10 +55,10 @@ class _Channel:
         """What to keep over a restart."""
         return {**self.alarms.to_json(), "muting": self.muting.to_json()}
 
-    def restore(self, document: dict[str, Any]) -> None:
-        """Take over what was kept."""
+    def restore(self, document: dict[str, Any], now: float) -> None:
+        """Take over what was kept; `now` is Unix seconds."""
         self.alarms.restore(document)
-        self.muting.restore(document.get("muting", {}))
+        self.muting.restore(document.get("muting", {}), now)
 
 
 class Monitor:
@@ -106,7 +106,7 @@ class Monitor:
         if channel is None or (action.action == "accept" and not channel.alarms.accept_view(action.by)):
             return
         if action.action == "mute" and action.until is not None:
-            channel.muting.mute(action.until, action.by)
+            channel.muting.mute(self._wall_clock(), action.until, action.by)
         elif action.action == "unmute":
             channel.muting.unmute(self._wall_clock())
         log.info("%s: %s by %s", channel.camera.name, action.action, action.by)
@@ -141,7 +141,7 @@ class Monitor:
             if name not in self._channels:
                 channel = _Channel(Camera(camera, self._wake.set, self._wall_clock), self._interval_s)
                 if name in self._known:
-                    channel.restore(self._known[name])
+                    channel.restore(self._known[name], self._wall_clock())
                 self._channels[name] = channel
                 channel.camera.start()
 
@@ -192,7 +192,9 @@ class Monitor:
         camera = channel.camera
         try:
             frame, reading, quality_map = future.result()
-            events = channel.muting.mark(self._wall_clock(), channel.alarms.on_reading(reading, frame.pixels))
+            events = channel.muting.mark(
+                self._wall_clock(), channel.alarms.on_reading(reading, frame.pixels, frame.arrived_s)
+            )
             snapshot = channel.snapshots.take(reading, frame.pixels, quality_map)
         except Exception as error:  # one bad frame of one source must not stop the others
             if not channel.failing:

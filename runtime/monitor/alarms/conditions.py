@@ -23,11 +23,13 @@ from dpiqa.runtime.reading import main_cause
 
 # What the passing of something, and a change of light, make uncertain.
 AGAINST_BASELINE = ("QualityDrop", "ImageTooBlurry", "LowContrast", "Obstructed")
+_OF_LIGHT = ("ImageTooDark", "ImageTooBright")
 _DARKEST = 0.5 / 255
 # Times the baseline, and above the baseline: what distinguishes noise and compression from other causes.
 _NOISE_FACTOR, _BLOCKINESS_STEP = 2.0, 0.2
 _PASSING = 0.08  # the fraction of cells that something in front of the scene hides
 _STAYS_S = 60.0  # what has hidden it for so long belongs to it
+_LIT_AS_USUAL = 0.3  # the fraction of cells that shows that the light has not changed
 _SAME_SCENE, _LIFT_LEVELS = 0.95, 10.0  # of haze: the scene is the same, and its dark parts are lighter
 _COVERED_UNTIL = 0.5  # the likeness up to which a featureless picture shows something else than the scene
 _DUSK_STOPS, _DUSK_NOISE = 0.7, 1.5  # darker than lately, or noisier, because the camera amplifies
@@ -84,7 +86,10 @@ class Conditions:
         verdicts["QualityDrop"] = self._quality_drop(now, reading, verdicts)
         is_passing = self._is_passing(now, match)
         if is_passing or memories.is_uncertain:
-            verdicts |= {kind: Verdict() for kind in AGAINST_BASELINE if verdicts[kind].is_bad}
+            kinds = AGAINST_BASELINE
+            if is_passing and match is not None and match.unchanged >= _LIT_AS_USUAL:
+                kinds += _OF_LIGHT  # what goes by is white or black, not the picture
+            verdicts |= {kind: Verdict() for kind in kinds if verdicts[kind].is_bad}
         is_settled = self._hidden_since_s is None or now.stream_s - self._hidden_since_s > _STAYS_S
         return verdicts, not memories.is_uncertain and is_settled
 

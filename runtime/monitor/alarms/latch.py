@@ -39,11 +39,18 @@ class StreamClock:
 
 @dataclass(frozen=True)
 class Moment:
-    """The time of a frame: in the stream, by the wall clock (Unix seconds), and by its presentation time."""
+    """The time of a frame: in the stream, by the wall clock (Unix seconds), by its presentation time, and monotonic."""
 
     stream_s: float
     wall_time: float
     pts_s: float | None = None
+    arrived_s: float | None = None
+
+    def later(self, other: Moment) -> float:
+        """When a later moment was, Unix seconds, by the wall clock as it went here: it may have been set since."""
+        if self.arrived_s is None or other.arrived_s is None:
+            return max(self.wall_time, other.wall_time)
+        return self.wall_time + max(0.0, other.arrived_s - self.arrived_s)
 
 
 class Latch:

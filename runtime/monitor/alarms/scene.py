@@ -15,6 +15,7 @@ _MIN_SCENE_LEVELS = 1.0  # with a lower standard deviation between cells, there 
 _FOLLOW_S = 1800.0  # how slowly a scene follows changes of light
 _LONGEST_STEP_S = 10.0
 _FIT_ROUNDS = 3
+_UNCHANGED_LEVELS = 16.0  # up to which a cell is as bright as it was
 _OUTLIER_LEVELS, _OUTLIER_SHARE = 8.0, 0.35  # what no change of light explains, in levels and in the scene's spread
 _DETAIL = 40.0  # a cell's sharpness from which its loss can be seen
 _LOST, _KEPT = 0.35, 0.6  # the fraction of a cell's sharpness that is left where it is lost, and where it is kept
@@ -26,7 +27,8 @@ class Match:
 
     `likeness` is the correlation, -1 to 1; `gain` the contrast of the scene that is left, `lift` the levels by which
     its darkest parts are lighter; `hidden` the fraction of cells that no change of light explains; `lost` the fraction
-    of the detailed cells that lost their sharpness while the others kept it, 0 where they did not.
+    of the detailed cells that lost their sharpness while the others kept it, 0 where they did not; `unchanged` the
+    fraction of cells that are as bright as they were.
     """
 
     likeness: float
@@ -34,6 +36,7 @@ class Match:
     lift: float
     hidden: float
     lost: float
+    unchanged: float
 
 
 class Scene:
@@ -56,7 +59,9 @@ class Scene:
             self._learnt_s, self._learnt_at_s = self._learnt_s + step_s, now_s
             weight = step_s / max(min(self._learnt_s, _FOLLOW_S), step_s, 1e-6)
             self._means += weight * (view.means.ravel() - self._means)
-            self._sharpness += weight * (view.sharpness.ravel() - self._sharpness)
+            # The edges of what goes by are many times as sharp as a wall: they must not become what is usual there.
+            sharpness = np.minimum(view.sharpness.ravel(), 2 * self._sharpness + _DETAIL)
+            self._sharpness += weight * (sharpness - self._sharpness)
         elif self._latest is None or float(direction @ self._latest[1]) < self._same:
             self._latest = now_s, direction
         elif now_s - self._latest[0] >= self._settle_s:
@@ -84,6 +89,7 @@ class Scene:
             lift=gain * darkest + offset - darkest,
             hidden=hidden,
             lost=float(lost.mean()) if keeps else 0.0,
+            unchanged=float((np.abs(view.means.ravel() - self._means) <= _UNCHANGED_LEVELS).mean()),
         )
 
     def to_json(self) -> dict[str, Any] | None:

@@ -36,7 +36,7 @@ class SourceAlarms:
         is_live: bool = False,
     ) -> None:
         self._settings = settings or AlarmSettings()
-        self._clock = StreamClock(clock, is_live)
+        self._read_clock, self._clock = clock, StreamClock(clock, is_live)
         self._memories = Memories(self._settings)
         self._conditions = Conditions(self._settings, self._memories)
         rules = rules_by_kind(self._settings).items()
@@ -45,7 +45,7 @@ class SourceAlarms:
         self._view: View | None = None
         self._accepted_by: str | None = None
         self._resumed: float | None = None  # since when a view that a restart found changed is
-        self._lost_since: float | None = None
+        self._lost: Moment | None = None
         self._baseline: float | None = None
         self._before: bytes | None = None  # the last picture of when all was well
         self._remember_s = 0.0
@@ -67,9 +67,9 @@ class SourceAlarms:
         """Learn anew what is usual: the scores come from another model."""
         self._memories.forget()
 
-    def on_reading(self, reading: LiveReading, frame_bgr: NDArray[Any]) -> list[Event]:
-        """The events that a frame, BGR uint8 `[h, w, 3]`, raises or clears."""
-        now = Moment(self._clock.at(reading.pts_s), reading.wall_time, reading.pts_s)
+    def on_reading(self, reading: LiveReading, frame_bgr: NDArray[Any], arrived_s: float | None = None) -> list[Event]:
+        """The events that a frame, BGR uint8 `[h, w, 3]`, raises or clears; it arrived at that monotonic time."""
+        now = Moment(self._clock.at(reading.pts_s), reading.wall_time, reading.pts_s, arrived_s)
         self._now_s = now.stream_s
         view = self._view = View(frame_bgr, self._view)
         verdicts, is_undisturbed = self._conditions.evaluate(now, reading, view)
@@ -84,7 +84,7 @@ class SourceAlarms:
             if change is None or latch.began is None:
                 continue
             pictures = pictures or (jpeg_thumbnail(frame_bgr), jpeg_picture(frame_bgr))
-            ended = latch.ended and max(latch.ended.wall_time, latch.began.wall_time)
+            ended = latch.ended and latch.began.later(latch.ended)
             held_s = max(0.0, (latch.ended or now).stream_s - latch.began.stream_s)
             evidence = _evidence(reading, {**evidence, "held_s": held_s}, (latch.ended or latch.began).pts_s)
             event = Event(kind, reading.source, change, latch.began.wall_time, ended, evidence, *pictures)
@@ -102,13 +102,14 @@ class SourceAlarms:
         if not self._settings.signal_loss.enabled:
             return []
         evidence: dict[str, float | str] = {"state": status.state, "reason": status.reason}
-        if status.state in ("stalled", "down") and self._lost_since is None:
-            self._lost_since = status.wall_time
-            return [Event("SignalLoss", status.source, "raised", status.wall_time, None, evidence)]
-        if status.state == "up" and self._lost_since is not None:
-            began, self._lost_since = self._lost_since, None
-            ended = max(began, status.wall_time)
-            return [Event("SignalLoss", status.source, "cleared", began, ended, evidence)]
+        now = Moment(self._now_s, status.wall_time, None, self._read_clock())
+        if status.state in ("stalled", "down") and self._lost is None:
+            self._lost = now
+            return [Event("SignalLoss", status.source, "raised", now.wall_time, None, evidence)]
+        if status.state == "up" and self._lost is not None:
+            began, self._lost = self._lost, None
+            ended = began.later(now)
+            return [Event("SignalLoss", status.source, "cleared", began.wall_time, ended, evidence)]
         return []
 
     def to_json(self) -> dict[str, Any]:

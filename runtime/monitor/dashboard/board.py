@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from time import monotonic, time
 
 from dpiqa.runtime.monitor.dashboard.schema import Camera, OpenEvent
 from dpiqa.runtime.monitor.evidence import describe, title
@@ -14,17 +15,19 @@ from dpiqa.runtime.reading import printable
 _STATE_TROUBLE = {"down": 1000.0, "stalled": 900.0, "connecting": 300.0, "up": 0.0}
 _SHOWS_NOTHING = ("down", "connecting", "ended")  # an old score would pass for a new one
 _EVENT_TROUBLE = 100.0
+_JUMP_S = 30.0  # of the wall clock
 
 
 @dataclass
 class _Latest:
     status: Status
-    since: float
+    since: float  # Unix seconds
     fps: float | None = None
     reading: LiveReading | None = None
     snapshot: Snapshot | None = None
     events: dict[str, Event] = field(default_factory=dict)
     acknowledged: dict[str, Action] = field(default_factory=dict)  # by kind of event
+    ahead_s: float = field(default_factory=lambda: time() - monotonic())  # of the wall clock, at `since`
 
 
 class Board:
@@ -62,7 +65,7 @@ class Board:
                 self._latest[source] = _Latest(message, message.wall_time, message.fps)
             else:
                 if latest.status.state != message.state:
-                    latest.since = message.wall_time
+                    latest.since, latest.ahead_s = message.wall_time, time() - monotonic()
                 latest.status = message
                 latest.fps = latest.fps if message.fps is None else message.fps
             return
@@ -102,7 +105,7 @@ def _camera(latest: _Latest) -> Camera:
         source=printable(status.source),
         state=status.state,
         reason=status.reason,
-        since=latest.since,
+        since=_since(latest),
         trouble=_trouble(latest),
         events=sorted(events, key=lambda event: event.began),
         reconnects=status.reconnects,
@@ -117,6 +120,12 @@ def _camera(latest: _Latest) -> Camera:
         muted_by=status.muted_by,
         **latest_fields,
     )
+
+
+def _since(latest: _Latest) -> float:
+    """Since when a camera is in its state, by the clock as it goes now: it may have been set meanwhile."""
+    jump_s = time() - monotonic() - latest.ahead_s
+    return latest.since + jump_s if abs(jump_s) > _JUMP_S else latest.since
 
 
 def _open_event(event: Event, acknowledgement: Action | None) -> OpenEvent:

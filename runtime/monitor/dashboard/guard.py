@@ -77,19 +77,19 @@ class Guard:
         if self._checks_host and _host(request.headers) not in self._hosts:
             return JSONResponse({"detail": "unknown host name, add it to the setting hosts of the dashboard"}, 421)
         if self._token is None:
-            return RedirectResponse("/", 303) if request.url.path == "/login" else None
+            return RedirectResponse("./", 303) if request.url.path == "/login" else None
         if request.url.path == "/login.css":
             return FileResponse(STATIC / "login.css")
         if request.url.path == "/login":
             return await self._login(request, self._token)
         if request.url.path == "/logout" and request.method == "POST":
-            logout = RedirectResponse("/login", 303)
+            logout = RedirectResponse("login", 303)
             logout.delete_cookie(COOKIE, httponly=True, samesite="strict")
             return logout
         if self._is_authorized(request.headers, self._token):
             return None
         if "text/html" in request.headers.get("accept", ""):
-            return _login_page(401)
+            return _login_page(401, path=request.url.path)
         return JSONResponse({"detail": "the token is missing or wrong"}, 401, {"www-authenticate": "Bearer"})
 
     async def _login(self, request: Request, token: bytes) -> Response:
@@ -105,7 +105,7 @@ class Guard:
         candidate = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip().encode()
         if not hmac.compare_digest(candidate, token):
             return _login_page(401, "Wrong token.")
-        login = RedirectResponse("/", 303)
+        login = RedirectResponse("./", 303)
         is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
         login.set_cookie(
             COOKIE, _cookie_value(token), max_age=_COOKIE_S, httponly=True, samesite="strict", secure=is_secure
@@ -132,6 +132,8 @@ def _host(headers: Headers) -> str:
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
-def _login_page(status: int, problem: str = "") -> Response:
+def _login_page(status: int, problem: str = "", path: str = "/login") -> Response:
     page = (STATIC / "login.html").read_text("utf-8").replace("<!-- problem -->", problem)
+    up = "../" * (path.count("/") - 1)  # addresses are relative: a proxy may serve all this under a path of its own
+    page = page.replace('"login', f'"{up}login')
     return HTMLResponse(page, status, {"www-authenticate": "Bearer"} if status == 401 else None)

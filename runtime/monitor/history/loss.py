@@ -47,7 +47,8 @@ class OpenedFile:
 
 def set_aside(path: Path) -> Path | None:
     """Rename what lies in the place of a history, with the files beside it; returns the new name, None for nothing."""
-    aside = path.with_name(f"{path.name}.{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}.aside")
+    # With microseconds: a clock that was set back must not make it replace another one.
+    aside = path.with_name(f"{path.name}.{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}.aside")
     for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from time import monotonic, time
 
 from dpiqa.errors import InputError
+from dpiqa.runtime.monitor.evidence import duration
 from dpiqa.runtime.monitor.history.loss import OpenedFile, set_aside
 from dpiqa.runtime.monitor.history.schema import (
     HEARTBEAT_S,
@@ -169,9 +170,10 @@ class History:
     def _clock_is_steady(self) -> bool:
         """Whether the wall clock has not jumped for an hour."""
         ahead_s = time() - monotonic()
-        if abs(ahead_s - self._clock_ahead_s) > _JUMP_S:
+        jump_s, self._clock_ahead_s = ahead_s - self._clock_ahead_s, ahead_s
+        if abs(jump_s) > _JUMP_S:
             self._jumped_s = monotonic()
-        self._clock_ahead_s = ahead_s
+            log.warning("the clock was set %s by %s", "forward" if jump_s > 0 else "back", duration(abs(jump_s)))
         return monotonic() - self._jumped_s >= _TRUST_AFTER_S
 
     def _used_bytes(self) -> int:

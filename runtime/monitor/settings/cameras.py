@@ -7,6 +7,7 @@ from collections import Counter
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,12 +17,14 @@ from dpiqa.runtime.monitor.settings.base import Settings
 from dpiqa.runtime.monitor.settings.maintenance import MaintenanceWindow
 from dpiqa.runtime.monitor.settings.redact import redact
 from dpiqa.runtime.monitor.settings.sinks import SinkSettings
+from dpiqa.runtime.text import visible
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
 Kind = Literal["network", "device", "gstreamer", "stdin", "folder", "file"]
-DEFAULT_FPS = 5.0
+DEFAULT_FPS, MOST_THREADS = 5.0, 64
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "http", "https", "udp", "tcp", "srt")
+_LISTENING = ("rtp", "udp", "tcp", "srt")  # these may wait for a sender, without a host
 ACCELERATORS = (
     "cuda",
     "vaapi",
@@ -87,10 +90,22 @@ class CameraSettings(Settings):
 
     @field_validator("source")
     @classmethod
-    def _has_known_scheme(cls, source: str) -> str:
+    def _is_address(cls, source: str) -> str:
+        if kind_of(source) != "network":
+            return source
         scheme = source.partition("://")[0].lower()
-        if kind_of(source) == "network" and scheme not in SCHEMES:
+        if scheme not in SCHEMES:
             raise ValueError(f"unknown scheme '{scheme}', expected one of {', '.join(SCHEMES)}")
+        if visible(source) != source:
+            raise ValueError("there are control characters in the address")
+        try:
+            parts = urlsplit(source)
+            is_usable = parts.port != 0 and (bool(parts.hostname) or scheme in _LISTENING)
+        except ValueError:
+            is_usable = False
+        if not is_usable:
+            advice = "a / ? or # in a password is written %2F, %3F or %23"
+            raise ValueError(f"expected {scheme}://HOST/... or {scheme}://HOST:PORT/... ({advice})")
         return source
 
     @field_validator("hwaccel")
@@ -132,7 +147,7 @@ class MonitorSettings(Settings):
 
     model: Path | None = None
     engine: str = "auto"
-    threads: Annotated[int, Field(ge=1)] = Field(default_factory=cores)
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] = Field(default_factory=cores)
     max_wait_ms: Annotated[int, Field(ge=0, le=1000)] = 0
     fps: Rate = DEFAULT_FPS
     status_interval_s: Seconds = 10

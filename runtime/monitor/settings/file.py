@@ -16,7 +16,13 @@ from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 
 Place = tuple[str | int, ...]
 # Pydantic's messages address Python programmers; these address people who write YAML.
-_YAML_MESSAGES = {"extra_forbidden": "there is no such field", "missing": "is missing", "tuple_type": "expected a list"}
+_YAML_MESSAGES = {
+    "extra_forbidden": "there is no such field",
+    "missing": "is missing",
+    "tuple_type": "expected a list",
+    "model_type": "expected fields such as 'name: value'",
+    "path_type": "expected a path",
+}
 _MOST_NODES, _DEEPEST = 100_000, 20
 _REFERENCE = re.compile(r"\$\{(file:)?([^}]+)\}")
 

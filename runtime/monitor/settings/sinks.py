@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -160,6 +161,14 @@ class SinkSettings(Settings):
     def _dashboard_has_history(self) -> SinkSettings:
         if self.dashboard is not None and self.sqlite is None:
             raise ValueError("the dashboard reads the history: keep sqlite enabled (a file on a RAM disk will do)")
+        return self
+
+    @model_validator(mode="after")
+    def _have_a_file_each(self) -> SinkSettings:
+        paths = [section.path.absolute() for section in (self.jsonl, self.csv, self.sqlite) if section is not None]
+        for path, count in Counter(paths).items():
+            if count > 1 and not path.is_char_device():
+                raise ValueError(f"{count} sinks write to {path}, give each a file of its own")
         return self
 
 

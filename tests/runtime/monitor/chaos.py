@@ -4,10 +4,11 @@ usage: chaos.py FOLDER [--seconds S] [--seed N] [--actions N] [--back-s S] [--cs
 
 Three cameras are fed over TCP by servers that die, stall, send garbage or another size; the settings are edited at
 random, also wrongly and with ports that are taken; the history is removed, moved and damaged; webhooks fail; strangers
-open connections to the dashboard, with few file handles for all. What must hold: after each disturbance of a camera
-ends, it is scored again within ten seconds; a row that was seen in the history stays there, unless that file is taken
-away; memory and handles stay flat; SIGTERM ends it, and nothing is logged that nobody foresaw. On a machine that has
-other work to do, --back-s allows for longer, and how often it was more than ten is among the figures.
+open connections to the dashboard, with few file handles for all; the wall clock is set an hour or a day forward or back
+(by libfaketime, where it is installed). What must hold: after each disturbance of a camera ends, it is scored again
+within ten seconds; a row that was seen in the history stays there, unless that file is taken away; no event is longer
+than the run; memory and handles stay flat; SIGTERM ends it, and nothing is logged that nobody foresaw. On a machine
+that has other work to do, --back-s allows for longer, and how often it was more than ten is among the figures.
 """
 
 from __future__ import annotations
@@ -24,61 +25,21 @@ import sqlite3
 import statistics
 import subprocess
 import sys
-import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
+from fake_camera import MODES, FakeCamera
 from live import encode, free_port, moving
 
-_BACK_S, _START_S = 10.0, 60.0
+_BACK_S, _START_S, _STOOD_S = 10.0, 60.0, 15.0
 _HANDLES, _MEMORY = 40, 1.35  # more handles than at the start, and times the memory of the start
 _HANDLE_LIMIT, _STRANGERS = 256, 100
-_MODES = ("good", "dead", "stalled", "garbage", "other")
-
-
-class FakeCamera:
-    """A TCP server that sends a stream at its own speed, or misbehaves."""
-
-    def __init__(self, streams: dict[str, bytes], seconds: float) -> None:
-        self.mode = "good"
-        self._streams, self._seconds = streams, seconds
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._server.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Serve no more."""
-        self.mode = "dead"
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        self._server.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._server.accept()
-                threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
-
-    def _attend(self, connection: socket.socket) -> None:
-        mode = self.mode
-        with connection, suppress(OSError):
-            if mode == "garbage":
-                connection.sendall(os.urandom(200_000))
-                return
-            data = self._streams["other" if mode == "other" else "good"]
-            size = max(1, int(len(data) / self._seconds / 25))
-            while self.mode != "dead":
-                for at in range(0, len(data), size):
-                    if self.mode == "dead":
-                        return
-                    while self.mode == "stalled":
-                        time.sleep(0.05)
-                    connection.sendall(data[at : at + size])
-                    time.sleep(0.04)
-                return  # the time stamps would go back
+_CLOCKS = ("+0", "+3600", "-3600", "+86400", "-86400")  # seconds that the monitor's wall clock is off
+_FAKE_TIME = Path("/usr/lib", f"{os.uname().machine}-linux-gnu", "faketime", "libfaketimeMT.so.1")
+_ENDED_EVENTS = "SELECT began, ended FROM events WHERE ended IS NOT NULL"
 
 
 class Chaos:
@@ -96,11 +57,16 @@ class Chaos:
         self._strangers: list[socket.socket] = []
         self._seen: tuple[int, int] | None = None  # the history's inode, and its rows
         self.log: list[str] = []
+        self.kinds: Counter[str] = Counter()  # how often each kind of thing was done
         self.back_s: list[float] = []
+        self.stood_s = 0.0  # that the whole machine stood still, this process too, while a return was awaited
+        self._clock = folder / "clock"
+        self._began_s = time.monotonic()
         self.write_settings()
+        self._set_clock("+0")
         with (folder / "log.txt").open("w") as log:
             command = [sys.executable, "-m", "dpiqa", "monitor", str(self.settings)]
-            self.process = subprocess.Popen(command, stderr=log, cwd=folder)
+            self.process = subprocess.Popen(command, stderr=log, cwd=folder, env={**os.environ, **self._fake_time()})
         resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (_HANDLE_LIMIT, _HANDLE_LIMIT))
 
     def write_settings(self, sinks: str = "", wrong: str = "") -> None:
@@ -118,11 +84,31 @@ class Chaos:
         """One action at random; returns what it was."""
         actions: list[Callable[[], str]] = [self._camera] * 4 + [self._reload] * 2
         actions += [self._history, self._reload_wrong, self._crowd]
-        return self._random.choice(actions)()
+        if _FAKE_TIME.exists():
+            actions.append(self._jump)
+        action = self._random.choice(actions)
+        self.kinds[action.__name__.strip("_")] += 1
+        return action()
+
+    def _jump(self) -> str:
+        seconds = self._random.choice(_CLOCKS)
+        self._set_clock(seconds)
+        return f"clock {seconds} s"
+
+    def _set_clock(self, seconds: str) -> None:
+        """Set the monitor's clock, in one step: it may read the file at any time."""
+        (self.folder / "clock.new").write_text(seconds)
+        (self.folder / "clock.new").replace(self._clock)
+
+    def _fake_time(self) -> dict[str, str]:
+        if not _FAKE_TIME.exists():
+            return {}
+        options = dict.fromkeys(("FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"), "1")
+        return {"LD_PRELOAD": str(_FAKE_TIME), "FAKETIME_TIMESTAMP_FILE": str(self._clock), **options}
 
     def _camera(self) -> str:
         number = self._random.randrange(len(self.cameras))
-        self.cameras[number].mode = self._random.choice(_MODES)
+        self.cameras[number].mode = self._random.choice(MODES)
         return f"cam{number} {self.cameras[number].mode}"
 
     def _reload(self) -> str:
@@ -179,10 +165,12 @@ class Chaos:
             if before is not None and before[0] == self._seen[0]:
                 assert rows >= before[1], f"{before[1]} rows, then {rows}"
 
-    def latest(self) -> dict[str, float]:
-        """When each camera was last scored, by the history."""
-        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{self.history}?mode=ro", uri=True)) as db:
-            return dict(db.execute("SELECT source, max(wall_time) FROM readings GROUP BY source").fetchall())
+    def latest(self) -> dict[str, tuple[int, int]]:
+        """The number of each camera's last row in the history, with that of the file."""
+        with suppress(OSError, sqlite3.Error):
+            with closing(sqlite3.connect(f"file:{self.history}?mode=ro", uri=True)) as db:
+                rows = db.execute("SELECT source, max(rowid) FROM readings GROUP BY source").fetchall()
+            return {source: (self.history.stat().st_ino, row) for source, row in rows}
         return {}
 
     def calm(self, within_s: float | None = None) -> None:
@@ -190,14 +178,22 @@ class Chaos:
         within_s = self._limit_s if within_s is None else within_s
         for camera in self.cameras:
             camera.mode = "good"
-        began = time.time()
-        names = {f"cam{number}" for number in range(len(self.cameras))}
-        while {name for name, at in self.latest().items() if at > began + 0.5} != names:
-            late_s = time.time() - began
+        began = time.monotonic()
+        time.sleep(0.5)  # what was scored just before is in the history
+        before = self.latest()
+        missing = {f"cam{number}" for number in range(len(self.cameras))}
+        stood_s = 0.0
+        while missing:
+            step_s = time.monotonic()
+            late_s = step_s - began - stood_s
             assert self.process.poll() is None, "the monitor ended"
-            assert late_s < within_s, f"not scored within {within_s:g} s: {self.latest()}, now {time.time()}"
+            assert late_s < within_s, f"not scored within {within_s:g} s: {missing}, {self.latest()}"
             time.sleep(0.2)
-        self.back_s.append(time.time() - began)
+            missing -= {name for name, row in self.latest().items() if row != before.get(name)}
+            step_s = time.monotonic() - step_s
+            stood_s += step_s if step_s > _STOOD_S else 0.0
+        self.stood_s += stood_s
+        self.back_s.append(time.monotonic() - began - stood_s)
         self.check_history()
 
     def usage(self) -> tuple[int, int]:
@@ -224,6 +220,8 @@ class Chaos:
         assert "Traceback" not in (self.folder / "log.txt").read_text()
         with closing(sqlite3.connect(self.history)) as db:
             assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            lengths_s = [ended - began for began, ended in db.execute(_ENDED_EVENTS)]
+        assert all(0 <= length_s <= time.monotonic() - self._began_s for length_s in lengths_s), lengths_s
         return took_s
 
 
@@ -248,11 +246,13 @@ def run(chaos: Chaos, seconds: float, actions: int) -> dict[str, float]:
     end_s = chaos.end()
     return {
         "actions": done,
+        **{f"of them: {kind}": count for kind, count in sorted(chaos.kinds.items())},
         "first scored after, s": start_s,
         "times all cameras came back": len(chaos.back_s),
         "all scored again after, median, s": statistics.median(chaos.back_s),
         "all scored again after, longest, s": max(chaos.back_s),
         "of them after more than 10 s": sum(seconds > _BACK_S for seconds in chaos.back_s),
+        "the machine stood still meanwhile, s": chaos.stood_s,
         "handles at the start": first_handles,
         "handles at the end": handles,
         "memory at the start, MB": first_memory / 1e6,
@@ -264,6 +264,7 @@ def run(chaos: Chaos, seconds: float, actions: int) -> dict[str, float]:
 
 def main() -> None:
     """Run for long, from a shell."""
+    from dpiqa.runtime.machine import processor
     from dpiqa.runtime.models import INT8_MODEL, shipped_model
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -285,7 +286,8 @@ def main() -> None:
         print(json.dumps(figures))
         if options.csv is not None:
             with options.csv.open("w", newline="") as file:
-                title = f"seed {options.seed}, {options.actions} actions in {options.seconds:g} s"
+                title = f"seed {options.seed}, {options.actions} actions in {options.seconds:g} s, {processor()}"
+                title += f"; a return was allowed {options.back_s:g} s, nice {os.nice(0)}"
                 rows = [(name, round(value, 2), title) for name, value in figures.items()]
                 csv.writer(file).writerows([("what", "value", "of"), *rows])
     finally:

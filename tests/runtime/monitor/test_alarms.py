@@ -19,7 +19,9 @@ from made import photo
 from messages import BEGAN, FRAME, noise_frame, reading, signals, status
 
 from dpiqa import Scorer
+from dpiqa.runtime.monitor.alarms.scene import Scene
 from dpiqa.runtime.monitor.alarms.source_alarms import KINDS, SourceAlarms
+from dpiqa.runtime.monitor.alarms.view import View
 from dpiqa.runtime.monitor.messages import Event, LiveReading, SourceState
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
 from dpiqa.runtime.monitor.signals import OpenCvMeter, open_meter
@@ -208,10 +210,11 @@ def test_a_covered_camera_is_obstructed_and_neither_dark_nor_another_scene() -> 
     assert 31 <= reported[1].at_s <= 32
 
 
-def test_what_passes_by_is_not_reported() -> None:
+@pytest.mark.parametrize("paint", [(200, 60, 40), (255, 255, 255), (0, 0, 0)])
+def test_what_passes_by_is_not_reported(paint: tuple[int, int, int]) -> None:
     def truck(at_s: float) -> np.ndarray:
         frame = noise_frame(1).copy()
-        frame[60:150, : int(320 * min(1, at_s % 20 / 2))] = (200, 60, 40)
+        frame[60:150, : int(320 * min(1, at_s % 20 / 2))] = paint
         return frame
 
     seen = list(still(noise_frame(1), 0, 15))
@@ -219,6 +222,23 @@ def test_what_passes_by_is_not_reported() -> None:
         seen += [(at_s, 40, truck(at_s)) for at_s in seconds(first, first + 4)]
         seen += list(still(noise_frame(1), first + 4, first + 10))
     assert play(SourceAlarms(QUICK), seen) == []
+
+
+def test_the_edges_of_what_goes_by_do_not_become_what_is_usual() -> None:
+    rng = np.random.default_rng(0)
+    scene = Scene(AlarmSettings().global_scene_change)
+    wall = cv2.addWeighted(
+        photo(270, 480), 0.7, cv2.GaussianBlur(rng.integers(0, 256, (270, 480, 3), np.uint8), (0, 0), 1), 0.3, 0
+    )
+    for at_s in range(200):
+        frame = wall.copy()
+        if at_s > 20:
+            top, left = 190, rng.integers(0, 420)
+            frame[top : top + 60, left : left + 60] = rng.integers(0, 256, (60, 60, 1))
+        scene.learn(at_s, View(frame))
+    match = scene.match(View(wall))
+    assert match is not None
+    assert match.lost == 0
 
 
 def test_drops_on_a_part_of_the_lens_are_found_and_blur_of_the_whole_is_not_them() -> None:
@@ -407,6 +427,23 @@ def test_a_lost_signal_is_reported_once_until_it_is_back() -> None:
     for number, state in enumerate(states):
         reported += changes(alarms.on_status(status(state)), number)
     assert reported == [("SignalLoss", "raised", 2), ("SignalLoss", "cleared", 6), ("SignalLoss", "raised", 8)]
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 86400.0, -86400.0])
+def test_an_event_is_as_long_as_it_was_when_the_clock_is_set(jump_s: float) -> None:
+    now_s = 0.0
+    alarms = SourceAlarms(clock=lambda: now_s)
+    events = []
+    for now_s in seconds(0, 40):
+        set_s = jump_s if now_s >= 20 else 0.0
+        black = 1.0 if 10 <= now_s < 30 else 0.0
+        item = replace(reading(now_s, measured=signals(clipped_low=black)), wall_time=BEGAN + set_s + now_s, pts_s=None)
+        events += alarms.on_reading(item, FRAME, now_s)
+        if now_s in (15, 25):
+            state = "down" if now_s == 15 else "up"
+            events += alarms.on_status(replace(status(state), wall_time=BEGAN + set_s + now_s))
+    lengths_s = {one.kind: one.ended - one.began for one in events if one.ended is not None}
+    assert lengths_s == {"Black": 20, "SignalLoss": 10}
 
 
 anything = st.lists(

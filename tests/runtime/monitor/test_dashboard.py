@@ -293,7 +293,7 @@ def test_without_the_token_there_is_only_the_login(tmp_path: Path) -> None:
                 assert "cam" not in answer.text.replace("camera", "")
         page = client.get("/", headers={"accept": "text/html"})
         assert page.status_code == 401
-        assert '<form method="post" action="/login">' in page.text
+        assert '<form method="post" action="login">' in page.text
         assert client.get("/login.css").status_code == 200
 
 
@@ -305,7 +305,7 @@ def test_the_login_sets_a_cookie_that_is_not_the_token(tmp_path: Path) -> None:
         assert client.post("/login", content=b"token=" + b"x" * 5000).status_code == 413
         assert client.put("/login").status_code == 405
         welcome = client.post("/login", data={"token": f" {TOKEN} "})
-        assert (welcome.status_code, welcome.headers["location"]) == (303, "/")
+        assert (welcome.status_code, welcome.headers["location"]) == (303, "./")
         cookie = welcome.headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=strict" in cookie

@@ -5,6 +5,7 @@ Screenshots go to the folder that the environment's DPIQA_SCREENSHOTS names, els
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -15,7 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
@@ -26,6 +28,7 @@ from made import MakeModel, make_spec, photo
 from messages import event, reading, status, wait_for
 from past import make_history
 from playwright.sync_api import Browser, Page, expect
+from real_servers import behind_proxy
 from test_dashboard import NEVER, TOKEN, serving, snapshot
 
 from dpiqa.runtime.monitor.history.writer import History
@@ -307,10 +310,14 @@ def local(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def test_a_person_signs_in(browser: Browser, tmp_path: Path) -> None:
-    with serving(tmp_path / "h.db", host="0.0.0.0", token=TOKEN) as (sink, _):
+@pytest.mark.parametrize("path", ["/", "/cameras/"])
+def test_a_person_signs_in(path: str, browser: Browser, tmp_path: Path) -> None:
+    with (
+        serving(tmp_path / "h.db", host="0.0.0.0", token=TOKEN) as (sink, _),
+        behind_proxy(sink.port, path) as url,
+    ):
         sink.write([status(), reading(), snapshot(quality_map=None)], NEVER)
-        with opened(browser, f"http://127.0.0.1:{sink.port}/", PHONE, errors="401|Autofocus") as page:
+        with opened(browser, url, PHONE, errors="401|404|Autofocus") as page:  # 404: an icon of JSON
             assert fits(page)
             page.get_by_label("Token").fill("not it")  # maybe before the page has put its cursor there
             page.get_by_role("button", name="Sign in").click()
@@ -319,7 +326,49 @@ def test_a_person_signs_in(browser: Browser, tmp_path: Path) -> None:
             page.get_by_role("button", name="Sign in").click()
             expect(page.locator('[data-camera="cam"] .score')).to_have_text("80.0")
             expect(page.locator("#link")).to_have_text("live")
+            expect(page.locator('[data-camera="cam"] img').first).to_have_js_property("naturalWidth", 320)
             assert page.evaluate("document.cookie") == ""
+            page.goto(f"{url}api/cameras?", wait_until="load")
+            page.context.clear_cookies()
+            page.reload()  # asked for something deeper, it is the same form
+            page.get_by_label("Token").fill(TOKEN)
+            page.get_by_role("button", name="Sign in").click()
+            expect(page.locator("#link")).to_have_text("live")
+
+
+def test_the_last_hour_is_that_of_the_monitors_clock(browser: Browser, tmp_path: Path) -> None:
+    with serving(tmp_path / "h.db") as (sink, _):
+        sink.write([replace(status(), wall_time=time.time() - 600)], NEVER)
+        with opened(browser, f"http://127.0.0.1:{sink.port}/#camera=cam") as page:
+            page.clock.set_system_time(datetime.now() - timedelta(days=1))
+            page.reload()
+            expect(page.locator(".state-up")).to_contain_text("up for 10 min")
+            end = page.get_by_label("to", exact=True)
+            expect(end).not_to_have_value("")
+            assert abs(local(end.input_value()) - time.time()) < 60
+
+
+def test_the_strongest_of_ten_causes_are_lines(browser: Browser, tmp_path: Path, shots: Path) -> None:
+    names = ["blur", "noise", "compression", "dark", "bright", "contrast", "colour", "banding", "motion", "obstruction"]
+    began = time.time() - 600
+    messages = []
+    for at in range(600):
+        causes = {name: (number + 1) / 12 + 0.05 * math.sin(at / (9 + number)) for number, name in enumerate(names)}
+        messages.append(replace(reading(at), wall_time=began + at, causes=causes))
+    history = History(HistorySettings(path=tmp_path / "h.db"))
+    history.write(messages, NEVER)
+    history.close()
+    with serving(tmp_path / "h.db") as (sink, _):
+        sink.write([replace(status(), wall_time=began), messages[-1]], NEVER)
+        for theme, size in product(("light", "dark"), (PHONE, DESKTOP)):
+            with opened(browser, f"http://127.0.0.1:{sink.port}/#camera=cam", size, theme) as page:
+                lines = page.locator("#causes .u-series:not(.u-off) th")
+                expect(lines).to_have_text(["time", "banding", "colour", "motion", "obstruction"], ignore_case=True)
+                page.locator("#causes .u-series", has_text="noise").click()
+                expect(lines).to_have_count(6)
+                assert page.locator("#causes canvas").evaluate(_INK) > 50
+                assert fits(page)
+                page.locator("#causes").screenshot(path=shots / f"causes-{theme}-{size[0]}.png")
 
 
 @pytest.mark.slow

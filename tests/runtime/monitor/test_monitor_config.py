@@ -91,6 +91,16 @@ def test_the_example_is_a_good_file(monkeypatch: pytest.MonkeyPatch) -> None:
         ("cameras:\n  - sorce: rtsp://h/a\n", "there is no such field, did you mean 'source'?"),
         ("cameras:\n  - source: rtsp://h/a\n    alarms: {frozn: {}}\n", "did you mean 'frozen'?"),
         ("cameras:\n  - source: 'a\x01b'\n", ": not YAML: "),
+        ("cameras: [rtsp://h/a]\n", ":1: cameras.0: expected fields such as"),
+        ("fps: yes\n", ":1: fps: expected something else than yes or no"),
+        ("threads: 65\n", ":1: threads: Input should be less than or equal to 64"),
+        ("model: !!binary aGVsbG8=\n", ":1: model: expected a path"),
+        ('cameras:\n  - source: "rtsp://h/a\\0b"\n', ":2: cameras.0.source: there are control characters"),
+        ("cameras:\n  - source: rtsp://h:99999/a\n", ":2: cameras.0.source: expected rtsp://HOST/..."),
+        ("cameras:\n  - source: rtsp://me:hush#1@h/a\n", "a / ? or # in a password is written %2F, %3F or %23"),
+        ("cameras:\n  - source: rtsp:///a\n", ":2: cameras.0.source: expected rtsp://HOST/..."),
+        ("cameras:\n  - source: rtsp://[::1/a\n", ":2: cameras.0.source: expected rtsp://HOST/..."),
+        ("sinks: {jsonl: a.x, csv: ./a.x}\n", ":1: sinks: 2 sinks write to"),
     ],
 )
 def test_a_bad_file_is_refused_by_line_and_field(tmp_path: Path, text: str, words: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,20 @@ from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 from dpiqa.runtime.monitor.settings.file import load_settings
 from dpiqa.runtime.monitor.settings.maintenance import MaintenanceWindow
 from dpiqa.runtime.monitor.watch import Monitor
+
+
+class Clock:
+    """The wall clock and a monotonic one; `at` lets them go on to so many seconds after the start."""
+
+    def __init__(self, wall_time: float = 0.0) -> None:
+        self.wall_time, self._passed_s = wall_time, 0.0
+
+    def at(self, passed_s: float) -> float:
+        self._passed_s = passed_s
+        return self.wall_time + passed_s
+
+    def monotonic(self) -> float:
+        return self._passed_s
 
 
 def window(**fields: Any) -> MaintenanceWindow:
@@ -79,27 +94,40 @@ def test_what_is_no_window_is_refused(fields: dict[str, Any], words: str) -> Non
 
 
 def test_an_event_is_muted_from_its_start_to_its_end() -> None:
-    muting = Muting(())
-    assert [one.muted for one in muting.mark(0, [event()])] == [False]
-    muting.mute(100, "Ada")
-    assert [one.muted for one in muting.mark(10, [event("cleared")])] == [False]  # it was told, and so is its end
-    assert [one.muted for one in muting.mark(20, [event(), event("raised", "Black")])] == [True, True]
-    assert [one.muted for one in muting.mark(30, [event("cleared")])] == [True]
-    outlasting = muting.mark(100, [])
+    clock = Clock()
+    muting = Muting((), clock.monotonic)
+    assert [one.muted for one in muting.mark(clock.at(0), [event()])] == [False]
+    muting.mute(0, 100, "Ada")
+    assert [one.muted for one in muting.mark(clock.at(10), [event("cleared")])] == [False]
+    assert [one.muted for one in muting.mark(clock.at(20), [event(), event("raised", "Black")])] == [True, True]
+    assert [one.muted for one in muting.mark(clock.at(30), [event("cleared")])] == [True]
+    outlasting = muting.mark(clock.at(100), [])
     assert [(one.kind, one.state, one.muted) for one in outlasting] == [("Black", "raised", False)]
-    assert [one.muted for one in muting.mark(110, [event("cleared", "Black")])] == [False]
+    assert [one.muted for one in muting.mark(clock.at(110), [event("cleared", "Black")])] == [False]
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 86400.0, -86400.0])
+def test_a_mute_lasts_as_long_as_it_was_meant_to_when_the_clock_is_set(jump_s: float) -> None:
+    clock = Clock(1.8e9)
+    muting = Muting((), clock.monotonic)
+    muting.mute(clock.at(0), 1.8e9 + 1800, "Ada")
+    assert muting.current(clock.at(600)) == (1.8e9 + 1800, "Ada")
+    clock.wall_time += jump_s
+    assert muting.current(clock.at(601)) == (1.8e9 + 1800 + jump_s, "Ada")
+    assert muting.current(clock.at(1799)) is not None
+    assert muting.current(clock.at(1801)) is None
 
 
 def test_a_person_ends_a_mute_and_a_window_early() -> None:
     muting = Muting((window(start="2026-12-24T18:00", end="2026-12-24T20:00"),))
     now = berlin("2026-12-24T19:00")
     assert muting.current(now) == (berlin("2026-12-24T20:00"), MAINTENANCE)
-    muting.mute(now + 86400, "Ada")
+    muting.mute(now, now + 86400, "Ada")
     assert muting.current(now) == (now + 86400, "Ada")
     kept = Muting(())
-    kept.restore(json.loads(json.dumps(muting.to_json())))
+    kept.restore(json.loads(json.dumps(muting.to_json())), now)
     assert kept.current(now) == (now + 86400, "Ada")
-    kept.restore({"mute": "nonsense"})
+    kept.restore({"mute": "nonsense"}, now)
     muting.unmute(now)
     assert muting.current(now + 1) is None
 
@@ -136,7 +164,7 @@ def test_a_mute_is_kept_over_a_restart(engine: Engine, stream: Path, tmp_path: P
     kept = json.loads((tmp_path / "memory.json").read_text())["cameras"]["cam"]["muting"]
     assert kept["mute"] == [4e9, "Ada"]
     second = Monitor(settings, engine, [], memory=memory)
-    assert second._channels["cam"].muting.current(1e9) == (4e9, "Ada")
+    assert second._channels["cam"].muting.current(time.time()) == (4e9, "Ada")
     second.stop()
     second.run()
 

@@ -17,7 +17,7 @@ from real_servers import tool
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "monitor_faults.py"
-OUTAGE_S, KILLS, FPS = 4, 2, 20  # many scores a second, because the script waits for a number of them
+OUTAGE_S, STOPS, KILLS, FPS = 4, 1, 2, 20  # many scores a second, because the script waits for a number of them
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def needed(tmp_path: Path) -> None:
 def test_scoring_goes_on_what_is_lost_is_counted_and_the_history_stays_sound(tmp_path: Path) -> None:
     out = tmp_path / "faults.csv"
     options = ["--restarts", "0", "--outage-s", str(OUTAGE_S), "--outage-fps", str(FPS)]
-    options += ["--kills", str(KILLS), "--csv", str(out)]
+    options += ["--cameras", "1", "--stops", str(STOPS), "--kills", str(KILLS), "--csv", str(out)]
     subprocess.run([sys.executable, str(SCRIPT), *options], check=True, timeout=600)
     with out.open() as file:
         found = {row["what"]: float(row["value"]) for row in csv.DictReader(file)}
@@ -47,5 +47,7 @@ def test_scoring_goes_on_what_is_lost_is_counted_and_the_history_stays_sound(tmp
     assert lost["broker dead"] > 0
     assert lost["webhook dead"] == 0  # it is tried again for longer than that
     assert found["history is sound (integrity_check)"] == 1
-    assert 0 < found["readings told that are not in the history"] <= lost["disk full"]
-    assert found["history is sound and holds all from before"] == KILLS
+    assert 0 < found["readings sent that are not in the history"] <= lost["disk full"]
+    assert found["SIGTERM to exit, longest"] < 10
+    assert found["history is sound after it (integrity_check)"] == KILLS
+    assert found["rows that were in the history before a kill, and not after"] == 0

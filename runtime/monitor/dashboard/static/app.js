@@ -20,7 +20,7 @@ function open() {
 }
 
 async function refresh() {
-  const cameras = await getJson("/api/cameras");
+  const cameras = await getJson("api/cameras");
   view.cameras(cameras);
   const inTrouble = cameras.filter(needsLook).length;
   const count = `${cameras.length} camera${cameras.length === 1 ? "" : "s"}`;
@@ -38,7 +38,7 @@ function show() {
 }
 
 function listen() {
-  stream = new EventSource("/api/stream");
+  stream = new EventSource("api/stream");
   const on = (name, act) => stream.addEventListener(name, (message) => act(JSON.parse(message.data)));
   on("hello", () => {
     setLink("live");
@@ -59,7 +59,7 @@ function listen() {
   stream.onerror = () => {
     setLink("lost");
     if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
-    getJson("/api/health").catch(() => {}); // if the token has changed, this asks for the new one
+    getJson("api/health").catch(() => {}); // if the token has changed, this asks for the new one
   };
 }
 
@@ -79,5 +79,6 @@ document.addEventListener("visibilitychange", () => {
 });
 setInterval(() => document.hidden || refresh().catch(() => {}), 5000);
 keepName();
+await getJson("api/health").catch(() => {}); // what time it is there
 open();
 listen();

@@ -1,7 +1,7 @@
 // Charts of a camera's curves, drawn by uPlot in the colours of the style sheet.
 
 import { axes, eventBands, line, style, withGaps } from "./curves.js";
-import { when } from "./dom.js";
+import { now, when } from "./dom.js";
 
 function fitted(host, options, rows) {
   const { paddingLeft, paddingRight } = getComputedStyle(host);
@@ -22,18 +22,20 @@ function fitted(host, options, rows) {
 }
 
 // A chart of `series` ([{label, colour, ...}]) with time on the x axis; `show` takes rows, step and the x range.
-export function timeChart(host, series, { height = 240, range = null, bands = [], events = () => [], onZoom = null, sync = "time" }) {
+export function timeChart(host, series, { height = 240, range = null, bands = [], events = () => [], onZoom = null, sync = "time", right = null, hooks = {} }) {
   const fit = fitted(
     host,
     {
       height,
+      padding: [null, right, null, null],
       cursor: { sync: { key: sync }, drag: { x: Boolean(onZoom), y: false, setScale: false } },
       scales: { x: { time: true, auto: false }, y: { range: range ?? ((_, low, high) => [Math.min(0, low ?? 0), 1.1 * high || 1]) } },
       axes: axes(),
       series: [{ label: "time", value: (_, at) => (at ? when(at) : "–") }, ...series.map(line)],
       bands,
       hooks: {
-        drawClear: [eventBands(events, () => Date.now() / 1000)],
+        ...hooks,
+        drawClear: [eventBands(events, now)],
         setSelect: [
           (plot) => {
             const { left, width } = plot.select;
@@ -48,6 +50,7 @@ export function timeChart(host, series, { height = 240, range = null, bands = []
   );
   return {
     remove: fit.remove,
+    plot: fit.plot,
     show(rows, step, since, until) {
       fit.plot.batch(() => {
         fit.plot.setData(withGaps(rows, step), false);
@@ -58,8 +61,6 @@ export function timeChart(host, series, { height = 240, range = null, bands = []
 }
 
 export const baselineSeries = () => ({ label: "baseline", colour: style("faint"), dash: [6, 5], width: 1 });
-
-export const colour = (number) => style(["accent", "poor", "excellent", "bad", "fair", "good"][number % 6]);
 
 // A line without axes, over the last `span` seconds. `show` takes times and scores.
 export function sparkline(host, span) {
@@ -81,7 +82,7 @@ export function sparkline(host, span) {
     show(times, scores) {
       fit.plot.batch(() => {
         fit.plot.setData(withGaps([times, scores], 60), false);
-        fit.plot.setScale("x", { min: Date.now() / 1000 - span, max: Date.now() / 1000 });
+        fit.plot.setScale("x", { min: now() - span, max: now() });
       });
     },
   };

@@ -1,8 +1,9 @@
 // One camera: its current state, and its curves and events over minutes, an hour, a day, a week, or a selection.
 
-import { baselineSeries, colour, timeChart } from "./charts.js";
-import { scoreBands, scoreSeries } from "./curves.js";
-import { debounced, duration, el, getJson, noPicture, number, points, rate, when, words } from "./dom.js";
+import { causeChart } from "./causes.js";
+import { baselineSeries, timeChart } from "./charts.js";
+import { scoreBands, scoreSeries, style } from "./curves.js";
+import { debounced, duration, el, getJson, noPicture, now, number, points, rate, when, words } from "./dom.js";
 import { actionList, chip, commandButtons, eventList } from "./events.js";
 import { Picture } from "./picture.js";
 import { RangeChoice } from "./range.js";
@@ -19,7 +20,7 @@ export class Detail {
     this.choice = new RangeChoice((seconds, since, until) => this.choose(seconds, since, until));
     this.title = el("span", { className: "hint" });
     this.score = el("div", { className: "chart sheet", id: "score-chart" });
-    this.causes = el("div");
+    this.causes = el("div", { id: "causes" });
     this.signals = el("div", { className: "small-charts" });
     this.events = el("section", { id: "events" });
     this.actions = el("section", { id: "actions" });
@@ -60,18 +61,18 @@ export class Detail {
 
   async load(since = null, until = null) {
     const request = (this.request = Symbol("the latest request wins"));
-    const end = until ?? Date.now() / 1000;
+    const end = until ?? now();
     const period = { since: since ?? end - this.range, until: end, source: this.source };
     this.choice.link(this.source, period.since, end); // a click before the answer means the new range, too
     let [past, events, actions] = await Promise.all([
-      getJson("/api/past", { ...period, points: 400 }),
-      getJson("/api/events", period),
-      getJson("/api/actions", period),
+      getJson("api/past", { ...period, points: 400 }),
+      getJson("api/events", period),
+      getJson("api/actions", period),
     ]);
     if (request !== this.request) return;
     const isMostlyEmpty = past.first !== null && past.first < end && past.first - period.since > (end - period.since) / 2;
     if (isMostlyEmpty && end - past.first > 60) {
-      past = await getJson("/api/past", { ...period, since: past.first - 5, points: 400 }); // finer, from where data starts
+      past = await getJson("api/past", { ...period, since: past.first - 5, points: 400 }); // finer, from where data starts
       if (request !== this.request) return;
     }
     this.start = past.since;
@@ -105,7 +106,7 @@ export class Detail {
       ...Object.fromEntries(Object.entries(camera.signals).map(([name, value]) => [words(name), value === null ? "–" : number(value)])),
       ...Object.fromEntries(Object.entries(camera.causes).map(([name, strength]) => [`cause: ${words(name)}`, `${Math.round(strength * 100)} %`])),
     };
-    const state = `${camera.state} for ${duration(Date.now() / 1000 - camera.since)}${camera.state === "up" ? "" : `: ${camera.reason}`}`;
+    const state = `${camera.state} for ${duration(now() - camera.since)}${camera.state === "up" ? "" : `: ${camera.reason}`}`;
     this.facts.replaceChildren(
       el(
         "div",
@@ -174,21 +175,23 @@ export class Detail {
     const causes = Object.keys(details.causes);
     if (causes.length) {
       if (!this.causes.firstChild) this.causes.append(el("h2", { textContent: "Causes" }), el("div", { className: "chart sheet" }));
-      const series = () => causes.map((name, i) => ({ label: words(name), colour: colour(i) }));
-      const chart = this.chart("causes", this.causes.lastChild, series, { range: [0, 1], height: 180 });
-      chart.show([details.times, ...causes.map((name) => details.causes[name])], step, since, until);
+      this.charts.causes ??= causeChart(this.causes.lastChild, causes, this.shared);
+      this.charts.causes.show([details.times, ...causes.map((name) => details.causes[name])], step, since, until);
     }
     for (const [name, values] of Object.entries(details.signals)) {
       const host = this.charts[`signal ${name}`]?.host ?? this.signals.appendChild(el("div", { className: "chart small sheet" }));
-      const chart = this.chart(`signal ${name}`, host, () => [{ label: words(name), colour: colour(0) }], { height: 120 });
+      const chart = this.chart(`signal ${name}`, host, () => [{ label: words(name), colour: style("accent") }], { height: 120 });
       chart.show([details.times, values], step, since, until);
     }
   }
 
+  get shared() {
+    return { events: () => this.markedEvents, onZoom: (since, until) => this.zoom(since, until) };
+  }
+
   // The chart of that name, created on first use.
   chart(name, host, series, options) {
-    const shared = { events: () => this.markedEvents, onZoom: (since, until) => this.zoom(since, until) };
-    this.charts[name] ??= { host, ...timeChart(host, series(), { ...options, ...shared }) };
+    this.charts[name] ??= { host, ...timeChart(host, series(), { ...options, ...this.shared }) };
     return this.charts[name];
   }
 

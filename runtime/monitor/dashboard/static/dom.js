@@ -13,9 +13,21 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
+let ahead = 0; // seconds by which the monitor's clock is ahead of the browser's
+
+// Note what time it is where the cameras are: "an hour ago" is meant by that clock.
+function follow(date) {
+  const seconds = (Date.parse(date) - Date.now()) / 1000;
+  if (!Number.isNaN(seconds)) ahead = Math.abs(seconds) > 5 ? seconds : 0; // the header has whole seconds
+}
+
+// The present, Unix seconds.
+export const now = () => Date.now() / 1000 + ahead;
+
 export async function getJson(path, parameters = {}) {
   const query = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
   const response = await fetch(`${path}?${new URLSearchParams(query)}`);
+  follow(response.headers.get("date"));
   if (response.status === 401) location.reload(); // the token has changed: the server responds with its form
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return response.json();
@@ -58,7 +70,7 @@ export function rate({ fps, asked_fps: asked }) {
 }
 
 export function when(seconds) {
-  const today = new Date().toDateString() === new Date(seconds * 1000).toDateString();
+  const today = new Date(now() * 1000).toDateString() === new Date(seconds * 1000).toDateString();
   return today ? time(seconds) : `${day(seconds)}, ${time(seconds)}`;
 }
 

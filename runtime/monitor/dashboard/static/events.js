@@ -1,6 +1,6 @@
 // Events as a list: kind, camera, time, evidence in words, pictures, and what was done about them.
 
-import { ask, duration, el, when } from "./dom.js";
+import { ask, duration, el, now, when } from "./dom.js";
 import { openPictures } from "./pictures.js";
 
 export function eventList(events, withCamera) {
@@ -9,7 +9,7 @@ export function eventList(events, withCamera) {
 }
 
 function row(event, withCamera) {
-  const length = duration((event.ended ?? Date.now() / 1000) - event.began);
+  const length = duration((event.ended ?? now()) - event.began);
   const times = `${when(event.began)}, ${event.ended === null ? `for ${length} so far` : length}`;
   return el(
     "li",
@@ -18,7 +18,7 @@ function row(event, withCamera) {
       ? el(
           "button",
           { className: "thumbnail", ariaLabel: `Open the pictures: ${event.title}, ${event.source}`, onclick: () => openPictures(event) },
-          el("img", { src: `/api/events/${event.number}/thumbnail`, alt: "", loading: "lazy" }),
+          el("img", { src: `api/events/${event.number}/thumbnail`, alt: "", loading: "lazy" }),
         )
       : el("div", { className: "blank" }),
     el(
@@ -67,15 +67,15 @@ export function commandButtons(camera) {
     el("button", { textContent, onclick: () => ask(path, { source, ...parameters }) });
   const minutes = el(
     "select",
-    { ariaLabel: "How long to mute", onchange: () => minutes.value && ask("/api/mute", { source, minutes: minutes.value }) },
+    { ariaLabel: "How long to mute", onchange: () => minutes.value && ask("api/mute", { source, minutes: minutes.value }) },
     el("option", { value: "", textContent: "mute for…" }),
     ...Object.entries({ "30 minutes": 30, "2 hours": 120, "8 hours": 480, "a day": 1440, "a week": 10080 }).map(([textContent, value]) =>
       el("option", { value, textContent }),
     ),
   );
   return [
-    camera.events.some((event) => !event.acknowledged_by) ? button("acknowledge", "/api/acknowledge") : null,
-    camera.events.some(({ kind }) => kind === "GlobalSceneChange") ? button("accept this view", "/api/accept") : null,
-    camera.muted_until === null ? minutes : button("end the mute", "/api/unmute"),
+    camera.events.some((event) => !event.acknowledged_by) ? button("acknowledge", "api/acknowledge") : null,
+    camera.events.some(({ kind }) => kind === "GlobalSceneChange") ? button("accept this view", "api/accept") : null,
+    camera.muted_until === null ? minutes : button("end the mute", "api/unmute"),
   ];
 }

@@ -1,7 +1,7 @@
 // All cameras: live pictures and a table, worst first, and the latest events.
 
 import { sparkline } from "./charts.js";
-import { duration, el, getJson, noPicture, points, rate, when, words } from "./dom.js";
+import { duration, el, getJson, noPicture, now, points, rate, when, words } from "./dom.js";
 import { cameraLink, chip, eventList, needsLook } from "./events.js";
 import { Picture } from "./picture.js";
 
@@ -68,7 +68,7 @@ function tableRow(camera) {
       "td",
       { title: camera.reason },
       el("span", { className: `state-${camera.state}`, textContent: camera.state }),
-      ` ${camera.state === "up" ? "" : duration(Date.now() / 1000 - camera.since)}`,
+      ` ${camera.state === "up" ? "" : duration(now() - camera.since)}`,
     ),
     cell(camera.void ? noPicture(camera.void) : points(camera.score), `number band-${camera.band}`),
     cell(points(camera.baseline), "number wide"),
@@ -164,12 +164,12 @@ export class Overview {
 
   async refreshPast() {
     this.refreshEvents();
-    const curves = await getJson("/api/curves", { points: 60 });
+    const curves = await getJson("api/curves", { points: 60 });
     for (const [source, curve] of Object.entries(curves)) this.cards.get(source)?.past(curve);
   }
 
   async refreshEvents() {
-    const events = await getJson("/api/events", { since: Date.now() / 1000 - 86400, limit: 24 });
+    const events = await getJson("api/events", { since: now() - 86400, limit: 24 });
     this.events.replaceChildren(eventList(events, true));
   }
 

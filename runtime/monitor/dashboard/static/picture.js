@@ -37,9 +37,9 @@ export class Picture {
   snapshot({ wall_time, has_map }, isFirst = false) {
     if (!isFirst && (!this.isVisible || document.hidden)) return;
     const query = new URLSearchParams({ source: this.source, at: wall_time });
-    this.image.src = `/api/thumbnail?${query}`;
+    this.image.src = `api/thumbnail?${query}`;
     this.image.hidden = false;
     this.map.hidden = !has_map;
-    if (has_map) this.map.src = `/api/map?${query}`;
+    if (has_map) this.map.src = `api/map?${query}`;
   }
 }

@@ -9,7 +9,7 @@ export function openPictures(event) {
   if (!parts.length) parts.push("thumbnail");
   const image = el("img", { alt: "" });
   const show = (part) => {
-    image.src = `/api/events/${event.number}/${part}`;
+    image.src = `api/events/${event.number}/${part}`;
     image.alt = `${event.title}, ${LABELS[part] ?? ""}`;
     for (const button of buttons) button.ariaPressed = String(button.dataset.part === part);
   };

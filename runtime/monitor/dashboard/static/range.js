@@ -49,7 +49,7 @@ export class RangeChoice {
   }
 
   link(source, since, until) {
-    this.download.href = `/api/csv?${new URLSearchParams({ source, since, until })}`;
+    this.download.href = `api/csv?${new URLSearchParams({ source, since, until })}`;
     this.download.download = `${source.replace(/[^\w-]+/g, "_")}-${local(since).replaceAll(":", "")}.csv`;
   }
 }

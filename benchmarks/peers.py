@@ -3,11 +3,11 @@
     pip install --target PEERS --no-deps pyiqa piq opencv-contrib-python einops facexlib
     PYTHONPATH=PEERS python benchmarks/peers.py [--rounds 5] [--uvq FOLDER] [--dover FOLDER] [--csv FILE]
 
-Each runs in a process of its own; rounds are interleaved, so that ratios hold on a busy machine as well. What
-pyiqa, UVQ, DOVER and piq learned is not fetched but random: their time is right, their scores are not used. OpenCV's BRISQUE is timed without its small regression, whose files the package lacks. FFmpeg's
-filters are timed as the CPU time that they add to reading raw frames. UVQ 1.5 and DOVER-Mobile are timed where a folder
-with their code is given: UVQ by the frame, DOVER by the score of a video, three clips of 32 fragments and one of 32
-whole frames, without its sampling.
+Each runs in a process of its own; rounds are interleaved, so that ratios hold on a busy machine as well. What pyiqa,
+UVQ, DOVER and piq learned is not fetched but random: their time is right, their scores are not used. OpenCV's BRISQUE
+is timed without its small regression, whose files the package lacks. FFmpeg's filters are timed as the CPU time that
+they add to reading raw frames. UVQ 1.5 and DOVER-Mobile are timed where a folder with their code is given: UVQ by the
+frame, DOVER by the score of a video, three clips of 32 fragments and one of 32 whole frames, without its sampling.
 """
 
 from __future__ import annotations
@@ -97,10 +97,12 @@ def _pyiqa(module: str, name: str, **options: object) -> Score:
     # Random weights instead of those that would be fetched.
     create = timm.create_model
     timm.create_model = lambda *names, **given: create(*names, **{**given, "pretrained": False})
-    WeightsEnum.get_state_dict = lambda weights, **_: get_model(
-        weights.__class__.__name__.removesuffix("_Weights").lower()
-    ).state_dict()
-    arch.load_pretrained_network = lambda *_, **__: None
+
+    def random_state(weights: WeightsEnum, **_: object) -> object:
+        return get_model(type(weights).__name__.removesuffix("_Weights").lower()).state_dict()
+
+    WeightsEnum.get_state_dict = random_state  # type: ignore[assignment]
+    arch.load_pretrained_network = lambda *_, **__: None  # type: ignore[attr-defined]
     return _on_rgb(getattr(arch, name)(**options).eval())
 
 
@@ -131,7 +133,7 @@ def _piq_brisque() -> Score:
     import torch
 
     brisque = import_module("piq.brisque")
-    brisque.load_url = lambda *_, **__: (torch.rand(774), torch.rand(774, 36))
+    brisque.load_url = lambda *_, **__: (torch.rand(774), torch.rand(774, 36))  # type: ignore[attr-defined]
     return _on_rgb(brisque.brisque)
 
 

@@ -70,7 +70,7 @@ def write(sample: Any, explanation: Explanation, with_maps: bool) -> None:
     sample[f"{FIELD}_cause"] = main_cause(reading.causes)
     sample[f"{FIELD}_causes"] = dict(reading.causes)
     if with_maps and explanation.map is not None:
-        sample[f"{FIELD}_map"] = fo.Heatmap(map=explanation.map, range=[0, 100])
+        sample[f"{FIELD}_map"] = fo.Heatmap(map=explanation.map, range=[0, 100])  # type: ignore[attr-defined]
 
 
 def register(plugin: Any) -> None:

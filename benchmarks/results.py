@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 from recipe_search.results import summarize
-from speed_tables import int8_methods, native, shapes
+from speed_tables import int8_methods, native, peers, shapes
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.files import atomic_write
@@ -153,6 +153,15 @@ def recipes(rows: pd.DataFrame) -> list[str]:
             f"({first['versions']})."]  # fmt: skip
 
 
+def whole_trainings(rows: pd.DataFrame) -> list[str]:
+    """SRCC of whole trainings on FLIVE-VOC, with its interval, and on the validation part."""
+    lines = ["| | FLIVE-VOC | validation |", "| --- " * 3 + "|"]
+    for row in rows.to_dict("records"):
+        interval = f"{row['srcc_low']:.3f} to {row['srcc_high']:.3f}"
+        lines.append(f"| {row['model']} | {row['flive_voc_srcc']:.3f} ({interval}) | {row['val_srcc']:.3f} |")
+    return lines
+
+
 _FORMATS: dict[str, Callable[[pd.DataFrame], list[str]]] = {
     "flive_srcc": recipes,
     "condition": distillation,
@@ -161,6 +170,8 @@ _FORMATS: dict[str, Callable[[pd.DataFrame], list[str]]] = {
     "compared": collections_left_out,
     "pipeline": native,
     "srcc_squashed": shapes,
+    "peak_mb": peers,
+    "srcc_low": whole_trainings,
     "int8_share": int8_methods,
     "height": input_size,
 }

@@ -53,3 +53,12 @@ def int8_methods(rows: pd.DataFrame) -> list[str]:
             f"{row['largest_drift']:.1f} | {row['srcc']:.3f} | {max(0.0, row['srcc_drop']):.3f} |"
         )
     return lines
+
+
+def peers(rows: pd.DataFrame) -> list[str]:
+    """Results of benchmarks/peers.py: time, memory and what each metric lacks, the fastest first."""
+    lines = ["| | ms a frame | times dpiqa INT8 | peak MB | lacks |", "| --- " * 5 + "|"]
+    for row in rows.fillna("").to_dict("records"):
+        peak = f"{row['peak_mb']:.0f}" if row["peak_mb"] else ""
+        lines.append(f"| {row['metric']} | {row['ms']:,.0f} | {row['times']:,.1f} | {peak} | {row['lacks']} |")
+    return [*lines, "", f"On one thread; {rows.iloc[0]['machine']}."]

@@ -30,7 +30,7 @@ mkdir -p "$results"
 # Version 1.0's score, of which no shipped model is made yet: the recipe that travels (docs/results.md), three seeds and the
 # mean of their weights, in place of the first command below.
 #   for seed in 0 1 2; do
-#     dpiqa train student --arch "tf_efficientnet_$preset" --deviations --offsets --whole 0.33 --seed "$seed" "${rated[@]}" \
+#     dpiqa train student --arch "tf_efficientnet_$preset" --deviations --whole 0.33 --seed "$seed" "${rated[@]}" \
 #       --no-bf16 --out "$run/1-$seed"
 #   done
 #   dpiqa train soup --run "$run/1-0" --run "$run/1-1" --run "$run/1-2" "${rated[@]}" --out "$run/1"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,17 @@ Pictures = Sequence[NDArray[Any]]
 X264 = {"preset": "ultrafast", "crf": "6"}
 
 
+@contextmanager
+def scheduling_kept() -> Iterator[None]:
+    """Leave the thread's scheduling as it was: for root, SVT-AV1 makes its caller a real-time thread."""
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
+@scheduling_kept()
 def encode(
     path: Path,
     pictures: Pictures,

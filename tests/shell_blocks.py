@@ -22,8 +22,8 @@ from dpiqa.runtime.program import as_app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-NEEDS = {"a broker", "a camera", "a clone", "a data set", "a GPU", "a Jetson", "ExecuTorch", "a package index",
-         "minutes"}  # fmt: skip
+NEEDS = {"a broker", "a bucket", "a camera", "a clone", "a data set", "a GPU", "a Jetson", "a package index",
+         "ExecuTorch", "minutes"}  # fmt: skip
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*) -->\n\n?)?(?<=\n\n)(?P<text>(?: {4}[^\n]*\n|\n(?= {4}))+)", re.MULTILINE

@@ -1,4 +1,4 @@
-"""The integrations of examples/ against what they integrate with."""
+"""The integrations of examples/ and docs/integrations.md against what they integrate with."""
 
 from __future__ import annotations
 

@@ -111,6 +111,15 @@ def test_fields_are_shown_as_whole_frames(scorer: Scorer, panning: Pictures, tmp
     assert len(set(scores(scorer, path))) == len(whole)
 
 
+@pytest.mark.parametrize("suffix", ["dv", "avi"])
+def test_a_tape_of_dv_is_read_like_other_interlaced_video(
+    scorer: Scorer, panning: Pictures, tmp_path: Path, suffix: str
+) -> None:
+    pal = [cv2.resize(picture, (720, 576), interpolation=cv2.INTER_AREA) for picture in panning]
+    path = encode(tmp_path / f"tape.{suffix}", woven(pal), "dvvideo", "yuv420p", fields=True, matrix=6)
+    assert scores(scorer, path) == pytest.approx([scorer.score(picture).score for picture in pal[::2]], abs=2)
+
+
 def test_progressive_frames_that_are_only_flagged_stay_as_they_are(moving: Pictures, tmp_path: Path) -> None:
     flagged = encode(tmp_path / "flagged.mkv", moving, fields=True)
     plain = encode(tmp_path / "plain.mkv", moving)

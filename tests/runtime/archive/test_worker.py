@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import fsspec
 import numpy as np
@@ -45,17 +48,27 @@ def rows(store: Store) -> pd.DataFrame:
     return pq.read_table(io.BytesIO(store.read(FIRST))).to_pandas()
 
 
-@pytest.mark.parametrize("place", ["local", "bucket"])
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    """The URL at which a web server has the files of the temporary folder."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("place", ["local", "bucket", "web"])
 def test_a_row_for_each_picture_frame_and_failure(
-    place: str, s3: str, job: Job, model: Path, tmp_path: Path, write_video: Callable[..., Path]
+    place: str, s3: str, site: str, job: Job, model: Path, tmp_path: Path, write_video: Callable[..., Path]
 ) -> None:
     video = write_video([photo(seed=number) for number in range(4)], fps=4)
     files = {"a.png": photo_png(9), "v.avi": video.read_bytes(), "empty.avi": b"", "bad.jpg": b"no picture"}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
         fsspec.filesystem("s3").pipe_file(f"archive/rows/{name}", content)
-    root = str(tmp_path) if place == "local" else f"{s3}/rows"
-    job = replace(job, store=Store(f"{root}/out"))
+    root = {"local": str(tmp_path), "bucket": f"{s3}/rows", "web": site}[place]
+    job = replace(job, store=Store(f"{s3}/rows/out" if place == "bucket" else str(tmp_path / "out")))
     assert job.store
     result = score(job, [f"{root}/{name}" for name in ("a.png", "missing.png", "v.avi", "empty.avi", "bad.jpg")])
     assert {name: result[name] for name in ("inputs", "failed", "rows", "reason")} == {

@@ -6,6 +6,7 @@
 #include "cpu.hpp"
 #include "log.hpp"
 #include "openvino_int8.hpp"
+#include "signal_stack.hpp"
 
 namespace dpiqa::core {
 namespace {
@@ -18,7 +19,12 @@ std::shared_ptr<ov::Core> shared_core() {
     static std::weak_ptr<ov::Core> shared;
     const std::lock_guard lock(mutex);
     auto core = shared.lock();
-    if (!core) shared = core = std::make_shared<ov::Core>();
+    if (!core) {
+        const KeptSignalStack kept;
+        core = std::make_shared<ov::Core>();
+        translated("OpenVINO's CPU plugin", [&] { core->get_versions("CPU"); });  // loads it
+        shared = core;
+    }
     return core;
 }
 

@@ -107,8 +107,9 @@ def test_a_wall_clock_that_jumps_deletes_nothing(tmp_path: Path, monkeypatch: py
 def test_what_was_written_is_not_lost_because_nothing_can_be_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    passed_s = 0.0
+    passed_s, started = 0.0, time.time()
     monkeypatch.setattr("dpiqa.runtime.monitor.history.writer.monotonic", lambda: passed_s)
+    monkeypatch.setattr("dpiqa.runtime.monitor.history.writer.time", lambda: started + passed_s)
     history = History(HistorySettings(path=tmp_path / "h.db"))
     history._db.execute("CREATE TRIGGER full BEFORE DELETE ON readings BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
     history.write([replace(reading(), wall_time=-1.0)], NEVER)

@@ -22,7 +22,8 @@ while [ $# -gt 0 ]; do
         *) sed -n '2,3s/^# //p' "$0" >&2; exit 2 ;;
     esac
 done
-real_seconds=$((real == yes ? 300 + hours * 3600 : 0))
+real_seconds=0
+if [ "$real" = yes ]; then real_seconds=$((300 + hours * 3600)); fi
 seconds=${seconds:-$((480 + real_seconds))}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)

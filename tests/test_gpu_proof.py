@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dpiqa.export.tensorrt.api import find_flavour
+from dpiqa.errors import EngineError
+from dpiqa.export.tensorrt.api import Flavour, find_flavour
 from dpiqa.native import Model, preprocess
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.gpu import Driver, Gpu
@@ -26,7 +27,7 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "gpu"))
 
 from cameras import Site, nv12, watch
 from collect import rows_of
-from engines import why_no_core, why_no_gpu
+from engines import build, why_no_core, why_no_gpu
 from parts import Part
 from real import endure, is_close, measure, parity
 from reference import MODEL, pictures_of, reference_of, tensor_of
@@ -148,9 +149,18 @@ def test_nv12_is_what_the_core_takes_for_the_same_picture() -> None:
     assert np.abs(apart).mean() < 2
 
 
-def test_why_no_engine_runs_here_is_one_sentence() -> None:
+@pytest.fixture
+def rtx() -> Flavour:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx_cu13 is not installed (x86-64 Linux only)")
-    rtx = find_flavour("tensorrt-rtx")
+    return find_flavour("tensorrt-rtx")
+
+
+def test_a_build_that_fails_gives_the_commands_own_reason(rtx: Flavour, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"ended with 2: --sm 99: TensorRT-RTX .* compiles for 75, 80, 86"):
+        build(rtx, "99", "int8", tmp_path, 60)
+
+
+def test_why_no_engine_runs_here_is_one_sentence(rtx: Flavour) -> None:
     h200, rtx4090 = Gpu("NVIDIA H200", "9.0", 143771), Gpu("NVIDIA GeForce RTX 4090", "8.9", 24564)
     supported = f"TensorRT-RTX {rtx.version} compiles for 75, 80, 86, 89, 120, 121"
     assert why_no_gpu(rtx, Driver(gpus=(h200,))) == f"the NVIDIA H200 has compute capability 9.0, and {supported}"

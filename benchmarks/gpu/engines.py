@@ -28,9 +28,7 @@ def build(
                "--opt-batch", str(OPT_BATCH), "--max-batch", str(MAX_BATCH)] + (["--sm", sm] if sm else [])  # fmt: skip
     began = time.monotonic()
     try:
-        ended = subprocess.run(
-            [sys.executable, "-m", *command], capture_output=True, text=True, timeout=max(seconds, 1)
-        )
+        ended = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=max(seconds, 1))
     except subprocess.TimeoutExpired:
         raise EngineError(f"the {precision} engine was not built within {seconds:.0f} s") from None
     took = time.monotonic() - began

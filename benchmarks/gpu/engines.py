@@ -63,8 +63,8 @@ def why_no_gpu(flavour: Flavour, driver: Driver) -> str | None:
 
 def why_no_core() -> str | None:
     """Why libdpiqa runs no engine here, None where it does."""
-    if why_absent():
-        return "there is no libdpiqa with TensorRT here"
+    if reason := why_absent():
+        return f"libdpiqa cannot be loaded ({reason})"
     from dpiqa.native import Model  # late: there may be none
 
     model = shipped_model(INT8_MODEL)

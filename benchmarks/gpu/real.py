@@ -106,8 +106,8 @@ def prove(part: Part, flavour: Flavour, sm: str | None, can_run: bool, options: 
                 engine, row = build(flavour, sm, precision, Path(folder), end - time.monotonic())
                 part.add("builds", **row)
                 if expected:
+                    passed &= measure(part, opener(engine), precision, *expected)
                     engines[precision] = opener(engine)
-                    passed &= measure(part, engines[precision], precision, *expected)
             except EngineError as error:
                 part.add("failures", precision=precision, reason=str(error))
                 passed = False

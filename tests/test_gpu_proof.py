@@ -76,7 +76,7 @@ def test_parity_latency_and_cameras_of_int8_on_the_cpu(reference: Reference, par
     frames, expected = reference
     part.set(photographs=len(frames))
     began = time.perf_counter()
-    assert measure(part, _open(), "int8", frames, expected, cameras=2, seconds=1, repeats=5)
+    assert measure(part, _open(), "int8", frames, expected, cameras=2, seconds=1, repeats=15)
     took = time.perf_counter() - began
     (agreement,) = part.results["parity"]
     assert agreement["score_srcc"] > 0.9
@@ -84,7 +84,7 @@ def test_parity_latency_and_cameras_of_int8_on_the_cpu(reference: Reference, par
     whole, small = part.results["latency"]
     for row in (whole, small):
         assert 0 < row["infer_p50_ms"] < row["p50_ms"] <= row["p99_ms"] < 1000 * took
-    assert whole["preprocess_p50_ms"] > 2 * small["preprocess_p50_ms"] > 0
+    assert whole["preprocess_p50_ms"] > small["preprocess_p50_ms"] > 0
     paced, unpaced = part.results["cameras"]
     assert 1 <= paced["fewest_frames_of_a_camera"] <= paced["frames"] / 2
     assert 48 <= paced["frames"] + paced["dropped"] <= 52 + _overshot(paced)

@@ -1,23 +1,30 @@
 #!/usr/bin/env bash
 # Proves the code for GPUs on a machine that has one, without network: one JSON and one table.
-# usage: benchmarks/gpu_proof.sh [--out FOLDER] [--pictures FOLDER] [--seconds N] [--real]
+# usage: benchmarks/gpu_proof.sh [--out FOLDER] [--pictures FOLDER] [--seconds N] [--real [--hours N]]
 # needs: nvcc, cmake and ninja or make for the CUDA code; a Python with torch, timm, onnx, onnxruntime, OpenCV and pydantic
 # for the model, and with diffusers, transformers and accelerate for the teacher. Wheels of what a machine lacks are taken
-# from .proof/wheels, photographs from .proof/pictures, doctest and nlohmann-json from .proof/include. What cannot be done is
-# left out, and said so; what fails, or is ended by its time limit, is written down and stops nothing else. Ends with 1 if
-# something failed.
+# from .proof/wheels, photographs from .proof/pictures, doctest and nlohmann-json from .proof/include, ViT-S/14's weights, if
+# wanted, from .proof/weights/*.safetensors. What cannot be done is left out, and said so; what fails, or is ended by its time
+# limit, is written down and stops nothing else. Ends with 1 if something failed.
+# --real builds engines with the TensorRT or TensorRT-RTX that Python has, and runs them with libdpiqa, which takes NvInfer.h
+# and the library from where the system or TensorRT_ROOT has them, and pybind11. It takes up to 300 s more; --hours adds hours
+# of 64 cameras.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-out=$root/build/gpu_proof pictures=$root/.proof/pictures seconds=480 real=no
+out=$root/build/gpu_proof pictures=$root/.proof/pictures seconds= real=no hours=0
 while [ $# -gt 0 ]; do
     case $1 in
         --out) out=$2; shift 2 ;;
         --pictures) pictures=$2; shift 2 ;;
         --seconds) seconds=$2; shift 2 ;;
         --real) real=yes; shift ;;
+        --hours) hours=$2; shift 2 ;;
         *) sed -n '2,3s/^# //p' "$0" >&2; exit 2 ;;
     esac
 done
+real_seconds=0
+if [ "$real" = yes ]; then real_seconds=$((300 + hours * 3600)); fi
+seconds=${seconds:-$((480 + real_seconds))}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 work=$(mktemp -d)
@@ -74,14 +81,14 @@ unpack_wheels() { # into a folder on Python's path, where the machine lacks some
     done
 }
 
-build() {
+build() { # source folder, build folder, options
     local generator=() arch
     if command -v ninja > /dev/null; then generator=(-G Ninja); fi
     arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2> /dev/null | head -n 1 | tr -d '. ')
     case $arch in '' | *[!0-9]*) arch=90 ;; esac
-    cmake -S "$root/benchmarks/gpu" -B "$work/build" "${generator[@]}" -DCMAKE_CUDA_COMPILER="$nvcc" \
-        -DCMAKE_CUDA_ARCHITECTURES="$arch" -DDPIQA_WERROR="$1" && cmake --build "$work/build" -j "$cores" &&
-        echo "{\"section\": \"build\", \"arch\": \"sm_$arch\", \"warnings_are_errors\": \"$1\", \"passed\": true}"
+    cmake -S "$root/$1" -B "$work/$2" "${generator[@]}" -DCMAKE_CUDA_COMPILER="$nvcc" -DCMAKE_CUDA_ARCHITECTURES="$arch" \
+        -DCMAKE_INCLUDE_PATH="$root/.proof/include" "${@:3}" && cmake --build "$work/$2" -j "$cores" &&
+        echo "{\"section\": \"build\", \"arch\": \"sm_$arch\", \"options\": \"${*:3}\", \"passed\": true}"
 }
 
 start_build() { # beside the model's part, whose first seconds need no GPU
@@ -91,7 +98,7 @@ start_build() { # beside the model's part, whose first seconds need no GPU
         leave_out "the CUDA preprocessing: no cmake"
     else
         build_command="$(declare -f build); root='$root' work='$work' nvcc='$nvcc' cores=$cores; build"
-        attempt build 120 bash -c "$build_command ON" &
+        attempt build 120 bash -c "$build_command benchmarks/gpu build -DDPIQA_WERROR=ON" &
         build_job=$!
     fi
 }
@@ -99,7 +106,7 @@ start_build() { # beside the model's part, whose first seconds need no GPU
 preprocessing() {
     if [ -z "${build_job:-}" ]; then return; fi
     wait "$build_job"
-    record build || part build_with_warnings 90 bash -c "$build_command OFF" || return
+    record build || part build_with_warnings 90 bash -c "$build_command benchmarks/gpu build -DDPIQA_WERROR=OFF" || return
     program=$work/build/gpu_preprocess
     if ! $has_gpu; then leave_out "running the CUDA preprocessing: no GPU"; return; fi
     part preprocess 90 "$program"
@@ -126,14 +133,28 @@ sanitize() { # tool, most seconds
     part "$1" "$2" "$sanitizer" --tool "$1" --error-exitcode 9 "$program" --quick
 }
 
-python_part() { # name, most seconds, modules it needs, arguments
-    local name=$1 limit=$2 modules=$3 lacking
-    shift 3
+python_part() { # name, most seconds, modules it needs, script, arguments
+    local name=$1 limit=$2 modules=$3 script=$4 lacking
+    shift 4
     # shellcheck disable=SC2086
     if ! lacking=$(has_modules $modules); then leave_out "$name: Python lacks $lacking"; return; fi
     if [ "$limit" -gt $((seconds - SECONDS)) ]; then limit=$((seconds - SECONDS)); fi
-    part "$name" "$limit" "$python" "$root/benchmarks/gpu/$name.py" --out "$work/$name.json" \
+    part "$name" "$limit" "$python" "$root/benchmarks/gpu/$script.py" --out "$work/$name.json" \
         --seconds $((limit > 12 ? limit - 8 : 4)) "$@"
+}
+
+core() { # libdpiqa with TensorRT as the Python module, into the package that the parts import
+    local native=$work/site/dpiqa/native lacking
+    if ! $has_gpu || [ -z "${build_command:-}" ]; then return; fi # real.py says what it lacks
+    if ! lacking=$(has_modules pybind11); then leave_out "libdpiqa with TensorRT: Python lacks $lacking"; return; fi
+    attempt core 200 bash -c "$build_command . core -DDPIQA_BUILD_PYTHON=ON -DDPIQA_WITH_TENSORRT=ON -DDPIQA_WITH_OPENVINO=OFF \
+        -DDPIQA_WITH_EXECUTORCH=OFF -DPython_EXECUTABLE='$python' -Dpybind11_DIR='$("$python" -m pybind11 --cmakedir)'"
+    if grep -q "Could NOT find TensorRT" "$work/core.err" 2> /dev/null; then
+        leave_out "libdpiqa with TensorRT: no NvInfer.h with its library (TensorRT_ROOT names where they lie)"
+    elif record core; then
+        rm "$native" && mkdir "$native"
+        ln -s "$root"/cpp_bindings/python/dpiqa/native/* "$work"/core/cpp_bindings/_core*.so "$native/"
+    fi
 }
 
 : > "$out/gpu_proof.log"
@@ -146,15 +167,18 @@ ln -sfn "$root"/cpp_bindings/python/dpiqa/* "$root"/{runtime,train,export} "$wor
 export PYTHONPATH=$work/site PYTHONUNBUFFERED=1
 if ! $has_gpu; then export OMP_NUM_THREADS=$((cores > 3 ? cores / 2 : 1)); fi
 start_build
-python_part model 75 "torch timm onnx onnxruntime cv2 pydantic" --pictures "$pictures"
+basics="torch timm onnx onnxruntime cv2 pydantic" training="accelerate matplotlib pandas scipy"
+python_part model 75 "$basics" model --pictures "$pictures"
 preprocessing
-python_part teacher 160 "torch timm onnx onnxruntime cv2 pydantic diffusers transformers accelerate matplotlib scipy"
+if [ "$real" = yes ]; then
+    core
+    python_part real "$real_seconds" "$basics av rich typer pandas scipy matplotlib" real --pictures "$pictures" --hours "$hours"
+else
+    leave_out "engines of a real TensorRT: only with --real"
+fi
+python_part teacher 160 "$basics $training diffusers transformers" teacher
 sanitize racecheck 40
 sanitize initcheck 40
-leave_out "ViT-S/14 as the teacher's prior: not written yet"
-if [ "$real" = yes ]; then
-    leave_out "real TensorRT (--real): not written yet"
-else
-    leave_out "real TensorRT: only with --real, and not written yet"
-fi
+weights=$(ls "$root"/.proof/weights/*.safetensors 2> /dev/null | head -n 1)
+python_part vit "$seconds" "$basics $training" teacher --prior vit-s --pictures "$pictures" ${weights:+--weights "$weights"}
 collect --table "$out/gpu_proof.txt"

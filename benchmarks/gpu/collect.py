@@ -14,12 +14,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 Row = tuple[str, str, str]
 NO_GPU = 77
 SANITIZERS = ("memcheck", "racecheck", "initcheck")
+TEACHERS = {"teacher": "teacher", "vit": "ViT-S/14"}
 
 
 def first_line(*command: str) -> str | None:
@@ -146,9 +148,7 @@ def preprocess_row(line: dict[str, Any]) -> Row | None:
 
 def model_rows(results: dict[str, Any]) -> list[Row]:
     """Parity and speed of the student."""
-    rows = [(f"model {row['precision']} against ONNX Runtime", f"{row['pictures']} pictures",
-             f"score mean {row['score_mean_points']:.4f}, largest {row['score_largest_points']:.4f} points, "
-             f"SRCC {row['score_srcc']:.5f}") for row in results.get("parity", [])]  # fmt: skip
+    rows = [parity_row("model", row) for row in results.get("parity", [])]
     for row in results.get("speed", []):
         rows.append((f"model {row['precision']}, batch {row['batch']}", "CUDA graph" if row["cuda_graph"] else "plain",
                      f"p50 {row['p50_ms']:.3f} ms, p99 {row['p99_ms']:.3f} ms, {row['pictures_per_s']:.0f} pictures/s, "
@@ -156,43 +156,66 @@ def model_rows(results: dict[str, Any]) -> list[Row]:
     return rows
 
 
-def teacher_rows(results: dict[str, Any]) -> list[Row]:
-    """Training steps, memory, kill and resume."""
-    about, rows = results.get("about") or {}, []
-    for name in ("run", "first_run", "second_run"):
-        if name in results:
-            rows.append((f"teacher's {name.replace('_', ' ')}", "", results[name]))
+def step_row(name: str, setting: str, results: dict[str, Any]) -> Iterator[Row]:
+    """Speed and memory of a run's steps."""
     if "median_s_per_step" in results:
-        millions = about.get("parameters", 0) / 1e6
-        setting = f"{millions:.0f} M parameters, {about.get('side_pixels')} pixels, batch {about.get('batch')}"
-        rows.append(
-            (
-                "teacher's step",
-                setting,
-                f"{results['median_s_per_step']:.3f} s, {results['pictures_per_s']:.1f} pictures/s",
-            )
-        )
+        yield (f"{name}'s step", setting, f"{results['median_s_per_step']:.3f} s, {results['pictures_per_s']:.1f} "
+               f"pictures/s, over {results['steps']} steps")  # fmt: skip
     if "peak_allocated_gb" in results:
-        rows.append(
-            (
-                "teacher's memory",
-                "peak",
-                f"{results['peak_allocated_gb']:.1f} GB allocated, {results['peak_reserved_gb']:.1f} GB reserved",
-            )
-        )
+        yield (f"{name}'s memory", "peak", f"{results['peak_allocated_gb']:.1f} GB allocated, "
+               f"{results['peak_reserved_gb']:.1f} GB reserved")  # fmt: skip
+
+
+def teacher_rows(name: str, results: dict[str, Any]) -> Iterator[Row]:
+    """Training steps, memory, kill and resume."""
+    about = results.get("about") or {}
+    setting = (f"{about.get('parameters', 0) / 1e6:.0f} M parameters, {about.get('side_pixels')} pixels, "
+               f"batch {about.get('batch')}, {about.get('weights', 'random')} weights")  # fmt: skip
+    for run in ("run", "first_run", "second_run"):
+        if run in results:
+            yield f"{name}'s {run.replace('_', ' ')}", "", results[run]
+    yield from step_row(name, setting, results)
     if "checkpoint_gb" in results:
-        rows.append(
-            (
-                "teacher's checkpoint",
-                "to disk or memory",
-                f"{results['checkpoint_gb']:.2f} GB in {results['save_s']:.1f} s",
-            )
-        )
+        yield (f"{name}'s checkpoint", "to disk or memory",
+               f"{results['checkpoint_gb']:.2f} GB in {results['save_s']:.1f} s")  # fmt: skip
     if "resume" in results:
         resume = results["resume"]
-        rows.append(("teacher killed and resumed", f"went on at step {resume['resumed_at_step']}",
-                     f"losses of steps made twice at most {resume.get('largest_loss_difference')} apart"))  # fmt: skip
-    return rows
+        yield (f"{name} killed and resumed", f"went on at step {resume['resumed_at_step']}",
+               f"losses of steps made twice at most {resume.get('largest_loss_difference')} apart")  # fmt: skip
+        yield from step_row(f"{name} resumed", setting, results["resumed"])
+
+
+def parity_row(what: str, row: dict[str, Any]) -> Row:
+    """Agreement with FP32 in ONNX Runtime."""
+    return (f"{what} {row['precision']} against ONNX Runtime", f"{row['pictures']} pictures",
+            f"score mean {row['score_mean_points']:.4f}, largest {row['score_largest_points']:.4f} points, "
+            f"SRCC {row['score_srcc']:.5f}")  # fmt: skip
+
+
+def real_rows(results: dict[str, Any]) -> Iterator[Row]:
+    """Engines of a real TensorRT: built, compared, timed, under load."""
+    for row in results.get("builds", []):
+        shares = ", ".join(f"{share:.1%} {kind}" for kind, share in row["convolution_shares"].items())
+        yield (f"engine {row['precision']} built", f"{results['flavour']} {results['tensorrt']}",
+               f"{row['seconds']:.0f} s for {', '.join(row['compute_capabilities'])}, {row['megabytes']:.1f} MB, "
+               f"convolutions {shares}")  # fmt: skip
+    for row in results.get("failures", []):
+        yield f"engine {row['precision']}", "error", f"FAILED: {row['reason']}"
+    yield from (parity_row("engine", row) for row in results.get("parity", []))
+    for row in results.get("latency", []):
+        yield (f"engine {row['precision']}, one caller", row["frames"],
+               f"p50 {row['p50_ms']:.3f} ms, p99 {row['p99_ms']:.3f} ms")  # fmt: skip
+    for row in results.get("cameras", []):
+        yield (f"engine {row['precision']}, {row['cameras']} cameras",
+               f"{row['fps']} frames/s each" if row["fps"] else "as fast as they can",
+               f"{row['frames_per_s']:.0f} frames/s, {row['dropped']} dropped, p50 {row['p50_ms']:.1f} ms, "
+               f"p99 {row['p99_ms']:.1f} ms")  # fmt: skip
+    if rows := results.get("hours"):
+        first, last = rows[0], rows[-1]
+        yield (f"engine {last['precision']}, {last['cameras']} cameras", f"{sum(row['seconds'] for row in rows):.0f} s",
+               f"{sum(row['frames'] for row in rows)} frames, {sum(row['dropped'] for row in rows)} dropped, p99 of a "
+               f"minute at most {max(row['p99_ms'] for row in rows):.1f} ms, {first['resident_mb']:.0f} MB resident "
+               f"at first, {last['resident_mb']:.0f} MB at last")  # fmt: skip
 
 
 def rows_of(name: str, part: dict[str, Any]) -> list[Row]:
@@ -203,8 +226,10 @@ def rows_of(name: str, part: dict[str, Any]) -> list[Row]:
         rows.append((name, "small frames", part["summary"] or "no summary"))
     elif name == "model" and results:
         rows += model_rows(results)
-    elif name == "teacher" and results:
-        rows += teacher_rows(results)
+    elif name in TEACHERS and results:
+        rows += teacher_rows(TEACHERS[name], results)
+    elif name == "real" and results:
+        rows += real_rows(results)
     elif isinstance(results, list):
         rows += [row for row in map(preprocess_row, results) if row]
     if "last_words" in part:

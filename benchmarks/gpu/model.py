@@ -14,23 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from parts import Part
+from reference import MODEL, compare, pictures_of, reference_of, tensor_of
 from torch import Tensor, nn
 
-from dpiqa.runtime.engines.onnxruntime import open_session
-from dpiqa.runtime.pictures import read_picture
-from dpiqa.runtime.preprocess import to_input
-from dpiqa.runtime.spec import InputSpec
 from dpiqa.train.students.files import build_student, load_packed
 from dpiqa.train.students.model import Student
 
-MODEL = Path(__file__).resolve().parents[2] / "models" / "dpiqa-lite0.onnx"
 FRAMES_A_SECOND = 25
 ALLOWED_POINTS = 0.1  # between engines that compute in FP32
-OUTPUTS = ("score", "causes", "map")
 
 
 @dataclass(frozen=True)
@@ -72,52 +66,11 @@ class Deployed(nn.Module):
         return dict(zip(student.outputs, judged, strict=True))
 
 
-def made_up(count: int, spec: InputSpec) -> list[np.ndarray]:
-    """Structure, noise and blur of many strengths, BGR uint8; the same on every machine with the same NumPy."""
-    pictures = []
-    for seed in range(count):
-        rng = np.random.default_rng(seed)
-        coarse = rng.normal(128, 45, (5, 7, 1)) + rng.normal(0, 18, (5, 7, 3))
-        smooth = cv2.resize(coarse, (spec.width, spec.height), interpolation=cv2.INTER_CUBIC)
-        grain = rng.normal(0, rng.uniform(0, 60), (spec.height, spec.width, 1))
-        grain = cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.3, 4))[..., None]
-        pictures.append(np.clip(smooth + grain, 0, 255).astype(np.uint8))
-    return pictures
-
-
-def pictures_of(folder: Path | None, count: int, spec: InputSpec, part: Part) -> np.ndarray:
-    """The tensor `frames` of so many pictures: photographs as far as they go, then made-up ones."""
-    files = sorted(file for file in folder.iterdir() if file.is_file())[:count] if folder and folder.is_dir() else []
-    bgr = [read_picture(str(file)) for file in files]
-    bgr += made_up(count - len(files), spec)
-    part.set(photographs=len(files), made_up_pictures=count - len(files))
-    return np.stack([to_input(picture, spec) for picture in bgr])
-
-
-def reference_of(frames: np.ndarray) -> dict[str, np.ndarray]:
-    """What ONNX Runtime says of them on the CPU."""
-    session = open_session(str(MODEL))
-    names = [output.name for output in session.get_outputs()]
-    rows = [session.run(names, {"frames": frames[i : i + 8]}) for i in range(0, len(frames), 8)]
-    return {name: np.concatenate([np.asarray(row[n]) for row in rows]) for n, name in enumerate(names)}
-
-
 @torch.inference_mode()
 def answers(model: Deployed, frames: np.ndarray, device: str) -> dict[str, np.ndarray]:
     """All outputs for the frames, eight at a time."""
     rows = [model(torch.from_numpy(frames[i : i + 8]).to(device)) for i in range(0, len(frames), 8)]
     return {name: np.concatenate([row[name].cpu().numpy() for row in rows]) for name in rows[0]}
-
-
-def compare(name: str, actual: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, Any]:
-    """How far apart the outputs are: scores and maps in points of 100, causes from 0 to 1."""
-    row: dict[str, Any] = {"precision": name, "pictures": len(expected["score"])}
-    for output, unit in (("score", "points"), ("causes", "share"), ("map", "points")):
-        if output in expected:
-            apart = np.abs(actual[output].astype(np.float64) - expected[output])
-            row |= {f"{output}_mean_{unit}": float(apart.mean()), f"{output}_largest_{unit}": float(apart.max())}
-    ranks = [scores.argsort().argsort() for scores in (actual["score"], expected["score"])]
-    return row | {"score_srcc": float(np.corrcoef(ranks[0], ranks[1])[0, 1])}
 
 
 def captured(model: Deployed, frames: Tensor) -> Callable[[], Any]:
@@ -195,7 +148,9 @@ def main() -> None:
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     part.set(model=MODEL.name, device=name, torch=torch.__version__, heads="fp32",
              input_pixels=f"{spec.width}x{spec.height}")  # fmt: skip
-    frames = pictures_of(options.pictures, count, spec, part)
+    pictures, photographs = pictures_of(options.pictures, count, spec)
+    part.set(photographs=photographs, made_up_pictures=count - photographs)
+    frames = tensor_of(pictures, spec)
     expected = reference_of(frames)
     models = {}
     torch.backends.cudnn.benchmark = False

@@ -1,10 +1,10 @@
-"""Twenty optimizer steps of the full-size teacher on made-up pictures; killed on the way, it goes on where it was.
+"""Optimizer steps of a teacher; killed on the way, it goes on where it was.
 
-    python benchmarks/gpu/teacher.py --out teacher.json [--room FOLDER]
+    python benchmarks/gpu/teacher.py --out teacher.json [--prior vit-s] [--room FOLDER]
 
-Stable Diffusion 1.5's shape with random weights, 512x512, batch 16 in four parts, bf16, gradient checkpointing: through
-the training loop itself, in processes of their own, the first of which ends by SIGKILL. On a CPU, a small network shows
-that it runs.
+Twenty of the full-size one on made-up pictures: Stable Diffusion 1.5's shape with random weights, 512x512, batch 16 in
+four parts, bf16, gradient checkpointing. Or as many of one on ViT-S/14 as the time allows. Both through the training
+loop itself, in processes of their own, the first of which ends by SIGKILL. On a CPU, small settings show that it runs.
 """
 
 from __future__ import annotations
@@ -27,22 +27,31 @@ from parts import Part
 
 @dataclass(frozen=True)
 class Plan:
-    """How many steps there are, after which of them a checkpoint is written, and after which the run is killed."""
+    """After how many steps a checkpoint is written, and after how many the run is killed.
 
-    steps: int
+    The second run ends after `steps` or, where that is None, when the time is over.
+    """
+
+    steps: int | None
     saved_at: int
     killed_at: int
+    checkpoint_gb: float  # weights, their average and Adam's two moments, in FP32
 
 
-FULL, TINY = Plan(20, 10, 12), Plan(6, 3, 5)
-CHECKPOINT_GB = 17  # weights, their average and Adam's two moments, in FP32
+PLANS = {"sd15": Plan(20, 10, 12, 17), "vit-s": Plan(None, 10, 12, 0.5)}
+TINY = Plan(4, 2, 3, 0.5)
+TINY_TEXT = {
+    "sd15": "the full-size teacher: PyTorch finds no GPU; a small one on the CPU",
+    "vit-s": "ViT-S/14 at 448 pixels: PyTorch finds no GPU; at 56 pixels on the CPU",
+}
 CHILD = Path(__file__).with_name("teacher_steps.py")
+MOST_LOSSES = 20
 
 
-def room(wanted: Path | None) -> Path | None:
+def room(wanted: Path | None, gigabytes: float) -> Path | None:
     """A folder in which a checkpoint fits, in memory where there is one."""
     for folder in filter(None, (wanted, Path("/dev/shm"), Path(tempfile.gettempdir()))):
-        if folder.is_dir() and shutil.disk_usage(folder).free > 1.3 * CHECKPOINT_GB * 1e9:
+        if folder.is_dir() and shutil.disk_usage(folder).free > 1.3 * gigabytes * 1e9:
             return folder
     return None
 
@@ -84,10 +93,12 @@ class Run:
 
 
 def step_metrics(run: Run, plan: Plan) -> dict[str, Any]:
-    """Seconds a step, the first left out, and memory."""
+    """Seconds a step, the first left out, memory, and losses: of many, the means of equal stretches."""
     steps = run.rows("step")
     usual = [row["seconds"] for row in steps[1:] if row["step"] != plan.saved_at - 1]
-    metrics: dict[str, Any] = {"steps": len(steps), "losses": [round(row["loss"], 5) for row in steps]}
+    stretch = -(-len(steps) // MOST_LOSSES) or 1
+    losses = [[row["loss"] for row in steps[n : n + stretch]] for n in range(0, len(steps), stretch)]
+    metrics: dict[str, Any] = {"steps": len(steps), "losses": [round(statistics.mean(part), 5) for part in losses]}
     if usual:
         median = statistics.median(usual)
         pictures = steps[0]["pictures"]
@@ -113,38 +124,38 @@ def main() -> None:
     """The first run up to its death, then the one that goes on."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--room", type=Path, help="Where the checkpoint of 17 GB goes.")
+    parser.add_argument("--prior", choices=list(PLANS), default="sd15")
+    parser.add_argument("--pictures", type=Path, help="Of vit-s: photographs to learn from.")
+    parser.add_argument("--weights", type=Path, help="Of vit-s: a .safetensors file in timm's names.")
+    parser.add_argument("--room", type=Path, help="Where the checkpoint goes, 17 GB of sd15.")
     parser.add_argument("--seconds", type=float, default=120)
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
     part = Part(options.out)
     import torch  # late: a machine without it gets its sentence from the shell script
 
-    tiny = not torch.cuda.is_available()
-    if tiny:
-        part.leave_out("the full-size teacher: PyTorch finds no GPU; a small one on the CPU")
-    plan = TINY if tiny else FULL
-    folder = options.room or Path(tempfile.gettempdir()) if tiny else room(options.room)
-    size = ["--tiny"] if tiny else []
+    plan, subject = PLANS[options.prior], ["--prior", options.prior]
+    for name in ("pictures", "weights"):
+        if value := getattr(options, name):
+            subject += [f"--{name}", str(value)]
+    if not torch.cuda.is_available():
+        part.leave_out(TINY_TEXT[options.prior])
+        plan, subject = TINY, [*subject, "--tiny"]
+    prove(part, plan, subject, room(options.room, plan.checkpoint_gb), end)
+
+
+def prove(part: Part, plan: Plan, subject: list[str], folder: Path | None, end: float) -> None:
+    """Both runs, or one alone where there is no room for a checkpoint, into the part."""
     with tempfile.TemporaryDirectory(dir=folder, prefix="teacher-") as place:
         out = Path(place)
         if folder is None:
-            part.leave_out(f"kill and resume: no folder with room for a checkpoint of {CHECKPOINT_GB} GB")
-            only = Run(out, "only", *size, "--until", str(plan.steps))
+            part.leave_out(f"kill and resume: no folder with room for a checkpoint of {plan.checkpoint_gb} GB")
+            only = Run(out, "only", *subject, *until(plan, end))
             part.set(run=only.wait(end - time.monotonic()), **step_metrics(only, plan))
             part.set(passed=part.results["run"] == "done")
             return
-        first = Run(
-            out,
-            "first",
-            *size,
-            "--until",
-            str(plan.steps),
-            "--save-at",
-            str(plan.saved_at),
-            "--kill-at",
-            str(plan.killed_at),
-        )
+        stops = ["--save-at", str(plan.saved_at), "--kill-at", str(plan.killed_at)]
+        first = Run(out, "first", *subject, *stops)
         ended = first.wait((end - time.monotonic()) * 0.65)
         part.set(first_run=ended, **step_metrics(first, plan), about=next(iter(first.rows("about")), {}))
         kept = out / "last.pt"
@@ -155,7 +166,7 @@ def main() -> None:
         steps = {row["step"]: row["seconds"] for row in first.rows("step")}
         save_s = steps.get(plan.saved_at - 1, 0) - part.results.get("median_s_per_step", 0)
         part.set(checkpoint_gb=kept.stat().st_size / 1e9, save_s=save_s, checkpoint_in=str(folder))
-        second = Run(out, "second", *size, "--until", str(plan.steps))
+        second = Run(out, "second", *subject, *until(plan, end))
         ended = second.wait(end - time.monotonic())
         part.set(second_run=ended, resumed=step_metrics(second, plan), resume=compare(first, second))
         last = part.results["resume"]
@@ -164,6 +175,13 @@ def main() -> None:
             part.results["first_run"] == "killed" and ended == "done" and last["resumed_at_step"] == plan.saved_at
         )
         part.set(passed=as_planned and close)
+
+
+def until(plan: Plan, end: float) -> list[str]:
+    """The options that end a run: its steps, or the time, less what the last step may take."""
+    if plan.steps is None:
+        return ["--end", str(time.time() + end - time.monotonic() - 5)]
+    return ["--until", str(plan.steps)]
 
 
 if __name__ == "__main__":

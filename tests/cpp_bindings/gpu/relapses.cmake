@@ -34,6 +34,8 @@ relapse(late_tables cuda/gpu_preprocessor.cpp
   "cudaMemcpyAsync(buffer.get(), values.data(), values.size() * sizeof(Value), cudaMemcpyHostToDevice, stream)"
   "cudaMemcpy(buffer.get(), values.data(), values.size() * sizeof(Value), cudaMemcpyHostToDevice)"
   "every generation scores every golden vector*")
+relapse(frame_not_pinned cuda/gpu_preprocessor.cpp "attributes_of(plane.data).type == cudaMemoryTypeUnregistered" "false"
+  "frames in pageable memory reach the GPU through pinned memory")
 relapse(frame_not_awaited cuda/gpu_preprocessor.cpp "await(frame, stream)" "static_cast<void>(frame)"
   "a device frame is scored after the stream or the event that writes it")
 relapse(batch_of_another tensorrt/lane.cpp "static_cast<std::size_t>(row) * output.count, output.count" "0, output.count"

@@ -164,6 +164,19 @@ TEST_CASE("an engine is opened and closed a thousand times without a leak") {
 }
 
 #ifdef DPIQA_STUB_CUDA
+TEST_CASE("frames in pageable memory reach the GPU through pinned memory") {
+    const EngineFile file(Generation::kTensorRt10);
+    const Opened opened(file.files().engine, setting_of(Generation::kTensorRt10));
+    REQUIRE_MESSAGE(opened, opened.error());
+    for (const Golden& golden : golden_vectors()) {
+        const Readings wanted = expected(golden.frame());
+        for (int i = 0; i < 10; ++i) CHECK(opened.scores({golden.frame()}, {wanted}));  // every request has its tables now
+        const int before = stub::pageable_copies();
+        CHECK(opened.scores({golden.frame()}, {wanted}));
+        CHECK(stub::pageable_copies() == before);
+    }
+}
+
 TEST_CASE("a copy from pageable memory comes late for other streams, as on a real GPU") {
     const std::vector<std::uint8_t> zeros(64, 0), ones(64, 1);
     const auto memory = device_buffer<std::uint8_t>(64);

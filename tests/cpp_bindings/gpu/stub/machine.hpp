@@ -38,7 +38,7 @@ struct Buffer {
 // One lock for the whole device: what the tests look for are the users' races.
 struct Machine {
     std::recursive_mutex mutex;
-    int devices = 1, live = 0, spins = 0, until_failure = 0;
+    int devices = 1, live = 0, spins = 0, pageable_copies = 0, until_failure = 0;
     std::map<const char*, Buffer> buffers;
     std::vector<std::shared_ptr<Queue>> queues;  // those of destroyed streams go on
     std::shared_ptr<Queue> legacy = std::make_shared<Queue>();

@@ -37,6 +37,11 @@ int spins() {
     return machine().spins;
 }
 
+int pageable_copies() {
+    const Lock lock(machine().mutex);
+    return machine().pageable_copies;
+}
+
 cudaError_t launch(cudaStream_t stream, Work work) {
     STUB_CALL;
     Queue& queue = stream == nullptr ? *machine().legacy : *stream->queue;
@@ -101,6 +106,7 @@ cudaError_t release(void* memory) {
 // Rows that a copy from pageable memory has read when it returns; null where it reads them late.
 std::shared_ptr<std::vector<char>> staged(const void* from, std::size_t pitch, std::size_t width, std::size_t height, cudaMemcpyKind kind) {
     if (kind != cudaMemcpyHostToDevice || machine().find(from) != nullptr) return nullptr;
+    ++machine().pageable_copies;
     auto bytes = std::make_shared<std::vector<char>>(width * height);
     for (std::size_t row = 0; row < height; ++row)
         std::memcpy(bytes->data() + row * width, static_cast<const char*>(from) + row * pitch, width);

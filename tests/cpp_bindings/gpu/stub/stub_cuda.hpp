@@ -21,6 +21,9 @@ bool fail_call(int number);
 // Waits that keep a processor busy: for a stream, or for an event without cudaEventBlockingSync.
 int spins();
 
+// Copies from pageable memory to the device: on a GPU each waits for those of all other streams.
+int pageable_copies();
+
 // Puts work at the end of a stream, as a kernel's launch does.
 cudaError_t launch(cudaStream_t stream, std::function<void()> work);
 

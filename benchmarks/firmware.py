@@ -2,7 +2,7 @@
 
     python benchmarks/firmware.py --program build/examples/score_nv12 --frames 100 dpiqa-lite0-int8.pte ...
 
-Runs the C example on 1080p NV12 frames, one process a model, in turns, and writes benchmarks/firmware.csv with one row for
+Runs the C example on 1080p NV12 frames, one process a model, in turns; writes benchmarks/firmware.csv with one row for
 each: the median time of a frame, the time from the start of the process to its first score, resident memory after a
 tenth of the frames, at the end, and at its peak.
 """

@@ -1,5 +1,5 @@
-"""C programs as the documentation makes them: with the installed library, and with one built by its lines in a copy with
-blanks in its path and the environment inside."""
+"""C programs as the documentation makes them: with the installed library, and with one that its lines build in a copy
+with blanks in its path and the environment inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m dpiqa.native`: print the folder that holds the C library, `libdpiqa.so.1`, and in `include` its headers."""
+"""`python -m dpiqa.native`: print the folder of the C library, `libdpiqa.so.1`; its headers are in `include` there."""
 
 from pathlib import Path
 

@@ -109,6 +109,7 @@ def test_what_was_written_is_not_lost_because_nothing_can_be_deleted(
 ) -> None:
     passed_s = 0.0
     monkeypatch.setattr("dpiqa.runtime.monitor.history.writer.monotonic", lambda: passed_s)
+    monkeypatch.setattr("dpiqa.runtime.monitor.history.writer.time", lambda: 1e9 + passed_s)
     history = History(HistorySettings(path=tmp_path / "h.db"))
     history._db.execute("CREATE TRIGGER full BEFORE DELETE ON readings BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
     history.write([replace(reading(), wall_time=-1.0)], NEVER)

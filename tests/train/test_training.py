@@ -119,13 +119,14 @@ def test_collections_are_ranked_by_themselves_by_default(rated_set: Path, tmp_pa
     header, *rows = rated_set.read_text().splitlines()
     lines = [f"{header},collection", *(f"{row},{'ab'[place % 2]}" for place, row in enumerate(rows))]
     table.write_text("\n".join(lines) + "\n")
+    short = ["--epochs", "1", "--arch", "test_efficientnet", "--no-pretrained"]
     for name, options in (("within", []), ("across", ["--across-collections"])):
-        done = _train(table, tmp_path / name, "--epochs", "1", *options)
+        done = _train(table, tmp_path / name, *short, *options)
         assert done.returncode == 0, done.stderr
         assert json.loads((tmp_path / name / "run.json").read_text())["across_collections"] == (name == "across")
     one, other = (_weights(tmp_path / name)["head.1.weight"] for name in ("within", "across"))
     assert not torch.equal(one, other)
-    refused = _train(table, tmp_path / "within", "--epochs", "1", "--across-collections")
+    refused = _train(table, tmp_path / "within", *short, "--across-collections")
     assert refused.returncode == 2
     assert "another recipe, model or data" in refused.stderr
 

@@ -63,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("source", ["--checkpoint", "--model"])
+@pytest.mark.parametrize("source", [pytest.param("--checkpoint", marks=pytest.mark.slow), "--model"])
 def test_one_file_scores_as_the_student_in_every_shape(
     call: Run, checkpoint: Path, exported: Path, tmp_path: Path, source: str
 ) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from .recipe import BASE, CONDITIONS, Recipe, from_dict
 
@@ -29,6 +28,8 @@ _LEAST_SPREAD = 0.004  # of a mean of three collections; two seeds may agree by 
 def here() -> tuple[str, str]:
     """The processor or GPU, and the versions of what computes."""
     from dpiqa.runtime.machine import processor
+
+    import torch  # not for those who only read the table
 
     hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
     return hardware, f"PyTorch {torch.__version__}, timm {version('timm')}"

@@ -27,9 +27,9 @@ _LEAST_SPREAD = 0.004  # of a mean of three collections; two seeds may agree by 
 
 def here() -> tuple[str, str]:
     """The processor or GPU, and the versions of what computes."""
-    from dpiqa.runtime.machine import processor
-
     import torch  # not for those who only read the table
+
+    from dpiqa.runtime.machine import processor
 
     hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
     return hardware, f"PyTorch {torch.__version__}, timm {version('timm')}"

@@ -163,6 +163,7 @@ def test_what_runs_one_shape_gets_the_first_and_is_announced(several: Path, call
     assert (chosen.model.spec.input, len(lines)) == (TINY.shapes[1], 2)
 
 
+@pytest.mark.slow
 def test_the_shipped_model_in_five_shapes(call: Run, tmp_path: Path) -> None:
     """Square pictures score as before, and both engines agree in every shape."""
     out = tmp_path / "shapes.onnx"

@@ -354,6 +354,7 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.mark.slow
 def test_interrupted_build_leaves_no_half_file(rtx: Flavour, tmp_path: Path) -> None:
     command = [
         sys.executable,

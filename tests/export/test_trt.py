@@ -49,10 +49,10 @@ def _quantized_convolutions(model: Path) -> tuple[int, int]:
 
 
 @pytest.fixture(scope="module")
-def built(rtx: Flavour, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(rtx: Flavour, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped model as the main command exports it."""
     out = tmp_path_factory.mktemp("built")
-    done = call_module("export.trt", "--int8", "--flavour", "tensorrt-rtx", "--out", out)
+    done = run("export.trt", "--int8", "--flavour", "tensorrt-rtx", "--out", out)
     assert done.returncode == 0, done.stderr
     int8, total = _quantized_convolutions(shipped_model("dpiqa-lite0-int8"))
     assert 40 < int8 < total

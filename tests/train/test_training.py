@@ -125,12 +125,12 @@ def test_collections_are_ranked_by_themselves_by_default(rated_set: Path, tmp_pa
     table.write_text("\n".join(lines) + "\n")
     short = ["--epochs", "1", "--arch", "test_efficientnet", "--no-pretrained"]
     for name, options in (("within", []), ("across", ["--across-collections"])):
-        done = _trained_here(table, tmp_path / name, *short, *options)
+        done = _train(table, tmp_path / name, *short, *options)
         assert done.returncode == 0, done.stderr
         assert json.loads((tmp_path / name / "run.json").read_text())["across_collections"] == (name == "across")
     one, other = (_weights(tmp_path / name)["head.1.weight"] for name in ("within", "across"))
     assert not torch.equal(one, other)
-    refused = _trained_here(table, tmp_path / "within", *short, "--across-collections")
+    refused = _train(table, tmp_path / "within", *short, "--across-collections")
     assert refused.returncode == 2
     assert "another recipe, model or data" in refused.stderr
 

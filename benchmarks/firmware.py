@@ -2,9 +2,9 @@
 
     python benchmarks/firmware.py --program build/examples/score_nv12 --frames 100 dpiqa-lite0-int8.pte ...
 
-Runs the C example on 1080p NV12 frames, one process a model, in turns; prints one row for each: the median time of a
-frame, the time from the start of the process to its first score, resident memory after a tenth of the frames, at the
-end, and at its peak.
+Runs the C example on 1080p NV12 frames, one process a model, in turns; writes benchmarks/firmware.csv with one row for
+each: the median time of a frame, the time from the start of the process to its first score, resident memory after a
+tenth of the frames, at the end, and at its peak.
 """
 
 from __future__ import annotations
@@ -15,6 +15,11 @@ import statistics
 import subprocess
 import time
 from pathlib import Path
+
+import pandas as pd
+from measured_on import measured_on
+
+from dpiqa.runtime.files import atomic_write
 
 WIDTH, HEIGHT = 1920, 1080
 
@@ -45,7 +50,8 @@ def measure(program: Path, model: Path, frame: bytes, frames: int) -> dict[str, 
             if index == frames // 10:
                 early = resident_mb(process, "VmRSS")
         values = {"frame_ms": statistics.median(times), "first_score_ms": first_ms, "resident_early_mb": early,
-                  "resident_mb": resident_mb(process, "VmRSS"), "peak_mb": resident_mb(process, "VmHWM")}  # fmt: skip
+                  "resident_mb": resident_mb(process, "VmRSS"),
+                  "resident_peak_mb": resident_mb(process, "VmHWM")}  # fmt: skip
         process.stdin.close()
     return values
 
@@ -55,6 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--program", type=Path, required=True, help="the C example score_nv12, flushing each line")
+    parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="the file of the table")
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
@@ -63,15 +70,15 @@ def main() -> None:
     for _ in range(arguments.rounds):
         for model, results in rows.items():
             results.append(measure(arguments.program, model, frame, arguments.frames))
-    print(
-        "| model | file, MB | frame, ms | first score, ms | resident early / end / peak, MB |\n"
-        "| --- | --- | --- | --- | --- |"
+    table = pd.DataFrame(
+        {"model": model.name, "file_mb": model.stat().st_size / 1e6}
+        | {name: statistics.median(result[name] for result in results) for name in results[0]}
+        | {"machine": measured_on("executorch")}
+        for model, results in rows.items()
     )
-    for model, results in rows.items():
-        median = {name: statistics.median(result[name] for result in results) for name in results[0]}
-        print(f"| {model.name} | {model.stat().st_size / 1e6:.1f} | {median['frame_ms']:.1f} "
-              f"| {median['first_score_ms']:.0f} | {median['resident_early_mb']:.0f} / {median['resident_mb']:.0f} "
-              f"/ {median['peak_mb']:.0f} |")  # fmt: skip
+    with atomic_write(arguments.csv) as file:
+        table.to_csv(file, index=False, float_format="%.1f")
+    print(table.drop(columns="machine").to_string(index=False))
 
 
 if __name__ == "__main__":

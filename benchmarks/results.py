@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 from recipe_search.results import summarize
-from speed_tables import int8_methods, native, peers, shapes
+from speed_tables import firmware, firmware_agreement, int8_methods, native, peers, shapes
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.files import atomic_write
@@ -23,7 +23,10 @@ from dpiqa.runtime.program import run
 
 _HERE = Path(__file__).parent
 _BLOCK = re.compile(r"(<!-- table (\S+\.csv)(?: (\w+)=(\S+))? -->\n).*?(<!-- end -->)", re.DOTALL)
-_PAGES = [_HERE.parent / name for name in ("README.md", "docs/results.md", "docs/speed.md", "docs/int8.md")]
+_PAGES = [
+    _HERE.parent / name
+    for name in ("README.md", "docs/results.md", "docs/speed.md", "docs/int8.md", "docs/firmware.md")
+]
 _MEASURES = ["biq2021_srcc", "biq2021_plcc", "clive_srcc", "clive_plcc"]
 
 
@@ -174,6 +177,8 @@ _FORMATS: dict[str, Callable[[pd.DataFrame], list[str]]] = {
     "srcc_low": whole_trainings,
     "int8_share": int8_methods,
     "height": input_size,
+    "first_score_ms": firmware,
+    "map_mean_drift": firmware_agreement,
 }
 
 

@@ -1,4 +1,4 @@
-"""Tables of README, docs/speed.md and docs/int8.md, filled in by results.py."""
+"""Tables of README, docs/speed.md, docs/int8.md and docs/firmware.md, filled in by results.py."""
 
 from __future__ import annotations
 
@@ -62,3 +62,33 @@ def peers(rows: pd.DataFrame) -> list[str]:
         peak = f"{row['peak_mb']:.0f}" if row["peak_mb"] else ""
         lines.append(f"| {row['metric']} | {row['ms']:,.0f} | {row['times']:,.1f} | {peak} | {row['lacks']} |")
     return [*lines, "", f"On one thread; {rows.iloc[0]['machine']}."]
+
+
+def firmware(rows: pd.DataFrame) -> list[str]:
+    """Results of benchmarks/firmware.py: time, size and memory of a program in a camera."""
+    lines = [
+        "| model | file, MB | frame, ms | first score, ms | resident early / end / peak, MB |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in rows.to_dict("records"):
+        memory = " / ".join(f"{row[f'resident_{when}mb']:.0f}" for when in ("early_", "", "peak_"))
+        lines.append(
+            f"| {row['model']} | {row['file_mb']:.1f} | {row['frame_ms']:.1f} | {row['first_score_ms']:.0f} | "
+            f"{memory} |"
+        )
+    return lines
+
+
+def firmware_agreement(rows: pd.DataFrame) -> list[str]:
+    """How far a camera's program is from ONNX files."""
+    lines = [
+        f"| {rows.iloc[0]['program']} program against | SRCC | mean drift | largest drift | same strongest cause | "
+        "map, mean drift |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows.to_dict("records"):
+        lines.append(
+            f"| {row['against']} | {row['srcc']:.4f} | {row['mean_drift']:.2f} | {row['largest_drift']:.2f} | "
+            f"{100 * row['same_cause']:.1f} % | {row['map_mean_drift']:.2f} |"
+        )
+    return lines

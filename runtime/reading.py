@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
@@ -61,7 +61,7 @@ def main_cause(causes: Mapping[str, float]) -> str | None:
 
 
 class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     def to_json(self) -> str:
         """One JSON object on one line, the same in every output."""

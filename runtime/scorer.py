@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dpiqa.errors import DpiqaError, InputError
 from dpiqa.runtime.bars import BarCrop
+from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.in_order import in_order
 from dpiqa.runtime.machine import cores
@@ -75,8 +76,11 @@ class Scorer:
             raise InputError(f"jobs must be at least 1, found {jobs}")
         self._arguments = (model, engine, threads, max_megapixels, jobs, crop_bars)
         self._crop_bars = crop_bars
-        self.max_megapixels, self.jobs = max_megapixels, jobs or cores()
-        self.engine = open_engine(os.fspath(model) if model else str(shipped_model()), engine, threads, jobs or 1)
+        self.max_megapixels: float = max_megapixels
+        self.jobs: int = jobs or cores()
+        self.engine: Engine = open_engine(
+            os.fspath(model) if model else str(shipped_model()), engine, threads, jobs or 1
+        )
 
     @classmethod
     def from_pretrained(

@@ -74,6 +74,29 @@ def _memory() -> Iterator[Claim]:
     yield "docs/embedding.md", f"{fp32} resident with the FP32 model and {int8} with INT8"
 
 
+def _firmware() -> Iterator[Claim]:
+    size = _table("firmware_bundles.csv").set_index(["engine", "architecture"])["bundle_mb"]
+    intel, arm = size["executorch", "x86_64"], size["executorch", "aarch64"]
+    program = _table("firmware.csv").set_index("model").loc["dpiqa-lite0-int8.pte"]
+    resident = f"{intel:.1f} MB with its libraries, {program['resident_mb']:.0f} MB resident"
+    yield "README.md", resident
+    yield "docs/embedding.md", resident
+    page = "docs/firmware.md"
+    sizes = (
+        f"one folder of {intel:.1f} MB on x86-64 and {arm:.1f} MB on 64-bit Arm, and a model of {program['file_mb']} MB"
+    )
+    yield page, sizes
+    yield page, f"core, CPU plugin, ONNX frontend, TBB; {size['openvino', 'x86_64']:.0f} MB"
+    worst = _table("firmware_worst_case.csv").iloc[0]
+    yield page, f"Over {worst['frames']:,} frames of 1080p NV12"
+    yield page, f"{worst['resident_first_mb']:.1f} MB after the first frame and at **{worst['resident_mb']:.1f} MB**"
+    yield (
+        page,
+        f"Opening took {worst['open_ms']} ms, a frame {worst['median_ms']} ms in the median, {worst['p99_ms']} ms at "
+        f"the 99th percentile and {worst['longest_ms']} ms at the longest",
+    )
+
+
 def _monitor() -> Iterator[Claim]:
     values = _table("monitor_epyc_zen4_2cores_ov2026.4.csv").set_index("what")["value"]
     yield (
@@ -157,7 +180,7 @@ def _causes() -> Iterator[Claim]:
 
 CLAIMS = [
     claim
-    for claims in (_speed, _cameras, _shapes, _memory, _monitor, _bursts, _gpu, _int8, _causes)
+    for claims in (_speed, _cameras, _shapes, _memory, _firmware, _monitor, _bursts, _gpu, _int8, _causes)
     for claim in claims()
 ]
 

@@ -1,4 +1,5 @@
-"""The documented build of the native core: its lines, in a copy with blanks in its path and the environment inside."""
+"""C programs as the documentation makes them: with the installed library, and with one that its lines build in a copy
+with blanks in its path and the environment inside."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+TINY = ROOT / "tests/cpp_bindings/data/tiny.onnx"
 MISSING = [tool for tool in ("make", "c++", "pkg-config") if not shutil.which(tool)]
 
 
@@ -29,6 +31,23 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:  # another device
         shutil.copyfile(source, target)
+
+
+def _lines(heading: str, start: str) -> list[str]:
+    """The shell lines under a heading of the page on embedding that start so."""
+    section = (ROOT / "docs" / "embedding.md").read_text().partition(f"{heading}\n")[2].partition("\n## ")[0]
+    return re.findall(rf"^    ((?:{start})\b.*)$", section, re.MULTILINE)
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+def test_a_c_program_runs_with_the_installed_library(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("*.mp4"))
+    lines = _lines("## Without building", "core|cc")
+    assert len(lines) == 2
+    _run("\n".join(lines), tmp_path, {**os.environ})
+    (tmp_path / "frame.nv12").write_bytes(bytes(range(256)) * 36)
+    output = _run(f'./score_nv12 "{TINY}" 96 64 < frame.nv12', tmp_path, {**os.environ})
+    assert '"score":' in output
 
 
 @pytest.mark.slow
@@ -59,14 +78,12 @@ def test_every_line_works_with_the_environment_inside_the_clone(tmp_path: Path, 
     environment = {**os.environ, "PATH": path, "CMAKE_BUILD_PARALLEL_LEVEL": "2", "CMAKE_GENERATOR": generator}
     environment.pop("LD_LIBRARY_PATH", None)
 
-    readme = (ROOT / "docs" / "embedding.md").read_text()
-    lines = [line.strip() for line in re.findall(r"^    ((?:cmake|cc) .*)$", readme, re.MULTILINE)]
+    lines = _lines("## Build", "cmake|cc")
     assert len(lines) == 3
     for line in lines:
         _run(line.replace("cmake -S . ", f'cmake -S . "-DPython_EXECUTABLE={interpreter}" '), clone, environment)
-    model = ROOT / "tests/cpp_bindings/data/tiny.onnx"
     frame = bytes(range(256)) * 36
     (clone / "frame.nv12").write_bytes(frame)
     for program in ("build/examples/score_nv12", "build/score_nv12"):
-        output = _run(f'"{program}" "{model}" 96 64 < frame.nv12', clone, environment)
+        output = _run(f'"{program}" "{TINY}" 96 64 < frame.nv12', clone, environment)
         assert '"score":' in output

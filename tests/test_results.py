@@ -18,7 +18,7 @@ def _fill(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_pages_are_what_the_script_makes_of_the_tables(tmp_path: Path) -> None:
     shutil.copytree("benchmarks", tmp_path / "benchmarks")
     (tmp_path / "docs").mkdir()
-    pages = ["README.md", "docs/results.md", "docs/speed.md", "docs/int8.md"]
+    pages = ["README.md", "docs/results.md", "docs/speed.md", "docs/int8.md", "docs/firmware.md"]
     for page in pages:
         shutil.copy(page, tmp_path / page)
     subprocess.run([sys.executable, str(tmp_path / "benchmarks" / "results.py")], check=True)
@@ -80,7 +80,7 @@ def test_an_unknown_table_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.strip().endswith(
         "unknown table, expected one of the columns flive_srcc, condition, division, lessons, compared, pipeline, "
-        "srcc_squashed, peak_mb, srcc_low, int8_share, height"
+        "srcc_squashed, peak_mb, srcc_low, int8_share, height, first_score_ms, map_mean_drift"
     )
     assert page.read_text() == PAGE.read_text()
 

@@ -29,10 +29,11 @@ MODELS = ("dpiqa-lite0", "dpiqa-lite0-int8")
 LARGER = ("dpiqa-lite2", "dpiqa-lite2-int8")  # in the repository, not in the wheel
 ALL = MODELS + LARGER
 # The clip's grain is so coarse that it looks like blocks: the card says so.
+WITH_SLOW = [*MODELS, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGER)]
 CAUSES = {"blur": "blur", "noise": "compression", "compression": "compression", "darkness": "exposure_low"}
 
 
-@pytest.fixture(scope="module", params=ALL)
+@pytest.fixture(scope="module", params=WITH_SLOW)
 def readings(request: pytest.FixtureRequest) -> list[Reading]:
     return list(Scorer(_file(request.param)).stream(EXAMPLES / "clip.mp4", fps=2))
 
@@ -67,18 +68,20 @@ def test_the_strongest_cause_is_the_stretch_s_own(
     assert max(max(reading.causes.values()) for reading in clean) < 0.12
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", WITH_SLOW)
 def test_the_map_shows_where(name: str) -> None:
     frame = next(read_video(str(EXAMPLES / "clip.mp4"))).pixels
     height, width = frame.shape[:2]
+    scorer = Scorer(_file(name))
+    before = scorer.explain(frame).map
+    assert before is not None
     for fault, place in (
         (cv2.GaussianBlur(frame, (0, 0), 12), np.s_[:, : width // 2]),
         (frame // 16, np.s_[: height // 2]),
     ):
         spoilt = frame.copy()
         spoilt[place] = fault[place]
-        before, after = (Scorer(_file(name)).explain(pixels).map for pixels in (frame, spoilt))
-        assert before is not None
+        after = scorer.explain(spoilt).map
         assert after is not None
         fall = cv2.resize(before - after, (width, height))
         outside = np.ones((height, width), bool)

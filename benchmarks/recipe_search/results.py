@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from .recipe import BASE, CONDITIONS, Recipe, from_dict
 
@@ -28,6 +27,8 @@ _LEAST_SPREAD = 0.004  # of a mean of three collections; two seeds may agree by 
 
 def here() -> tuple[str, str]:
     """The processor or GPU, and the versions of what computes."""
+    import torch  # not for those who only read the table
+
     from dpiqa.runtime.machine import processor
 
     hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()

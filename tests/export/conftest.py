@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from forked import Run, run_module
+from forked import Run, call_module, run_module
 
 from dpiqa.export.graphs.student import resize_model
 from dpiqa.export.graphs.transform import input_of
@@ -67,9 +67,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported(checkpoint: Path, run: Run) -> Path:
+def exported(checkpoint: Path) -> Path:
     """The same student as ONNX with its contract."""
     out = checkpoint.with_name("tiny.onnx")
-    done = run("export.onnx", "--checkpoint", checkpoint, "--out", out, "--name", "tiny", "--licence", "MIT")
+    done = call_module("export.onnx", "--checkpoint", checkpoint, "--out", out, "--name", "tiny", "--licence", "MIT")
     assert done.returncode == 0, done.stderr
     return out

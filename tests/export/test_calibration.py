@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from forked import call_module
 
 from dpiqa.errors import InputError
 from dpiqa.export import int8, verify
@@ -19,7 +19,6 @@ from dpiqa.export.gate.pictures import Pictures, enough, read_pictures
 from dpiqa.export.quantization import quantize
 from dpiqa.runtime.spec import InputSpec
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"
 SPEC = InputSpec(height=96, width=64)
 
@@ -135,8 +134,8 @@ def test_unreadable_picture_is_named(folder: Path, tmp_path: Path) -> None:
         read_pictures(str(copy), SPEC, 300, seed=0)
 
 
-def test_commands_refuse_silence_and_too_little(run: Run, exported: Path, folder: Path, tmp_path: Path) -> None:
-    done = run("export.int8", "--model", exported, "--out", tmp_path / "q.onnx")
+def test_commands_refuse_silence_and_too_little(exported: Path, folder: Path, tmp_path: Path) -> None:
+    done = call_module("export.int8", "--model", exported, "--out", tmp_path / "q.onnx")
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Missing option '--calibration'" in done.stderr

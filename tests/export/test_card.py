@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
+from forked import Run, call_module
 
 from dpiqa.errors import InputError
 from dpiqa.export.cards.distortions import causes_table
@@ -23,7 +23,10 @@ from dpiqa.runtime.pictures import read_picture
 from dpiqa.runtime.preprocess import to_input
 from dpiqa.train.model_files import load_model, read_contract
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+
+@pytest.fixture
+def run() -> Run:
+    return call_module
 
 
 @pytest.fixture(scope="module")

@@ -84,6 +84,7 @@ def test_the_contract_names_causes_and_everything_that_was_learned_on(model: Pat
     ]
 
 
+@pytest.mark.slow
 def test_a_model_file_that_learned_from_faults_is_exported_again(model: Path, tmp_path: Path) -> None:
     student, record = load_packed(model, "test_efficientnet")
     torch.save({"about": record.to_dict(), "ema": student.state_dict()}, tmp_path / "best.pt")

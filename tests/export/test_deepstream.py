@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import configparser
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from forked import Run, call_module
 from onnx import TensorProto, helper
 
 from dpiqa import Scorer
@@ -22,8 +21,6 @@ from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import shipped_model
 from dpiqa.runtime.prediction import scores_of
 from dpiqa.runtime.spec import METADATA_KEY
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 # The keys of nvinfer's group [property] that we write, from "Gst-nvinfer File Configuration Specifications" of
 # DeepStream 5 to 9, with the values that mean something to us.
@@ -57,9 +54,9 @@ def _properties(config: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def folder(exported: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("deepstream") / "tiny"
-    done = run("export.deepstream", "--model", exported, "--out", out, "--batch", "4", "--interval", "2")
+    done = call_module("export.deepstream", "--model", exported, "--out", out, "--batch", "4", "--interval", "2")
     assert done.returncode == 0, done.stderr
     return out
 

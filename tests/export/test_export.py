@@ -55,7 +55,7 @@ def test_a_model_file_is_a_student_again(checkpoint: Path, exported: Path) -> No
             load_packed(file, arch)
 
 
-@pytest.mark.parametrize("source", ["--checkpoint", "--model"])
+@pytest.mark.parametrize("source", [pytest.param("--checkpoint", marks=pytest.mark.slow), "--model"])
 def test_a_student_at_another_size(call: Run, checkpoint: Path, exported: Path, tmp_path: Path, source: str) -> None:
     out = tmp_path / "wide.onnx"
     file = checkpoint if source == "--checkpoint" else exported

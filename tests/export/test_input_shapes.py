@@ -63,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("source", ["--checkpoint", "--model"])
+@pytest.mark.parametrize("source", [pytest.param("--checkpoint", marks=pytest.mark.slow), "--model"])
 def test_one_file_scores_as_the_student_in_every_shape(
     call: Run, checkpoint: Path, exported: Path, tmp_path: Path, source: str
 ) -> None:
@@ -163,6 +163,7 @@ def test_what_runs_one_shape_gets_the_first_and_is_announced(several: Path, call
     assert (chosen.model.spec.input, len(lines)) == (TINY.shapes[1], 2)
 
 
+@pytest.mark.slow
 def test_the_shipped_model_in_five_shapes(call: Run, tmp_path: Path) -> None:
     """Square pictures score as before, and both engines agree in every shape."""
     out = tmp_path / "shapes.onnx"

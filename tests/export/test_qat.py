@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from forked import call_module
 
 from dpiqa.export.quantization.qdq import int8_share
 from dpiqa.runtime.engines.registry import open_engine
@@ -171,9 +172,9 @@ def test_checkpoints_are_not_mistaken_for_each_other(
 
 
 def test_too_few_pictures_are_refused_before_anything_is_written(
-    run: Run, checkpoint: Path, pictures: Path, tmp_path: Path
+    checkpoint: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    done = _tune(run, checkpoint, pictures, tmp_path / "run")
+    done = _tune(call_module, checkpoint, pictures, tmp_path / "run")
     assert done.returncode == 2
     assert "at least 256 are needed" in done.stderr
     assert not (tmp_path / "run").exists()

@@ -15,7 +15,7 @@ import grpc
 import numpy as np
 import onnxruntime
 import pytest
-from forked import run_module
+from forked import Run, call_module
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as _config
 from tritonclient.grpc import service_pb2 as _service
@@ -30,8 +30,6 @@ from dpiqa.export.triton import main
 from dpiqa.runtime.models import shipped_model
 from dpiqa.runtime.spec import parse_spec
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
 config_pb2: Any = _config  # messages that protobuf makes at run time, unseen by type checkers
 answers: Any = _service
 
@@ -41,9 +39,9 @@ def _read(config: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def repository(exported: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("triton") / "repository"
-    done = run("export.triton", "--model", exported, "--out", out, "--max-batch", "4", "--kind", "cpu")
+    done = call_module("export.triton", "--model", exported, "--out", out, "--max-batch", "4", "--kind", "cpu")
     assert done.returncode == 0, done.stderr
     return out
 
@@ -85,7 +83,7 @@ class _Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped model's folder in a repository: a trained one, whose scores tell colours and sizes apart."""
     out = tmp_path_factory.mktemp("served")
-    run_module("export.triton", "--out", out).check_returncode()
+    call_module("export.triton", "--out", out).check_returncode()
     return out / "dpiqa-lite0"
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from forked import call_module
 
 from dpiqa.errors import ContractError, GateError, InputError
 from dpiqa.export.gate.comparison import Comparison, compare_files, gate
@@ -30,7 +29,6 @@ from dpiqa.runtime.models import shipped_model
 from dpiqa.runtime.spec import InputSpec
 from dpiqa.train.model_files import load_model, read_contract, save_model
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 CLIP = Path(__file__).parents[2] / "examples" / "clip.mp4"
 FP32, INT8 = shipped_model("dpiqa-lite0"), shipped_model("dpiqa-lite0-int8")
 FEW = Budget(srcc_drop=0.02, pictures=16, mean_drift=1)
@@ -122,12 +120,10 @@ def test_a_refusal_stands_whatever_the_comparison_says(exported: Path, tmp_path:
     assert json.loads(out.with_suffix(".json").read_text())["refusal"] == "no repair will do"
 
 
-def test_verify_command_passes_a_model_that_is_the_same_and_writes_its_report(
-    run: Run, exported: Path, tmp_path: Path
-) -> None:
+def test_verify_command_passes_a_model_that_is_the_same_and_writes_its_report(exported: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", np.random.default_rng(0).integers(0, 256, (12, 96, 64, 3)).astype(np.uint8))
     arguments = ["--reference", exported, "--candidate", exported, "--images", tmp_path / "f.npy", "--allow-few"]
-    done = run("export.verify", *arguments, "--skip", "2", "--report", tmp_path / "r.html")
+    done = call_module("export.verify", *arguments, "--skip", "2", "--report", tmp_path / "r.html")
     assert (done.returncode, done.stderr) == (0, "")
     assert "on 10 pictures: SRCC 1.0000" in done.stdout
     assert json.loads((tmp_path / "r.json").read_text())["comparison"]["pictures"] == 10

@@ -134,6 +134,7 @@ def _write_sets(root: Path) -> list[str]:
             (("biq2021", "biq"), ("koniq10k", "koniq"), ("spaq", "spaq"), ("livefb", "flive"))]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_command_learns_from_all_data_sets_and_the_model_names_them(tmp_path: Path) -> None:
     """BIQ2021's three collections, KonIQ-10k, SPAQ and LIVE-FB's two have an offset each, which no model file has."""
     train: Any = student.main

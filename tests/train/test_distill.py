@@ -81,6 +81,7 @@ def test_no_test_picture_gets_into_the_cache(cache: Path, rated_set: Path) -> No
     assert index["sha256"].is_unique
 
 
+@pytest.mark.slow
 def test_a_killed_cache_goes_on_with_nothing_lost_or_doubled(
     cache: Path, teacher_file: Path, rated_set: Path, unlabelled: Path, tmp_path: Path
 ) -> None:
@@ -149,6 +150,7 @@ def test_sources_of_one_name_or_without_new_pictures_are_refused(
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_labels_and_teacher_and_is_a_plain_student(
     cache: Path, rated_set: Path, unlabelled: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from forked import run_module
+from forked import call_module
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.video import read_video
@@ -71,7 +71,7 @@ def test_other_levels_and_other_arrays_are_refused(name: str) -> None:
 
 
 def _sheet(picture: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return run_module("train.degrade", "--picture", picture, "--out", out, *options)
+    return call_module("train.degrade", "--picture", picture, "--out", out, *options)
 
 
 def test_the_contact_sheet_has_a_row_per_distortion(photographs: list[np.ndarray], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from forked import run_module
+from forked import call_module
 
 from dpiqa.train.data.near_duplicates import MAX_DISTANCE, MIN_CORRELATION
 from dpiqa.train.model_files import load_model, read_contract
@@ -25,7 +25,7 @@ def _scene(seed: int) -> np.ndarray:
 
 def _search(folder: Path, training: str, test: str) -> subprocess.CompletedProcess[str]:
     out = folder / "pairs.json"
-    return run_module("train.near_duplicates", "--training", training, "--test", test, "--out", out)
+    return call_module("train.near_duplicates", "--training", training, "--test", test, "--out", out)
 
 
 def test_copies_are_found_and_other_pictures_are_not(tmp_path: Path) -> None:

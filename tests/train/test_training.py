@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from forked import run_module
+from forked import call_module, run_module
 from PIL import Image
 
 from dpiqa.errors import InputError
@@ -51,6 +51,10 @@ def _command(table: Path, out: Path, *options: str) -> list[str]:
 
 def _train(table: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return run_module(*_command(table, out, *options)[2:])
+
+
+def _trained_here(table: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return call_module(*_command(table, out, *options)[2:])
 
 
 def _weights(out: Path) -> dict[str, torch.Tensor]:
@@ -119,13 +123,14 @@ def test_collections_are_ranked_by_themselves_by_default(rated_set: Path, tmp_pa
     header, *rows = rated_set.read_text().splitlines()
     lines = [f"{header},collection", *(f"{row},{'ab'[place % 2]}" for place, row in enumerate(rows))]
     table.write_text("\n".join(lines) + "\n")
+    short = ["--epochs", "1", "--arch", "test_efficientnet", "--no-pretrained"]
     for name, options in (("within", []), ("across", ["--across-collections"])):
-        done = _train(table, tmp_path / name, "--epochs", "1", *options)
+        done = _train(table, tmp_path / name, *short, *options)
         assert done.returncode == 0, done.stderr
         assert json.loads((tmp_path / name / "run.json").read_text())["across_collections"] == (name == "across")
     one, other = (_weights(tmp_path / name)["head.1.weight"] for name in ("within", "across"))
     assert not torch.equal(one, other)
-    refused = _train(table, tmp_path / "within", "--epochs", "1", "--across-collections")
+    refused = _train(table, tmp_path / "within", *short, "--across-collections")
     assert refused.returncode == 2
     assert "another recipe, model or data" in refused.stderr
 
@@ -143,7 +148,7 @@ def test_collections_are_ranked_by_themselves_by_default(rated_set: Path, tmp_pa
 def test_bad_command_is_one_line_and_writes_nothing(
     rated_set: Path, tmp_path: Path, options: list[str], message: str
 ) -> None:
-    done = _train(rated_set, tmp_path / "run", *options)
+    done = _trained_here(rated_set, tmp_path / "run", *options)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

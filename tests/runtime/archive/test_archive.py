@@ -96,6 +96,7 @@ def workers(raylets: set[int]) -> list[int]:
     return sorted(pids)
 
 
+@pytest.mark.slow
 def test_what_is_killed_loses_nothing_and_doubles_nothing(s3: str, nodes: RayNodes, pictures: list[str]) -> None:
     arguments = (f"{s3}/names.txt", "--out", f"{s3}/killed", "--ray", nodes.address)
     driver = begun(*arguments)
@@ -125,6 +126,7 @@ def test_what_is_killed_loses_nothing_and_doubles_nothing(s3: str, nodes: RayNod
     assert table["score"].between(0, 100).sum() == PICTURES
 
 
+@pytest.mark.slow
 def test_an_estimate_is_told_without_an_archive(s3: str, nodes: RayNodes, pictures: list[str]) -> None:
     estimate = ("--estimate", "1000000", "--price-per-hour", "2.5", "--ray", nodes.address)
     status, out, err = ended(begun(f"{s3}/shots/*.png", *estimate))

@@ -26,6 +26,7 @@ def _open_resources() -> tuple[int, int]:
     return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
 
+@pytest.mark.slow
 def test_a_server_that_restarts_is_found_again_every_time(
     engine: Engine, clip: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -169,7 +169,8 @@ export class Overview {
   }
 
   async refreshEvents() {
-    const events = await getJson("api/events", { since: now() - 86400, limit: 24 });
+    const end = now() + 60; // also what began by a clock that is a little ahead
+    const events = await getJson("api/events", { since: end - 86400, until: end, limit: 24 });
     this.events.replaceChildren(eventList(events, true));
   }
 

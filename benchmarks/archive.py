@@ -1,6 +1,6 @@
 """How fast is `dpiqa archive` with one and with two workers, and does its memory stay flat over a million rows?
 
-    python benchmarks/archive.py PICTURES [--count 400] [--repeats 3] [--rows 1000000] [--csv FILE]
+    python benchmarks/archive.py PICTURES [--count 9000] [--repeats 1] [--rows 1000000] [--csv FILE]
 
 Throughput: `--count` of the pictures, with one worker and two in turn, from the end of each run's first block to that
 of its last; the ratio is that of two neighbouring runs, and the load of the machine stands beside it, without which it
@@ -59,8 +59,8 @@ class FromSample(Worker):
 
 def main(
     pictures: Annotated[str, typer.Argument(help="Folder or glob of pictures.")],
-    count: Annotated[int, typer.Option(min=100, help="Pictures of a run of the throughput.")] = 400,
-    repeats: Annotated[int, typer.Option(min=0, help="Pairs of runs of the throughput.")] = 3,
+    count: Annotated[int, typer.Option(min=100, help="Pictures of a run of the throughput.")] = 9000,
+    repeats: Annotated[int, typer.Option(min=0, help="Pairs of runs of the throughput.")] = 1,
     rows: Annotated[int, typer.Option(min=0, help="Rows of the run for the memory.")] = 1_000_000,
     csv: Annotated[Path | None, typer.Option(help="Path of a CSV for the table.")] = None,
 ) -> None:

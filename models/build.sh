@@ -34,6 +34,8 @@ mkdir -p "$results"
 #       --no-bf16 --out "$run/1-$seed"
 #   done
 #   dpiqa train soup --run "$run/1-0" --run "$run/1-1" --run "$run/1-2" "${rated[@]}" --out "$run/1"
+# The export then takes --shapes 384x384,224x384,384x224,288x384,384x288: so made of 0.5.0, the INT8 file passed its gate
+# (SRCC with FP32 .9994, mean drift .27, largest 2.50 points, three convolutions in FP32).
 # The score from ratings alone; then causes and map from distorted pictures, while trunk and score stay as they are.
 dpiqa train student "${score[@]}" "${rated[@]}" --no-bf16 --out "$run/1"
 dpiqa train heads --start "$run/1/best.pt" "${rated[@]}" --pristine "$pristine" --out "$run/2"

@@ -296,6 +296,7 @@ def test_a_person_knows_mutes_and_looks(browser: Browser, tmp_path: Path, shots:
             page.unroute_all()
             page.reload()
             expect(page.get_by_label("name", exact=True)).to_have_value("Ada")
+            expect(page.get_by_role("heading", name="cam", exact=True)).to_be_visible()
             assert violations(page, axe) == []
     history.close()
     assert [(one.action, one.by) for one in done] == [("acknowledge", "Ada"), ("mute", "Ada"), ("unmute", "Ada")]

@@ -14,6 +14,7 @@ import typer
 from dpiqa.errors import InputError
 from dpiqa.runtime.program import run
 
+FIRST = "0.1.0"
 
 def main(
     out: Annotated[Path, typer.Option(help="Path of the ONNX file to write.")],
@@ -37,7 +38,9 @@ def main(
     name: Annotated[
         str | None, typer.Option(help="Name of the model (default: that of the file, or --model's own).")
     ] = None,
-    version: Annotated[str, typer.Option(help="Version of the model; --model keeps its own.")] = "0.1.0",
+    version: Annotated[
+        str | None, typer.Option(help="Version of the model (default: 0.1.0, or --model's own).")
+    ] = None,
     scale: Annotated[
         str | None, typer.Option(help="For --graph: what 0 to 100 means, such as 'KonIQ-10k MOS'.")
     ] = None,
@@ -59,16 +62,16 @@ def main(
         raise InputError("--size and --shapes exclude each other: a single size, or several shapes")
     frames = input_of(*parse_size(size)) if size else parse_shapes(shapes) if shapes else None
     if checkpoint:
-        error = export_checkpoint(checkpoint, out, name or out.stem, version, licence or "not stated", frames)
+        error = export_checkpoint(checkpoint, out, name or out.stem, version or FIRST, licence or "not stated", frames)
         summary = f"at most {error:.4f} points off PyTorch"
     elif graph:
         if not scale or not licence or frames:
             raise InputError(f"{graph}: needs --scale and --licence, which it does not hold, and takes no --size")
         names = [cause.strip() for cause in causes.split(",") if cause.strip()]
-        add_contract(graph, out, name or graph.stem, version, scale, licence, names)
+        add_contract(graph, out, name or graph.stem, version or FIRST, scale, licence, names)
         summary = f"{graph} with a contract"
     elif model and frames and not licence:
-        resize_model(model, out, name, frames)
+        resize_model(model, out, frames, name, version)
         summary = f"{model} for frames of {size or shapes}, its scores there not verified"
     else:
         raise InputError("--model: needs --size or --shapes, and keeps its licence")

@@ -114,13 +114,15 @@ def export_checkpoint(
     return error
 
 
-def resize_model(model: Path, out: Path, name: str | None, frames: InputSpec) -> None:
+def resize_model(
+    model: Path, out: Path, frames: InputSpec, name: str | None = None, version: str | None = None
+) -> None:
     """Write a model file for frames of another size, or of several shapes, once it has scored some of each.
 
-    An INT8 model keeps its calibrated ranges. Raises InputError, EngineError.
+    An INT8 model keeps its calibrated ranges; name and version stay unless given. Raises InputError, EngineError.
     """
-    original = read_model(model)
-    other = Model(*shaped(*original.declaring(**({"name": name} if name else {})), frames))
+    changes = {key: value for key, value in (("name", name), ("version", version)) if value}
+    other = Model(*shaped(*read_model(model).declaring(**changes), frames))
     engine = other.engine()
     for shape in frames.shapes:
         engine.infer(probe_frames(shape))

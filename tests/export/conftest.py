@@ -62,7 +62,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped student for frames of 128x128, which it scores nine times as fast."""
     out = tmp_path_factory.mktemp("small") / "small.onnx"
-    resize_model(shipped_model("dpiqa-lite0"), out, None, input_of(128, 128))
+    resize_model(shipped_model("dpiqa-lite0"), out, input_of(128, 128))
     return out
 
 

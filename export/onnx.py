@@ -16,6 +16,7 @@ from dpiqa.runtime.program import run
 
 FIRST = "0.1.0"
 
+
 def main(
     out: Annotated[Path, typer.Option(help="Path of the ONNX file to write.")],
     checkpoint: Annotated[Path | None, typer.Option(help="Path to best.pt of a training run.")] = None,

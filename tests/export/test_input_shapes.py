@@ -69,10 +69,10 @@ def test_one_file_scores_as_the_student_in_every_shape(
 ) -> None:
     out = tmp_path / "several.onnx"
     file = checkpoint if source == "--checkpoint" else exported
-    done = call(export_onnx, source, file, "--shapes", SHAPES, "--out", out)
+    done = call(export_onnx, source, file, "--shapes", SHAPES, "--version", "2.1.0", "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
     spec, (student, _) = read_model(out).spec, load_student(checkpoint)
-    assert (spec.spec_version, spec.input, spec.evaluated_on) == (2, TINY, ())
+    assert (spec.spec_version, spec.version, spec.input, spec.evaluated_on) == (2, "2.1.0", TINY, ())
     engines = [open_engine(out, name) for name in ("onnxruntime", "openvino")]
     for shape in TINY.shapes:
         frames = np.random.default_rng(0).integers(0, 256, (2, shape.height, shape.width, 3)).astype(np.uint8)

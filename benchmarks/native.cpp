@@ -35,7 +35,7 @@ float percentile(std::vector<float> values, double share) {
 // Smooth enough to be a picture, the same on every machine.
 std::vector<std::uint8_t> pixels(const Size& size) {
     std::vector<std::uint8_t> bytes(static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height) * 3);
-    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(40 + (i * 7 + i / 1000) % 160);
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(40 + (i * 7 % 32 + i / 20000) % 160);
     return bytes;
 }
 

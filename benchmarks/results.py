@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 from recipe_search.results import summarize
-from speed_tables import firmware, firmware_agreement, int8_methods, native, peers, shapes
+from speed_tables import cores, firmware, firmware_agreement, int8_methods, native, peers, shapes
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.files import atomic_write
@@ -174,6 +174,7 @@ _FORMATS: dict[str, Callable[[pd.DataFrame], list[str]]] = {
     "pipeline": native,
     "srcc_squashed": shapes,
     "peak_mb": peers,
+    "wanted": cores,
     "srcc_low": whole_trainings,
     "int8_share": int8_methods,
     "height": input_size,

@@ -9,7 +9,8 @@ import pandas as pd
 _PIPELINES = {
     ("dpiqa", "int8"): "**dpiqa** INT8",
     ("dpiqa", "fp32"): "**dpiqa** FP32",
-    ("opencv+onnxruntime", "fp32"): "OpenCV and ONNX Runtime FP32, by hand",
+    ("opencv+onnxruntime", "fp32"): "OpenCV and ONNX Runtime FP32 by hand, squashed to the square",
+    ("opencv+onnxruntime, shaped", "fp32"): "the same at the frame's shape",
 }
 _METHODS = {
     "plain, max": "plain, ranges by the largest value",
@@ -26,6 +27,8 @@ def native(rows: pd.DataFrame) -> list[str]:
     for size, frames in used.groupby("size", sort=False):
         times = frames.pivot_table("median_ms", ["pipeline", "precision"], "stage")
         for key, name in _PIPELINES.items():
+            if key not in times.index:
+                continue
             cells = [f"{times.loc[key, stage]:.1f} ms" for stage in ("preprocess", "infer", "total")]
             if times.loc[key, "total"] == times["total"].min():
                 cells[-1] = f"**{cells[-1]}**"
@@ -42,6 +45,14 @@ def shapes(rows: pd.DataFrame) -> list[str]:
             f"{row['srcc_shaped']:.3f} | {row['from']:.3f} to {row['to']:.3f} |"
         )
     return lines
+
+
+def cores(rows: pd.DataFrame) -> list[str]:
+    """Results of benchmarks/cores.py."""
+    lines = ["| | wanted | times | |", "| --- " * 4 + "|"]
+    for row in rows.fillna("").to_dict("records"):
+        lines.append(f"| {row['what']} | {row['wanted']} | {row['times']:.2f} | {row['remark']} |")
+    return [*lines, "", f"{rows['machine'].iloc[0]}."]
 
 
 def int8_methods(rows: pd.DataFrame) -> list[str]:

@@ -80,7 +80,7 @@ def test_an_unknown_table_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.strip().endswith(
         "unknown table, expected one of the columns flive_srcc, condition, division, lessons, compared, pipeline, "
-        "srcc_squashed, peak_mb, srcc_low, int8_share, height, first_score_ms, map_mean_drift"
+        "srcc_squashed, peak_mb, wanted, srcc_low, int8_share, height, first_score_ms, map_mean_drift"
     )
     assert page.read_text() == PAGE.read_text()
 

@@ -38,9 +38,7 @@ struct Samples {
     std::vector<std::uint8_t> levels;
     int width = 0, height = 0;
 
-    std::uint8_t at(int x, int y) const {
-        return levels[static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x)];
-    }
+    Channel channel() const { return {levels.data(), width, height, 1, static_cast<std::size_t>(width)}; }
 };
 
 struct Channels {
@@ -80,80 +78,93 @@ bool clearly_shows(const Channel& channel) {
     return most - least > std::int64_t{kClear} * width * height;
 }
 
-Samples copied(const Channel& channel, int left, int top, int width, int height) {
-    Samples samples{{}, width, height};
-    samples.levels.reserve(static_cast<std::size_t>(width) * static_cast<std::size_t>(height));
-    for (int y = top; y < top + height; ++y)
-        for (int x = left; x < left + width; ++x) samples.levels.push_back(channel.at(x, y));
+// The same channel from (left, top) on.
+Channel part(const Channel& channel, int left, int top, int width, int height) {
+    const auto *first = channel.data + static_cast<std::size_t>(top) * channel.pitch + static_cast<std::size_t>(left) * channel.step;
+    return {first, width, height, channel.step, channel.pitch};
+}
+
+Channel middle(const Channel& channel) {
+    const int width = std::min(kCropSide, channel.width), height = std::min(kCropSide, channel.height);
+    return part(channel, (channel.width - width) / 2, (channel.height - height) / 2, width, height);
+}
+
+Samples copied(const Channel& channel) {
+    Samples samples{{}, channel.width, channel.height};
+    samples.levels.reserve(static_cast<std::size_t>(channel.width) * static_cast<std::size_t>(channel.height));
+    for (int y = 0; y < channel.height; ++y)
+        for (int x = 0; x < channel.width; ++x) samples.levels.push_back(channel.at(x, y));
     return samples;
 }
 
-Samples middle(const Channel& channel) {
-    const int width = std::min(kCropSide, channel.width), height = std::min(kCropSide, channel.height);
-    return copied(channel, (channel.width - width) / 2, (channel.height - height) / 2, width, height);
+// The taps of a target that count: those behind may lie beyond the edge.
+int taps_of(const Axis& axis, std::size_t target) {
+    int taps = axis.taps;
+    while (taps > 1 && axis.weights[target * static_cast<std::size_t>(axis.taps) + static_cast<std::size_t>(taps - 1)] == 0) --taps;
+    return taps;
 }
 
 // The means of areas, by the resize rule `area`: `width` of them side by side, `height` rows.
-std::vector<double> means_of(const Samples& samples, int width, int height) {
-    const Axis columns = make_axis(samples.width, width, 1), rows = make_axis(samples.height, height, 1);
-    const auto weight = [](const Axis& axis, std::size_t target, int tap) {
-        return axis.weights[target * static_cast<std::size_t>(axis.taps) + static_cast<std::size_t>(tap)];
-    };
+std::vector<double> means_of(const Channel& channel, int width, int height) {
+    const Axis columns = make_axis(channel.width, width, 1), rows = make_axis(channel.height, height, 1);
+    std::vector<int> taps(columns.first.size());
+    for (std::size_t column = 0; column < taps.size(); ++column) taps[column] = taps_of(columns, column);
+    std::vector<std::int64_t> sums(taps.size());
     std::vector<double> means;
-    means.reserve(rows.first.size() * columns.first.size());
-    for (std::size_t row = 0; row < rows.first.size(); ++row)
-        for (std::size_t column = 0; column < columns.first.size(); ++column) {
-            std::int64_t sum = 0;
-            for (int j = 0; j < rows.taps; ++j) {
-                if (weight(rows, row, j) == 0) continue;
-                std::int64_t line = 0;
-                for (int i = 0; i < columns.taps; ++i)
-                    if (const int share = weight(columns, column, i); share != 0)
-                        line += share * samples.at(columns.first[column] + i, rows.first[row] + j);
-                sum += weight(rows, row, j) * line;
+    means.reserve(rows.first.size() * taps.size());
+    for (std::size_t row = 0; row < rows.first.size(); ++row) {
+        std::fill(sums.begin(), sums.end(), 0);
+        const std::int16_t* of_row = &rows.weights[row * static_cast<std::size_t>(rows.taps)];
+        for (int j = 0; j < taps_of(rows, row); ++j)
+            for (std::size_t column = 0; column < taps.size(); ++column) {
+                const std::int16_t* weights = &columns.weights[column * static_cast<std::size_t>(columns.taps)];
+                const std::uint8_t* sample = &channel.data[static_cast<std::size_t>(rows.first[row] + j) * channel.pitch +
+                                                           static_cast<std::size_t>(columns.first[column]) * channel.step];
+                std::int32_t line = 0;
+                for (int i = 0; i < taps[column]; ++i, sample += channel.step) line += weights[i] * *sample;
+                sums[column] += std::int64_t{of_row[j]} * line;
             }
-            means.push_back(static_cast<double>(sum) / (1 << kWeightBits) / (1 << kWeightBits));
-        }
+        for (const std::int64_t sum : sums) means.push_back(static_cast<double>(sum) / (1 << kWeightBits) / (1 << kWeightBits));
+    }
     return means;
 }
 
 Samples shrunk(const Channel& channel) {
-    const Samples whole = copied(channel, 0, 0, channel.width, channel.height);
-    if (channel.longest() <= kLongestSide) return whole;
+    if (channel.longest() <= kLongestSide) return copied(channel);
     const double scale = static_cast<double>(kLongestSide) / channel.longest();
     const auto side = [&](int pixels) { return std::max(kPatch, static_cast<int>(std::nearbyint(pixels * scale))); };
     Samples small{{}, side(channel.width), side(channel.height)};
-    for (const double mean : means_of(whole, small.width, small.height))
+    for (const double mean : means_of(channel, small.width, small.height))
         small.levels.push_back(static_cast<std::uint8_t>(std::lround(mean)));
     return small;
 }
 
 // Immerkaer's estimate of the noise's standard deviation, in levels.
-double noise_of(const Samples& samples) {
+double noise_of(const Channel& channel) {
     std::int64_t sum = 0;
-    for (int y = 1; y + 1 < samples.height; ++y)
-        for (int x = 1; x + 1 < samples.width; ++x) {
-            const int corners = samples.at(x - 1, y - 1) + samples.at(x + 1, y - 1) + samples.at(x - 1, y + 1) + samples.at(x + 1, y + 1);
-            const int cross = samples.at(x, y - 1) + samples.at(x - 1, y) + samples.at(x + 1, y) + samples.at(x, y + 1);
-            sum += std::abs(corners - 2 * cross + 4 * samples.at(x, y));
+    for (int y = 1; y + 1 < channel.height; ++y)
+        for (int x = 1; x + 1 < channel.width; ++x) {
+            const int corners = channel.at(x - 1, y - 1) + channel.at(x + 1, y - 1) + channel.at(x - 1, y + 1) + channel.at(x + 1, y + 1);
+            const int cross = channel.at(x, y - 1) + channel.at(x - 1, y) + channel.at(x + 1, y) + channel.at(x, y + 1);
+            sum += std::abs(corners - 2 * cross + 4 * channel.at(x, y));
         }
-    const double count = static_cast<double>(samples.width - 2) * (samples.height - 2);
+    const double count = static_cast<double>(channel.width - 2) * (channel.height - 2);
     return std::sqrt(kHalfPi) / 6 * static_cast<double>(sum) / count;
 }
 
 // The difference between the brightest and the darkest patch's mean, in levels.
-double range_of_patches(const Samples& samples) {
+double range_of_patches(const Channel& channel) {
     const std::vector<double> means =
-        means_of(samples, std::max(1, samples.width / kPatch), std::max(1, samples.height / kPatch));
+        means_of(channel, std::max(1, channel.width / kPatch), std::max(1, channel.height / kPatch));
     const auto [least, most] = std::minmax_element(means.begin(), means.end());
     return *most - *least;
 }
 
 bool is_flat(const Samples& samples) {
-    const double noise = noise_of(samples);
+    const double noise = noise_of(samples.channel());
     const auto [least, most] = std::minmax_element(samples.levels.begin(), samples.levels.end());
     return noise <= kMostNoise && *most - *least <= kPixelLevels + kPixelNoise * noise &&
-           range_of_patches(samples) <= kPatchLevels + kPatchNoise * noise;
+           range_of_patches(samples.channel()) <= kPatchLevels + kPatchNoise * noise;
 }
 
 double mean_of(const Samples& samples) {

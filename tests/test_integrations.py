@@ -94,7 +94,7 @@ def test_gstreamer_posts_each_reading_as_a_message(tmp_path: Path, scorer: Score
     assert len(readings) == pytest.approx(len(wanted), abs=1)
     assert np.diff([reading["pts_s"] for reading in readings]) == pytest.approx(1)
     for reading, other in zip(readings[:10], wanted, strict=False):
-        assert reading["score"] == pytest.approx(other.score, abs=3)
+        assert reading["score"] == pytest.approx(other.score, abs=5)  # frames and converter differ
 
 
 @pytest.mark.parametrize("pixels", ["nv12", "yuv420p"])

@@ -17,7 +17,7 @@ from dpiqa.export.gate.progress import Notify, ignore
 from dpiqa.export.gate.report import Report
 from dpiqa.export.graphs.model import Model
 from dpiqa.export.graphs.probes import probe_frames
-from dpiqa.export.graphs.transform import for_tensorrt, half, one_shape, resized, with_names
+from dpiqa.export.graphs.transform import first_shape, for_tensorrt, half, one_shape, resized, with_names
 from dpiqa.export.quantization.options import Quantization
 from dpiqa.export.quantization.quantize import quantize
 from dpiqa.export.tensorrt.options import Precision
@@ -71,8 +71,8 @@ def prepare_network(
     first = (model.spec.input.height, model.spec.input.width)
     if model.spec.input.other_shapes and size is None:
         notify(one_shape(path, model.spec))
-        size = first
-    if size is not None and (size != first or model.spec.input.other_shapes):
+        model = Model(*first_shape(*model))
+    elif size is not None and (size != first or model.spec.input.other_shapes):
         model = Model(*resized(*model, *size))
         stem += f"-{size[0]}x{size[1]}"
         if before == "int8":

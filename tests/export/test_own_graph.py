@@ -13,7 +13,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from dpiqa.export.graphs.transform import with_names
+from dpiqa.export.graphs.model import read_model
+from dpiqa.export.graphs.transform import first_shape, with_names
 from dpiqa.export.onnx import main
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import shipped_model
@@ -60,7 +61,7 @@ def test_a_contract_is_added_and_the_scores_stay(call: Run, tmp_path: Path) -> N
 
 
 def test_the_precision_is_read_from_the_graph(call: Run, tmp_path: Path) -> None:
-    quantized = load_model(shipped_model("dpiqa-lite0-int8"))
+    quantized, _ = first_shape(*read_model(shipped_model("dpiqa-lite0-int8")))
     del quantized.metadata_props[:]
     onnx.save(quantized, tmp_path / "own.onnx")
     done = call(main, "--graph", tmp_path / "own.onnx", *TOLD, "--out", tmp_path / "out.onnx")

@@ -138,7 +138,7 @@ def test_the_client_gets_the_scores_of_the_runtime(served: Path, server: str, pi
     assert done.returncode == 0, done.stderr
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert [name for name, _ in lines] == [str(path) for path in pictures]
-    scorer = Scorer(engine="onnxruntime")
+    scorer = Scorer(served / "1" / "model.onnx", engine="onnxruntime")
     expected = [scorer.score(path).score for path in pictures]
     assert [float(score) for _, score in lines] == pytest.approx(expected, abs=0.01)
 

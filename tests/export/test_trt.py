@@ -380,7 +380,7 @@ def test_interrupted_build_leaves_no_half_file(rtx: Flavour, tmp_path: Path) -> 
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes, preexec_fn=_heed_interrupts) as process:
         assert process.stdout is not None
-        assert "building" in process.stdout.readline()
+        assert any("building" in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (130, "")
@@ -391,7 +391,9 @@ def test_interrupted_build_leaves_no_half_file(rtx: Flavour, tmp_path: Path) -> 
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", disk], capture_output=True, check=False
+    )
     if mounted.returncode != 0:
         pytest.skip("mounting a small tmpfs needs root")
     yield disk

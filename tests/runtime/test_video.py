@@ -106,8 +106,8 @@ def test_fields_are_shown_as_whole_frames(scorer: Scorer, panning: Pictures, tmp
     )
     combed = [scorer.score(picture).score for picture in woven(panning)]
     whole = [scorer.score(picture).score for picture in panning[::2]]
-    assert max(combed) < min(whole) - 4
-    assert scores(scorer, path) == pytest.approx(whole, abs=2)
+    assert max(combed) < min(whole) - 3
+    assert scores(scorer, path) == pytest.approx(whole, abs=1.5)
     assert len(set(scores(scorer, path))) == len(whole)
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -25,20 +26,30 @@ def _native(name: str, size: str) -> dict[str, float]:
     return dict(zip(totals["pipeline"] + " " + totals["precision"], totals["median_ms"], strict=True))
 
 
+def _infer(processor: str) -> float:
+    """INT8's share of FP32's inference time, 1080p NV12 on one thread."""
+    rows: Any = _table(f"native_epyc_{processor}_2cores_ov2026.4.csv")
+    rows = rows[(rows["threads"] == 1) & (rows["format"] == "nv12") & (rows["size"] == "1080p")]
+    infer = rows[(rows["stage"] == "infer") & (rows["pipeline"] == "dpiqa")].set_index("precision")["median_ms"]
+    return infer["int8"] / infer["fp32"]
+
+
 def _speed() -> Iterator[Claim]:
-    page, xeon = "docs/speed.md", "native_xeon_amx_2cores_ov2026.4.csv"
-    by_hand = "opencv+onnxruntime fp32"
-    times, large = _native(xeon, "1080p"), _native(xeon, "4K")
+    page, by_hand = "docs/speed.md", "opencv+onnxruntime fp32"
+    times, large = (_native("native_epyc_vnni_2cores_ov2026.4.csv", size) for size in ("1080p", "4K"))
     yield page, f"INT8 at 1080p is {times[by_hand] / times['dpiqa int8']:.1f} times as fast"
-    yield page, f"and FP32 {times[by_hand] / times['dpiqa fp32']:.1f} times"
-    yield page, f"met at 4K, {large[by_hand] / large['dpiqa int8']:.1f} times"
+    yield page, f"{times['opencv+onnxruntime, shaped fp32'] / times['dpiqa int8']:.1f} times where that one takes"
+    yield page, f"FP32 is {times[by_hand] / times['dpiqa fp32']:.1f} times as fast"
+    yield page, f"at 4K INT8 is {large[by_hand] / large['dpiqa int8']:.1f} times"
+    shares = [_infer("vnni"), _infer("avx2")]
+    yield (
+        page,
+        f"INT8 takes {shares[0]:.2f} of FP32's inference time with VNNI (.55 wanted) and {shares[1]:.2f} without",
+    )
     others = _table("peers.csv").set_index("metric")["times"]
     fastest = others[others.index.str.startswith("pyiqa")].min()
     yield page, f"fastest takes {fastest:.1f} times as long as the INT8 model"
     yield page, f"OpenCV's BRISQUE {others['OpenCV BRISQUE, features']:.1f} times"
-    times = _native("native_epyc_zen4_2cores_ov2026.4.csv", "1080p")
-    ratio = times[by_hand] / times["dpiqa int8"]
-    yield page, f"with VNNI it was {ratio:.1f} times ({times['dpiqa int8']:.1f} ms"
     fp32, int8 = _table("parity.csv").to_dict("records")
     yield (
         page,
@@ -145,12 +156,11 @@ def _int8() -> Iterator[Claim]:
         return [f"{row['mean']:.2f}" for row in rows], [f"{row['largest']:.1f}" for row in rows]
 
     (mean, largest), (mean2, largest2) = drift("dpiqa-lite0"), drift("dpiqa-lite2")
-    assert mean2[0] == mean2[1]
     yield (
         "docs/accuracy.md",
         (
             f"drifts by {' and '.join(mean)} points on average, and by {' and '.join(largest)} at most, "
-            f"`dpiqa-lite2` by {mean2[0]} on both, and by {' and '.join(largest2)} at most"
+            f"`dpiqa-lite2` by {' and '.join(mean2)}, and by {' and '.join(largest2)} at most"
         ),
     )
 

@@ -1,7 +1,7 @@
 """Score pictures on a Triton server: `python client.py --server localhost:8001 --model dpiqa-lite0 photo.jpg`.
 
 Needs dpiqa-edge and `pip install "tritonclient[grpc]"`. Size and resize rule come from the contract in the served
-model's configuration, so the scores are those of `dpiqa score`.
+model's configuration, so the scores are those of `dpiqa score` with the served file.
 """
 
 from __future__ import annotations

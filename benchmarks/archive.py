@@ -25,7 +25,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 from measured_on import measured_on
-from memory import memory_mb
+from process_memory import memory_mb
 
 from dpiqa.runtime.archive import cluster
 from dpiqa.runtime.archive.cluster import Pool, pool

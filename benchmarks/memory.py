@@ -16,17 +16,12 @@ import numpy as np
 import pandas as pd
 import typer
 from measured_on import measured_on
+from process_memory import memory_mb
 
 from dpiqa.errors import InputError
 from dpiqa.runtime.files import atomic_write
 from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL, find_model
 from dpiqa.runtime.program import run
-
-
-def memory_mb(pid: int, field: str) -> float:
-    """A field of a process's status, such as VmRSS or its peak VmHWM, in megabytes of 1024 KiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith(field)).split()[1]) / 1024
 
 
 def main(

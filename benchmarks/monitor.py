@@ -27,7 +27,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from measured_on import measured_on
-from memory import memory_mb
+from process_memory import memory_mb
 from rich.console import Console
 from rich.table import Table
 

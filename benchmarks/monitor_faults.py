@@ -30,8 +30,8 @@ from typing import Annotated, Any
 import typer
 from breakable import Breakable, Broker, Disk, Hook
 from measured_on import measured_on
-from memory import memory_mb
 from monitor import ROOT, Row, Server, show
+from process_memory import memory_mb
 
 from dpiqa.errors import EngineError
 from dpiqa.runtime.program import run

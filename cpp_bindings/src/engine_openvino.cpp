@@ -12,7 +12,7 @@ namespace {
 // One inference of one shape.
 class Lane {
   public:
-    Lane(ov::CompiledModel& model, const ModelSpec& spec, const Shape& shape, bool has_map, const std::string& file)
+    Lane(ov::CompiledModel model, const ModelSpec& spec, const Shape& shape, bool has_map, const std::string& file)
         : request_(model.create_infer_request()), preprocessor_(shape.width, shape.height), file_(file) {
         input_ = request_.get_tensor("frames").data<std::uint8_t>();
         outputs_.score = 0;
@@ -45,7 +45,7 @@ class Lane {
 class OpenVinoRequest final : public Request {
   public:
     OpenVinoRequest(Variants& variants, const ModelSpec& spec, const std::string& file)
-        : variants_(variants), spec_(spec), file_(file), lanes_(spec.shapes.size()), lane_(&at(0)) {}
+        : variants_(variants), spec_(spec), file_(file), lanes_(spec.shapes.size()) {}
 
     void load(const dpiqa_frame& frame) override {
         lane_ = &at(nearest_shape(spec_.shapes, frame.height, frame.width));
@@ -60,7 +60,7 @@ class OpenVinoRequest final : public Request {
     Lane& at(std::size_t index) {
         auto& lane = lanes_[index];
         if (!lane) {
-            ov::CompiledModel& compiled = variants_.at(index);
+            const ov::CompiledModel compiled = variants_.at(index);
             lane = translated(file_ + ": OpenVINO failed", [&] {
                 return std::make_unique<Lane>(compiled, spec_, spec_.shapes[index], variants_.map_size().width > 0, file_);
             });
@@ -72,7 +72,7 @@ class OpenVinoRequest final : public Request {
     const ModelSpec& spec_;
     const std::string& file_;
     std::vector<std::unique_ptr<Lane>> lanes_;  // a shape each
-    Lane* lane_;
+    Lane* lane_ = nullptr;  // that of the loaded frame
 };
 
 class OpenVinoEngine final : public Engine {
@@ -84,16 +84,14 @@ class OpenVinoEngine final : public Engine {
     const ModelSpec& spec() const override { return spec_; }
     MapSize map_size() const override { return variants_.map_size(); }
 
-    int best_requests() const override {
-        return static_cast<int>(variants_.at(0).get_property(ov::optimal_number_of_infer_requests));
-    }
+    int best_requests() const override { return variants_.best_requests(); }
 
     std::unique_ptr<Request> make_request() override { return std::make_unique<OpenVinoRequest>(variants_, spec_, file_); }
 
   private:
     std::string file_;
     ModelSpec spec_;
-    mutable Variants variants_;
+    Variants variants_;
 };
 
 }  // namespace

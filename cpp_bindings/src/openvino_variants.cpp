@@ -48,18 +48,28 @@ std::string first_line(const std::exception& error) {
 Variants::Variants(const std::string& file, const ModelSpec& spec, const EngineOptions& options)
     : file_(file), spec_(spec), options_(options), core_(shared_core()), variants_(spec.shapes.size()) {
     if (spec.shapes.size() > 1 || !options.cache.empty()) content_ = checksum_of_file(file);
-    at(0);
+    variants_[0].compiled = opened(0);
+    best_requests_ = static_cast<int>(variants_[0].compiled.get_property(ov::optimal_number_of_infer_requests));
 }
 
-ov::CompiledModel& Variants::at(std::size_t index) {
+ov::CompiledModel Variants::at(std::size_t index) {
     Variant& variant = variants_[index];
     const std::lock_guard lock(variant.mutex);
     if (!variant.compiled) {
-        if (index > 0 && checksum_of_file(file_) != content_)
+        if (checksum_of_file(file_) != content_)
             throw EngineError(file_ + ": was replaced while it was open, open it again");
         variant.compiled = opened(index);
+        if (index > 0) drop_unused_first();
     }
+    variant.is_used = true;
     return variant.compiled;
+}
+
+// The first shape is compiled to check the file. Where all frames are of another, it would only take memory.
+void Variants::drop_unused_first() {
+    Variant& first = variants_[0];
+    const std::lock_guard lock(first.mutex);
+    if (!first.is_used) first.compiled = {};
 }
 
 ov::CompiledModel Variants::opened(std::size_t index) {

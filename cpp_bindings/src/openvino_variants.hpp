@@ -30,16 +30,19 @@ class Variants {
     Variants(const std::string& file, const ModelSpec& spec, const EngineOptions& options);
 
     // Any number of threads may call this at once.
-    ov::CompiledModel& at(std::size_t index);
+    ov::CompiledModel at(std::size_t index);
 
     MapSize map_size() const { return map_; }
+    int best_requests() const { return best_requests_; }
 
   private:
     struct Variant {
         std::mutex mutex;
         ov::CompiledModel compiled;
+        bool is_used = false;
     };
 
+    void drop_unused_first();
     ov::CompiledModel opened(std::size_t index);
     ov::CompiledModel compile(std::size_t index, bool& is_as_meant) const;
     bool restore(const CacheEntry& entry, std::size_t index, ov::CompiledModel& compiled);
@@ -55,6 +58,7 @@ class Variants {
     EngineOptions options_;
     std::string content_;  // a checksum of the file
     MapSize map_;          // of the first shape
+    int best_requests_ = 1;
     std::shared_ptr<ov::Core> core_;
     std::vector<Variant> variants_;
 };

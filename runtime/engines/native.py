@@ -65,7 +65,10 @@ class NativeEngine:
         self.requests: int = self._model.requests
         self._process = Process(self._model)
         self.spec = parse_spec(self._model.contract, path)
-        self.infer(np.zeros((1, self.spec.input.height, self.spec.input.width, 3), np.uint8))
+        if (
+            name != "openvino" or not self.spec.input.other_shapes
+        ):  # else it would keep a shape that no picture may have
+            self.infer(np.zeros((1, self.spec.input.height, self.spec.input.width, 3), np.uint8))
 
     def infer(self, frames: NDArray[np.uint8]) -> list[Prediction]:
         """See Engine."""

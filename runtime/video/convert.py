@@ -106,7 +106,7 @@ class Converter:
             options |= {"src_color_range": _FULL if tags.full else _LIMITED, "dst_color_range": _FULL}
         if tags.maps:
             options |= {"dst_color_trc": _BT709_CURVE, "dst_color_primaries": _BT709_PRIMARIES}
-        return self._reformat("bgr24", frame, width, **options).to_ndarray()
+        return _view(self._reformat("bgr24", frame, width, **options).planes[0], 3)
 
     def _reformat(self, target: str, frame: av.VideoFrame, width: int, **options: int) -> av.VideoFrame:
         with self._reformatting:
@@ -158,4 +158,5 @@ def _view(plane: Any, samples: int) -> Plane:
     rows = np.frombuffer(plane, np.uint8).reshape(plane.height, abs(pitch))
     if pitch < 0:  # stored from the bottom up
         rows = np.ascontiguousarray(rows[::-1])
-    return rows[:, : plane.width] if samples == 1 else rows.reshape(plane.height, -1, samples)[:, : plane.width]
+    rows = rows[:, : plane.width * samples]
+    return rows if samples == 1 else rows.reshape(plane.height, plane.width, samples)

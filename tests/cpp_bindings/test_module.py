@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -210,6 +212,24 @@ def test_threads_share_a_scorer(scorer: native.Model) -> None:
     with ThreadPoolExecutor(8) as pool:
         for _ in range(5):
             assert [reading.score for reading in pool.map(scorer.score, frames)] == expected
+
+
+def test_only_the_shapes_that_frames_have_are_kept_in_memory() -> None:
+    model = Path(__file__).parents[2] / "models" / "dpiqa-lite0-int8.onnx"
+    program = f"""
+import numpy as np
+from dpiqa import native
+def resident_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+model = native.Model({str(model)!r}, threads=1)
+frame = np.random.default_rng(0).integers(0, 255, (360, 640, 3), np.uint8)
+model.score(frame)
+wide = resident_mb()
+model.score(np.ascontiguousarray(frame[:, :360]))
+print(resident_mb() - wide)
+"""
+    added_mb = float(subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True).stdout)
+    assert added_mb > 15  # before the square frame its network took nothing
 
 
 def test_what_goes_unsaid_is_logged(caplog: pytest.LogCaptureFixture) -> None:

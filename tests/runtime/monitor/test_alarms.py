@@ -1,72 +1,32 @@
-"""From readings to events: on the example clip, on generated scenes, and on anything at all."""
+"""From frames to events: on the example clip and on generated scenes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import cycle, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from live import encode, moving
 from made import photo
-from messages import BEGAN, FRAME, noise_frame, reading, signals, status
+from messages import BEGAN, FRAME, noise_frame, reading, signals
+from playing import QUICK, kinds, play, run, seconds, still
 
 from dpiqa import Scorer
 from dpiqa.runtime.monitor.alarms.scene import Scene
-from dpiqa.runtime.monitor.alarms.source_alarms import KINDS, SourceAlarms
+from dpiqa.runtime.monitor.alarms.source_alarms import SourceAlarms
 from dpiqa.runtime.monitor.alarms.view import View
-from dpiqa.runtime.monitor.messages import Event, LiveReading, SourceState
+from dpiqa.runtime.monitor.messages import Event
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings
 from dpiqa.runtime.monitor.signals import OpenCvMeter, open_meter
 from dpiqa.runtime.video import Frame, read_video
 
 CLIP = Path(__file__).parents[3] / "examples" / "clip.mp4"
 FROZEN_AT_S, FROZEN_S = 10.4, 4.0
-
-
-LIVING = [
-    np.clip(FRAME + np.random.default_rng(seed).normal(0, 4, FRAME.shape), 0, 255).astype(np.uint8) for seed in (1, 2)
-]
-
-
-GRAINS = {shape: np.random.default_rng(0).normal(0, 2, (7, *shape)) for shape in (FRAME.shape, (270, 480, 3))}
-
-
-class Change(NamedTuple):
-    kind: str
-    state: str
-    at_s: float
-
-
-def changes(events: Iterable[Event], at_s: float) -> list[Change]:
-    return [Change(event.kind, event.state, at_s) for event in events]
-
-
-QUICK = AlarmSettings.model_validate({"baseline": {"learn_s": 2}})
-
-
-def play(alarms: SourceAlarms, frames: Iterable[tuple[float, float, np.ndarray]]) -> list[Change]:
-    """Play (seconds, score, frame), with the signals measured."""
-    meter, reported = open_meter(), []
-    for at_s, score, frame in frames:
-        reported += changes(alarms.on_reading(reading(at_s, score, meter.measure(frame)), frame), at_s)
-    return reported
-
-
-def still(
-    frame: np.ndarray, first_s: float, last_s: float, score: float = 80
-) -> Iterator[tuple[float, float, np.ndarray]]:
-    """A camera of 5 frames a second that looks at one thing, with the grain that every sensor has."""
-    for step in range(round(first_s * 5), round(last_s * 5)):
-        grain = GRAINS[frame.shape][step % 7]
-        yield step / 5, score, np.clip(frame + grain, 0, 255).astype(np.uint8)
 
 
 def clip_that_freezes() -> Iterator[tuple[Frame, float]]:
@@ -136,25 +96,6 @@ def test_a_freeze_before_the_encoder_is_reported_in_spite_of_its_key_frames(grai
         [] if grain else [("Frozen", "raised")]
     )
     assert all(5 <= at_s <= 10 for kind, _, at_s in reported if kind == "Frozen")
-
-
-def test_the_cause_that_the_model_names_is_likelier_than_the_signals_but_for_noise() -> None:
-    blurred, grainy = signals(focus=0.1), replace(signals(), noise=0.1)
-    for measured, causes, likely in (
-        (blurred, {}, "blur"),
-        (blurred, {"noise": 0.2}, "blur"),
-        (blurred, {"noise": 0.3, "motion": 0.6}, "motion"),
-        (grainy, {"compression": 0.9}, "noise"),
-    ):
-        alarms = SourceAlarms(QUICK)
-        run(alarms, [replace(reading(at_s), causes={}) for at_s in seconds(0, 5)])
-        drops = [replace(reading(at_s, 40, measured), causes=causes) for at_s in seconds(5, 7)]
-        (raised,) = [e for item in drops for e in alarms.on_reading(item, FRAME) if e.kind == "QualityDrop"]
-        assert raised.evidence["likely_cause"] == likely
-
-
-def kinds(reported: Iterable[Change]) -> list[tuple[str, str]]:
-    return [(change.kind, change.state) for change in reported]
 
 
 TURNED = ("GlobalSceneChange", "raised")
@@ -378,114 +319,3 @@ def test_light_that_is_wrong_is_reported_by_one_name(kind: str, frame: np.ndarra
     assert [(change.kind, change.state) for change in reported] == [(kind, "raised"), (kind, "cleared")]
     assert reported[0].at_s == pytest.approx(6, abs=0.3)
     assert reported[1].at_s == pytest.approx(9.5, abs=0.3)
-
-
-def drop(at_s: float, points: float) -> LiveReading:
-    return reading(at_s, 80 - points)
-
-
-def run(alarms: SourceAlarms, readings: Iterable[LiveReading]) -> list[Change]:
-    frames = cycle(LIVING)
-    return [event for item in readings for event in changes(alarms.on_reading(item, next(frames)), item.pts_s or 0)]
-
-
-def seconds(first: float, last: float) -> list[float]:
-    return [step / 5 for step in range(round(first * 5), round(last * 5))]
-
-
-def test_sensitivity_scales_what_counts_as_a_drop() -> None:
-    for sensitivity, points, is_raised in (
-        (1, 11, False),
-        (1, 13, True),
-        (2, 7, True),
-        (2, 5, False),
-        (0.5, 20, False),
-    ):
-        alarms = SourceAlarms(AlarmSettings(sensitivity=sensitivity, baseline=QUICK.baseline))
-        readings = [*map(reading, seconds(0, 5)), *(drop(at_s, points) for at_s in seconds(5, 8))]
-        assert bool(run(alarms, readings)) == is_raised, (sensitivity, points)
-
-
-def test_a_lasting_drop_becomes_the_new_baseline() -> None:
-    alarms = SourceAlarms(AlarmSettings.model_validate({"baseline": {"adapt_s": 20, "learn_s": 2}}))
-    reported = run(alarms, [*map(reading, seconds(0, 5)), *(drop(at_s, 30) for at_s in seconds(5, 60))])
-    assert [(kind, state) for kind, state, _ in reported] == [("QualityDrop", "raised"), ("QualityDrop", "cleared")]
-    assert 25 <= reported[1].at_s <= 31
-    assert alarms.baseline == 50
-
-
-def test_what_is_switched_off_is_not_reported() -> None:
-    off = {kind: {"enabled": False} for kind in ("quality_drop", "frozen", "signal_loss")}
-    alarms = SourceAlarms(AlarmSettings.model_validate({**off, "baseline": {"learn_s": 2}}))
-    assert run(alarms, [*map(reading, seconds(0, 5)), *(drop(at_s, 60) for at_s in seconds(5, 9))]) == []
-    assert alarms.on_status(status("down")) == []
-
-
-def test_a_lost_signal_is_reported_once_until_it_is_back() -> None:
-    alarms, reported = SourceAlarms(), []
-    states: list[SourceState] = ["connecting", "up", "stalled", "down", "connecting", "down", "up", "up", "down"]
-    for number, state in enumerate(states):
-        reported += changes(alarms.on_status(status(state)), number)
-    assert reported == [("SignalLoss", "raised", 2), ("SignalLoss", "cleared", 6), ("SignalLoss", "raised", 8)]
-
-
-@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 86400.0, -86400.0])
-def test_an_event_is_as_long_as_it_was_when_the_clock_is_set(jump_s: float) -> None:
-    now_s = 0.0
-    alarms = SourceAlarms(clock=lambda: now_s)
-    events = []
-    for now_s in seconds(0, 40):
-        set_s = jump_s if now_s >= 20 else 0.0
-        black = 1.0 if 10 <= now_s < 30 else 0.0
-        item = replace(reading(now_s, measured=signals(clipped_low=black)), wall_time=BEGAN + set_s + now_s, pts_s=None)
-        events += alarms.on_reading(item, FRAME, now_s)
-        if now_s in (15, 25):
-            state = "down" if now_s == 15 else "up"
-            events += alarms.on_status(replace(status(state), wall_time=BEGAN + set_s + now_s))
-    lengths_s = {one.kind: one.ended - one.began for one in events if one.ended is not None}
-    assert lengths_s == {"Black": 20, "SignalLoss": 10}
-
-
-anything = st.lists(
-    st.tuples(
-        st.floats(0.05, 2),  # seconds that pass
-        st.sampled_from([80.0, 81.0, 79.0, 74.0, 60.0, 20.0]),  # score
-        st.sampled_from([0.3, 0.29, 0.18, 0.05]),  # focus
-        st.sampled_from([0.5, 0.5, 0.08, 0.02]),  # brightness
-        st.sampled_from([0.0, 0.0, 0.95, 1.0]),  # black
-        st.sampled_from([0.02, 0.02, 0.0]),  # difference
-        st.sampled_from(["", "", "", "", "up", "down", "stalled"]),  # a change of state before it
-        st.floats(-1e7, 1e7),  # the wall clock
-    ),
-    max_size=60,
-)
-
-
-def replay(steps: list[tuple[Any, ...]], jumps: bool) -> list[Change]:
-    now_s, reported = 0.0, []
-    alarms = SourceAlarms(
-        AlarmSettings.model_validate({"frozen": {"hold_s": 2}, "baseline": {"learn_s": 2}}), lambda: now_s
-    )
-    for step_s, score, focus, brightness, black, difference, state, jump_s in steps:
-        now_s += step_s
-        item = reading(now_s, score, signals(focus, brightness, black, 0.0, difference))
-        wall_time = BEGAN + (jump_s if jumps else now_s)
-        item = LiveReading(**{**vars(item), "wall_time": wall_time, "pts_s": None})
-        if state:
-            reported += changes(alarms.on_status(status(state)), now_s)
-        events = alarms.on_reading(item, FRAME)
-        assert all(event.ended is None or event.ended >= event.began for event in events)
-        reported += changes(events, now_s)
-    return reported
-
-
-@settings(deadline=None, max_examples=60)
-@given(anything)
-def test_no_sequence_flaps_and_no_jump_of_the_wall_clock_matters(steps: list[tuple[Any, ...]]) -> None:
-    reported = replay(steps, jumps=False)
-    assert replay(steps, jumps=True) == reported
-    for kind in KINDS:
-        of_kind = [item for item in reported if item.kind == kind]
-        assert [item.state for item in of_kind] == (["raised", "cleared"] * len(of_kind))[: len(of_kind)]
-        if kind != "SignalLoss":
-            assert all(later.at_s - earlier.at_s >= 1.0 for earlier, later in pairwise(of_kind))

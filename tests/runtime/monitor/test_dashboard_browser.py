@@ -29,7 +29,7 @@ from messages import event, reading, status, wait_for
 from past import make_history
 from playwright.sync_api import Browser, Page, expect
 from real_servers import behind_proxy
-from test_dashboard import NEVER, TOKEN, serving, snapshot
+from served import NEVER, TOKEN, serving, snapshot
 
 from dpiqa.runtime.monitor.history.writer import History
 from dpiqa.runtime.monitor.messages import Action

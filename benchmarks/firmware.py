@@ -18,16 +18,11 @@ from pathlib import Path
 
 import pandas as pd
 from measured_on import measured_on
+from process_memory import memory_mb
 
 from dpiqa.runtime.files import atomic_write
 
 WIDTH, HEIGHT = 1920, 1080
-
-
-def resident_mb(process: subprocess.Popen[bytes], field: str) -> float:
-    """Resident memory of a running process in MB."""
-    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
 def measure(program: Path, model: Path, frame: bytes, frames: int) -> dict[str, float]:
@@ -48,10 +43,10 @@ def measure(program: Path, model: Path, frame: bytes, frames: int) -> dict[str, 
             if index == 0:
                 first_ms = 1000 * (time.perf_counter() - began)
             if index == frames // 10:
-                early = resident_mb(process, "VmRSS")
+                early = memory_mb(process.pid, "VmRSS")
         values = {"frame_ms": statistics.median(times), "first_score_ms": first_ms, "resident_early_mb": early,
-                  "resident_mb": resident_mb(process, "VmRSS"),
-                  "resident_peak_mb": resident_mb(process, "VmHWM")}  # fmt: skip
+                  "resident_mb": memory_mb(process.pid, "VmRSS"),
+                  "resident_peak_mb": memory_mb(process.pid, "VmHWM")}  # fmt: skip
         process.stdin.close()
     return values
 

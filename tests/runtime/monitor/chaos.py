@@ -1,6 +1,7 @@
 """Tries to break a running monitor, by a seed, and checks what must hold.
 
-usage: chaos.py FOLDER [--seconds S] [--seed N] [--actions N] [--back-s S] [--csv FILE]
+usage: PYTHONPATH=tests/runtime python tests/runtime/monitor/chaos.py FOLDER [--seconds S] [--seed N] [--actions N]
+       [--back-s S] [--csv FILE]
 
 Three cameras are fed over TCP by servers that die, stall, send garbage or another size; the settings are edited at
 random, also wrongly and with ports that are taken; the history is removed, moved and damaged; webhooks fail; strangers

@@ -58,8 +58,8 @@ ov::CompiledModel Variants::at(std::size_t index) {
     if (!variant.compiled) {
         if (checksum_of_file(file_) != content_)
             throw EngineError(file_ + ": was replaced while it was open, open it again");
-        variant.compiled = opened(index);
         if (index > 0) drop_unused_first();
+        variant.compiled = opened(index);
     }
     variant.is_used = true;
     return variant.compiled;

@@ -32,9 +32,9 @@ from rich.console import Console
 from rich.table import Table
 
 from dpiqa.errors import InputError, ToolError
+from dpiqa.runtime.allocator import return_large_buffers
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.models import INT8_MODEL, shipped_model
-from dpiqa.runtime.monitor.allocator import return_large_buffers
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Message, Status
 from dpiqa.runtime.monitor.settings.cameras import MonitorSettings
 from dpiqa.runtime.monitor.settings.sinks import PrometheusSettings

@@ -14,13 +14,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from dpiqa.errors import DpiqaError, InputError
+from dpiqa.runtime.allocator import return_large_buffers
 from dpiqa.runtime.engines.base import Engine
 from dpiqa.runtime.engines.native import why_absent
 from dpiqa.runtime.engines.registry import open_engine
 from dpiqa.runtime.machine import int8_is_faster
 from dpiqa.runtime.models import DEFAULT_MODEL, INT8_MODEL, shipped_model
 from dpiqa.runtime.monitor.alarms.kept import MemoryFile
-from dpiqa.runtime.monitor.allocator import return_large_buffers
 from dpiqa.runtime.monitor.messages import Action
 from dpiqa.runtime.monitor.settings.cameras import CameraSettings, MonitorSettings
 from dpiqa.runtime.monitor.settings.file import load_settings

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from dpiqa.runtime.allocator import return_free_memory
+
 
 def predict(model: nn.Module, frames: Any, batch: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """Score whole frames: float `[N]` scores and float `[N]` MOS, in the data set's order."""
@@ -33,4 +35,5 @@ def infer_batches(model: nn.Module, frames: Any, batch: int = 16) -> Iterator[tu
 
 def load_batches(frames: Any, **options: Any) -> DataLoader[Any]:
     """A loader with half as many workers as the machine has cores, 1 to 4."""
+    return_free_memory()
     return DataLoader(frames, num_workers=min(4, max(1, (os.cpu_count() or 1) // 2)), **options)

@@ -155,6 +155,7 @@ def rtx() -> Flavour:
     return find_flavour("tensorrt-rtx")
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_gives_the_commands_own_reason(rtx: Flavour, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"ended with 2: --sm 99: TensorRT-RTX .* compiles for 75, 80, 86"):
         build(rtx, "99", "int8", tmp_path, 60)

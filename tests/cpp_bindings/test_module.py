@@ -186,6 +186,7 @@ def test_a_batch_is_scored_in_order_and_one_bad_frame_is_named(scorer: native.Mo
         many.score_many([frames[0], frames[1][:8]])
 
 
+@pytest.mark.slow
 def test_other_threads_run_while_a_frame_is_scored(scorer: native.Model) -> None:
     frame = picture(4000, 4000)
     ticks, stop = 0, threading.Event()
@@ -214,6 +215,7 @@ def test_threads_share_a_scorer(scorer: native.Model) -> None:
             assert [reading.score for reading in pool.map(scorer.score, frames)] == expected
 
 
+@pytest.mark.slow
 def test_only_the_shapes_that_frames_have_are_kept_in_memory() -> None:
     model = Path(__file__).parents[2] / "models" / "dpiqa-lite0-int8.onnx"
     program = f"""

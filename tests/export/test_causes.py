@@ -125,6 +125,7 @@ def test_readings_carry_the_causes(model: Path) -> None:
     assert set(json.loads(reading.to_json())["causes"]) == set(CAUSES)
 
 
+@pytest.mark.slow
 def test_an_export_that_spoils_the_map_or_a_cause_is_noticed(checkpoint: Path, tmp_path: Path) -> None:
     student, record = load_student(checkpoint)
     file = tmp_path / "student.onnx"

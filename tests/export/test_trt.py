@@ -63,6 +63,7 @@ def built(rtx: Flavour, run: Run, tmp_path_factory: pytest.TempPathFactory) -> P
     return out / "dpiqa-lite0-int8.engine"
 
 
+@pytest.mark.slow
 def test_main_command_writes_engine_manifest_and_report(built: Path) -> None:
     names = {"engine", "engine.json", "onnx", "trt.html", "trt.json"}
     assert {path.name.removeprefix("dpiqa-lite0-int8.") for path in built.parent.iterdir()} == names
@@ -85,6 +86,7 @@ def test_the_shipped_int8_model_at_another_size_says_that_it_was_not_verified(rt
     assert "comparison" not in report
 
 
+@pytest.mark.slow
 def test_manifest_is_what_the_native_core_reads(built: Path) -> None:
     """Field by field as `parse_manifest` in the native core does."""
     document: dict[str, Any] = json.loads(built.with_name(built.name + ".json").read_bytes())
@@ -98,6 +100,7 @@ def test_manifest_is_what_the_native_core_reads(built: Path) -> None:
     assert parse_spec(json.dumps(document["contract"]), built).name == "dpiqa-lite0"
 
 
+@pytest.mark.slow
 def test_the_core_accepts_the_manifest_for_the_library_that_built_it(rtx: Flavour, built: Path) -> None:
     """By the number that the real library gives itself; an engine of another version, flavour or GPU is refused."""
     folder = Path(import_module("tensorrt_rtx_libs").__file__ or "").parent
@@ -112,6 +115,7 @@ def test_the_core_accepts_the_manifest_for_the_library_that_built_it(rtx: Flavou
         check_engine(built, flavour="tensorrt-rtx", library=library, compute_capability="9.0")
 
 
+@pytest.mark.slow
 def test_the_same_request_reuses_and_another_rebuilds(
     built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -193,6 +193,7 @@ def test_a_bad_file_among_many_is_told_and_the_rest_are_scored(
     ]
 
 
+@pytest.mark.slow
 def test_native_chatter_stays_out_of_a_real_run(tmp_path: Path, model_path: Path, write_picture: Write) -> None:
     noisy = cv2.imencode(".jpg", photo())[1].tobytes()
     (tmp_path / "noisy.jpg").write_bytes(noisy[: len(noisy) // 2] + b"\xff\xd9")
@@ -335,6 +336,7 @@ def _peak_rss_mb(arguments: list[str | Path]) -> float:
     return int(subprocess.run(command, check=True, capture_output=True).stdout) / 1024
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
 @pytest.mark.parametrize("form", ["json", "table"])
 def test_memory_stays_flat_over_a_thousand_pictures(tmp_path: Path, model_path: Path, form: str) -> None:

@@ -74,6 +74,7 @@ def _opened(endpoint: str, cache: Path, *arguments: str | None) -> str:
     return json.loads(ended.stdout)
 
 
+@pytest.mark.slow
 def test_a_model_is_fetched_once_and_then_opened_without_the_hub(hub: str, tmp_path: Path) -> None:
     assert _opened(hub, tmp_path, "me/quality") == "brightness"
     assert _opened(hub, tmp_path, "me/quality", "quality.onnx", "v1") == "brightness"

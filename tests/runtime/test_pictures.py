@@ -272,6 +272,7 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path: Path, form: str) ->
         read_picture(path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
 def test_a_bomb_costs_no_memory(tmp_path: Path, model_path: Path) -> None:
     Image.new("L", (30000, 10000), 128).save(tmp_path / "bomb.png")

@@ -112,6 +112,7 @@ def test_high_dynamic_range_is_brought_to_the_screens(
     assert scores(scorer, path) == pytest.approx(expected[:2], abs=2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(why_absent()), reason="needs the native core")
 def test_the_core_scores_the_planes_of_any_decoder_like_the_reader(tmp_path: Path, moving: Pictures) -> None:
     from dpiqa.native import Model

@@ -36,6 +36,7 @@ def _cases(folder: Path, moving: Pictures, panning: Pictures) -> dict[str, tuple
     return {"plain": (plain, 1), "rotated": (rotated, 2), "av1": (av1, 2), "fields": (fields, 4)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_score_monitor_and_python_agree_in_any_order(
     dpiqa: Command, moving: Pictures, panning: Pictures, tmp_path: Path, engine: str
@@ -117,6 +118,7 @@ def test_hostile_files_end_soon_in_one_line(
         assert "not a video that can be decoded" in ended.err
 
 
+@pytest.mark.slow
 def test_a_name_like_a_protocol_is_a_file_for_the_monitor(
     dpiqa: Command, moving: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

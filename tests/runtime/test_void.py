@@ -113,6 +113,7 @@ def test_one_colour_is_void(size: tuple[int, int], level: int | tuple[int, int, 
             assert rule(_jpeg(_level(level, size), quality)) == void
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deviation", [1, 3, 10, 20, 30])
 def test_grain_on_a_covered_lens_is_void(deviation: float, rule: Rule) -> None:
     assert rule(_grained(_level(0), deviation)) == "black"

@@ -117,6 +117,7 @@ def test_a_diverging_run_is_stopped(rated_set: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "best.pt").exists()
 
 
+@pytest.mark.slow
 def test_collections_are_ranked_by_themselves_by_default(rated_set: Path, tmp_path: Path) -> None:
     """Two collections of unlike pictures: what is compared changes what is learned, and is part of the recipe."""
     table = rated_set.with_name("collected.csv")

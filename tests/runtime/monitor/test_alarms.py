@@ -110,6 +110,7 @@ def test_another_scene_stays_known_until_the_camera_is_turned_back() -> None:
     assert 61 <= reported[1].at_s <= 62
 
 
+@pytest.mark.slow
 def test_another_scene_is_accepted_by_a_person_or_in_time() -> None:
     alarms = SourceAlarms(QUICK)
     play(alarms, still(noise_frame(1), 0, 15))
@@ -265,6 +266,7 @@ def test_no_blur_where_the_score_is_as_usual() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_slow_loss_is_reported_against_the_week_but_dusk_is_not() -> None:
     for dusk, expected in ((1.0, ["QualityDrop"]), (0.4, [])):
         alarms = SourceAlarms(AlarmSettings.model_validate({"baseline": {"window_s": 1200}}))

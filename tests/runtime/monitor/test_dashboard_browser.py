@@ -239,6 +239,7 @@ def test_all_that_is_wrong_can_be_read_on_a_phone(browser: Browser, tmp_path: Pa
             page.screenshot(path=shots / "phone-trouble.png")
 
 
+@pytest.mark.slow
 def test_a_person_knows_mutes_and_looks(browser: Browser, tmp_path: Path, shots: Path, axe: str) -> None:
     """The buttons of a camera, its event's pictures, search and groups, a free time range and its CSV."""
     began, done = time.time() - 600, list[Action]()
@@ -350,6 +351,7 @@ def test_the_last_hour_is_that_of_the_monitors_clock(browser: Browser, tmp_path:
             assert abs(local(end.input_value()) - time.time()) < 60
 
 
+@pytest.mark.slow
 def test_the_strongest_of_ten_causes_are_lines(browser: Browser, tmp_path: Path, shots: Path) -> None:
     names = ["blur", "noise", "compression", "dark", "bright", "contrast", "colour", "banding", "motion", "obstruction"]
     began = time.time() - 600

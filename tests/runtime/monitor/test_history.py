@@ -187,6 +187,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_kill_corrupts_nothing_and_loses_nothing_that_was_written(tmp_path: Path) -> None:
     path, messages, written = tmp_path / "h.db", tmp_path / "messages", 0
     messages.write_bytes(pickle.dumps((reading(), event())))

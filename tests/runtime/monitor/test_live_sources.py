@@ -251,6 +251,7 @@ def test_a_source_without_key_frames_is_refused() -> None:
         CameraSettings(source="/dev/video0", frames="keyframes")
 
 
+@pytest.mark.slow
 def test_hls_is_watched_at_the_speed_at_which_it_is_shown(engine: Engine, tmp_path: Path) -> None:
     source = encode(tmp_path / "long.ts", moving(300))
     playlist = ["-f", "hls", "-hls_time", "1", "-hls_flags", "delete_segments", str(tmp_path / "live.m3u8")]

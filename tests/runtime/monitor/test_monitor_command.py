@@ -75,6 +75,7 @@ def test_without_a_history_nothing_is_written(monitor: Command, stream: Path, tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "flags", "model"),
     [

@@ -21,6 +21,7 @@ from dpiqa.runtime.monitor.sinks.registry import SinkSet
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
+@pytest.mark.slow
 def test_prometheus_scrapes_every_metric(tmp_path: Path) -> None:
     prometheus = tool("prometheus")
     ours, theirs = free_port(), free_port()

@@ -67,6 +67,7 @@ def test_a_stream_that_stalls_without_closing_is_reported_and_comes_back(engine:
     assert [event.state for event in seen.events() if event.kind == "SignalLoss"] == ["raised", "cleared"]
 
 
+@pytest.mark.slow
 def test_a_stream_that_stalls_for_long_is_opened_anew(engine: Engine, clip: Path) -> None:
     camera = {"name": "hall", "stall_s": 0.5, "read_timeout_s": 1, "open_timeout_s": 2}
     with RtspServer(clip) as server, watching(engine, {"source": server.url(), **camera}, fps=10) as (_, seen):

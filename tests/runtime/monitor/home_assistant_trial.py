@@ -30,6 +30,7 @@ from dpiqa.runtime.monitor.sinks.home_assistant import outdated_topics
 from dpiqa.runtime.monitor.sinks.mqtt import source_topic
 
 STREAM_S = 600
+START_S = 180  # what a monitor may take to score on a busy machine
 SETTLED_S = 25  # after which a camera's scene is known
 DOOR = source_topic("the door")
 PROBLEMS = (
@@ -43,6 +44,7 @@ ENTITIES = {  # by the end of their names, with their attributes
     ("image", "picture"): {},
     **{("binary_sensor", problem): {"device_class": "problem"} for problem in PROBLEMS},
 }
+ALL_ENTITIES = "{{ integration_entities('mqtt') | to_json }}"
 DEVICES = "{{ integration_entities('mqtt') | map('device_attr', 'name') | unique | sort | list | to_json }}"
 
 
@@ -106,7 +108,7 @@ class Trial:
         for camera in self.cameras.values():
             camera.close()
 
-    def wait(self, entity: str, state: str | None = None, seconds: float = 40) -> None:
+    def wait(self, entity: str, state: str | None = None, seconds: float = 60) -> None:
         """Wait until an entity has a state, or by default one that says something."""
         until_s, now = time.monotonic() + seconds, self.home.state(entity)
         while not (is_known(now) if state is None else now == state):
@@ -116,7 +118,7 @@ class Trial:
 
     def wait_for_devices(self, *cameras: str) -> None:
         """Wait until these devices are there, and no others."""
-        wait_for(lambda: self.home.render(DEVICES) == sorted(cameras), f"devices: {cameras}", 40)
+        wait_for(lambda: self.home.render(DEVICES) == sorted(cameras), f"devices: {cameras}", 60)
 
 
 def _stream(path: Path, picture: np.ndarray, noise: float = 5) -> bytes:
@@ -148,9 +150,9 @@ def entities(camera: str) -> dict[str, dict[str, str]]:
 def each_camera_is_a_device_with_all_its_entities(trial: Trial) -> None:
     expected = {entity: fixed for camera in trial.cameras for entity, fixed in entities(camera).items()}
     for entity in expected:
-        trial.wait(entity)
+        trial.wait(entity, seconds=START_S)
     states = trial.home.states()
-    assert {entity for entity in states if not entity.startswith(("zone.", "person."))} == expected.keys()
+    assert set(trial.home.render(ALL_ENTITIES)) == expected.keys()
     for entity, fixed in expected.items():
         attributes = states[entity]["attributes"]
         assert attributes.items() >= fixed.items(), (entity, attributes)
@@ -188,14 +190,14 @@ def a_muted_event_is_no_problem_until_it_outlasts_the_mute(trial: Trial) -> None
     trial.home.publish(f"dpiqa/{DOOR}/mute", "60")
     trial.cameras["the door"].mode = "other"
     trial.wait("sensor.the_door_quality", "unknown")  # black frames are void
-    wait_for(lambda: ("Black", "raised", True) in trial.events("the door"), "the muted event", 20)
+    wait_for(lambda: ("Black", "raised", True) in trial.events("the door"), "the muted event", 60)
     assert trial.home.state("binary_sensor.the_door_signal_loss") == "off"
     assert trial.home.state("binary_sensor.the_door_black") == "off"
     trial.home.publish(f"dpiqa/{DOOR}/mute", "0")
     trial.wait("binary_sensor.the_door_black", "on")
     assert "black" in trial.home.states()["binary_sensor.the_door_black"]["attributes"]["text"]
     trial.home.publish(f"dpiqa/{DOOR}/acknowledge", "")
-    wait_for(lambda: trial.actions("the door") == ["mute", "unmute", "acknowledge"], "all actions")
+    wait_for(lambda: trial.actions("the door") == ["mute", "unmute", "acknowledge"], "all actions", 60)
     trial.cameras["the door"].mode = "dead"
     trial.wait("binary_sensor.the_door_connection", "off")
     trial.cameras["the door"].mode = "good"
@@ -204,7 +206,7 @@ def a_muted_event_is_no_problem_until_it_outlasts_the_mute(trial: Trial) -> None
 
 
 def a_changed_view_is_accepted(trial: Trial) -> None:
-    wait_for(lambda: trial.messages("reading", "yard")[-1]["pts_s"] > SETTLED_S, "a settled scene", SETTLED_S)
+    wait_for(lambda: trial.messages("reading", "yard")[-1]["pts_s"] > SETTLED_S, "a settled scene", 2 * SETTLED_S)
     trial.cameras["yard"].mode = "dead"
     trial.wait("binary_sensor.yard_connection", "off")
     trial.cameras["yard"].mode = "other"

@@ -7,6 +7,7 @@ Written down from `schemas.py`, `sensor.py`, `binary_sensor.py` and `image.py` o
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -149,6 +150,22 @@ def test_a_camera_that_is_gone_after_a_restart_is_taken_back(listener: Listener)
         sinks.close()
     neighbour.close()
     assert not any(payload == "" for topic, payload, _ in listener.heard if "gate" in topic or "door" in topic)
+
+
+def test_the_command_takes_back_what_its_settings_no_longer_have(
+    listener: Listener, tmp_path: Path, model_path: Path
+) -> None:
+    settings = tmp_path / "cameras.yaml"
+    sinks = f"{{ sqlite: null, mqtt: {{ url: 'mqtt://127.0.0.1:{listener.port}', home_assistant: true }} }}"
+    for names in (["door", "yard"], ["door"]):
+        cameras = [f"{{ name: {name}, source: 'tcp://127.0.0.1:{free_port()}' }}" for name in names]
+        settings.write_text(f"model: {model_path}\nsinks: {sinks}\ncameras: [{', '.join(cameras)}]\n")
+        with running(sys.executable, "-m", "dpiqa", "monitor", str(settings)):
+            wait_for(lambda: bool(listener.latest(device("door"))), "the device", 30)
+            if "yard" in names:
+                wait_for(lambda: bool(listener.latest(device("yard"))), "the other device", 30)
+            else:
+                wait_for(lambda: listener.latest(device("yard")) == "", "the device that is gone", 30)
 
 
 def test_only_what_an_earlier_version_announced_is_taken_back(listener: Listener) -> None:

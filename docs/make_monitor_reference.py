@@ -20,7 +20,7 @@ from dpiqa.runtime.monitor.alarms.source_alarms import KINDS
 from dpiqa.runtime.monitor.messages import Event, LiveReading, Signals, Status
 from dpiqa.runtime.monitor.settings.alarms import AlarmSettings, BaselineSettings
 from dpiqa.runtime.monitor.sinks import mqtt, prometheus
-from dpiqa.runtime.monitor.sinks.home_assistant import discovery
+from dpiqa.runtime.monitor.sinks.home_assistant import device_topic, discovery
 
 _BELOW = ("dpiqa", "dpiqa/availability/CLIENT")
 
@@ -83,7 +83,7 @@ def _metrics() -> Iterator[str]:
 
 
 def _entities() -> Iterator[str]:
-    topic, document = discovery("homeassistant", "dpiqa", "dpiqa/availability/ID", "CAM", "CAM")
+    topic, document = device_topic("homeassistant", "CAM"), discovery("dpiqa", "dpiqa/availability/ID", "CAM", "CAM")
     yield f"Home Assistant's discovery, with `home_assistant: true`, is `{topic}`, with the entities:"
     yield "\n".join(
         f"- {entity['name']}: `{entity['platform']}` of `{entity.get('state_topic') or entity.get('image_topic')}`"

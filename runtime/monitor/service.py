@@ -118,7 +118,7 @@ class MonitorService:
         try:
             self._settings = command_line.settings()
             engine = _open_engine(self._settings)
-            self._sinks = SinkSet(self._settings.sinks, self._act)
+            self._sinks = SinkSet(self._settings.sinks, self._act, _names(self._settings))
             self._monitor = Monitor(self._settings, engine, self._sinks.sinks, memory=_memory(self._settings, engine))
         except BaseException:
             self._restore_signals()
@@ -155,7 +155,7 @@ class MonitorService:
             is_same = _engine_settings(settings) == _engine_settings(previous)
             engine = self.monitor.engine if is_same else _open_engine(settings)
             try:
-                self._sinks.replace(settings.sinks)
+                self._sinks.replace(settings.sinks, _names(settings))
             finally:
                 self.monitor.sinks = self._sinks.sinks
                 self._retry_sinks_later()
@@ -207,6 +207,10 @@ class MonitorService:
 
 def _plural(count: int, singular: str, plural: str) -> str:
     return f"{count} {singular if count == 1 else plural}"
+
+
+def _names(settings: MonitorSettings) -> list[str]:
+    return [camera.label for camera in settings.cameras]
 
 
 def _engine_settings(settings: MonitorSettings) -> tuple[Path | None, str, int, int]:

@@ -16,6 +16,7 @@ from dpiqa.runtime.monitor.settings.base import Settings
 
 MessageType = Literal["reading", "event", "status", "action"]
 Positive = Annotated[float, Field(gt=0)]
+Topic = Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$|^[^+#\x00/]$")]
 _MIN_TOKEN = 16
 
 
@@ -114,11 +115,11 @@ class MqttSettings(_Sink):
     """
 
     url: SecretStr
-    topic: Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$|^[^+#\x00/]$")] = "dpiqa"
+    topic: Topic = "dpiqa"
     version: Literal["3.1.1", "5"] = "3.1.1"
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
     home_assistant: bool = False
-    discovery_topic: str = "homeassistant"
+    discovery_topic: Topic = "homeassistant"
 
     _short: ClassVar[str] = "url"
 

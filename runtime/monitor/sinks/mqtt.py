@@ -40,7 +40,14 @@ from dpiqa.runtime.monitor.messages import (
     to_json,
 )
 from dpiqa.runtime.monitor.settings.sinks import MqttSettings
-from dpiqa.runtime.monitor.sinks.home_assistant import discovery, outdated_topics
+from dpiqa.runtime.monitor.sinks.home_assistant import (
+    announced_by,
+    announced_level,
+    announcements,
+    device_topic,
+    discovery,
+    outdated_topics,
+)
 from dpiqa.runtime.monitor.sinks.queued import PartialWriteError
 
 log = logging.getLogger(__name__)
@@ -58,18 +65,20 @@ class Mqtt:
     """Publishes to one broker, and reconnects whenever it comes back.
 
     Retained messages are kept here and published again on every connection: the broker may have lost them, and of
-    changes in the meantime only the outcome matters. Readings without a connection are lost.
+    changes in the meantime only the outcome matters. Readings without a connection are lost. `sources` are the names of
+    all sources, where they are known: what this monitor announced of others before is taken back.
     """
 
     name, linger_s = "mqtt", 0.0
 
-    def __init__(self, settings: MqttSettings, act: Act) -> None:
+    def __init__(self, settings: MqttSettings, act: Act, sources: Sequence[str] = ()) -> None:
         self.accepts = (*TEXT_MESSAGES, Snapshot) if settings.home_assistant else TEXT_MESSAGES
         self._picture_due_s: dict[str, float] = {}
         self._settings, self._topic, self._act = settings, settings.topic, act
         self._retained: dict[str, str] = {}
         self._lock = threading.Lock()  # between the sink's thread and paho's
         self._announced: dict[str, str] = {}  # the topic level of each source
+        self._all_known, self._modernized = bool(sources), set[str]()
         self._availability = f"{self._topic}/availability/{settings.client_id or default_client_id()}"
         url = urlsplit(settings.url.get_secret_value())
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=_VERSIONS[settings.version])
@@ -79,6 +88,13 @@ class Mqtt:
             self._client.tls_set_context(ssl.create_default_context())
         self._client.will_set(self._availability, "offline", qos=1, retain=True)
         self._client.reconnect_delay_set(1, _MAX_WAIT_S)
+        if settings.home_assistant:
+            for levels in ("+", "+/+"):
+                self._client.message_callback_add(
+                    f"{settings.discovery_topic}/{levels}/+/config", self._on_announcement
+                )
+        for source in sources:
+            self._announce(source, source_topic(source))
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
         self._client.on_disconnect = self._on_disconnect
@@ -93,10 +109,10 @@ class Mqtt:
         for message in messages:
             level = source_topic(message.source)
             if message.source not in self._announced:
-                self._announced[message.source] = level
                 self._announce(message.source, level)
             if isinstance(message, Status) and message.state == "removed":
-                self._forget(message.source, level)
+                del self._announced[message.source]
+                self._retract(level)
                 continue
             if isinstance(message, Event) and message.muted:
                 continue
@@ -122,16 +138,14 @@ class Mqtt:
         self._client.loop_stop()
 
     def _announce(self, source: str, level: str) -> None:
-        base = f"{self._topic}/{level}"
+        self._announced[source] = level
         for kind in KINDS:  # a previous process may have left one raised
             state = {"type": "event", "source": source, "kind": kind, "state": "cleared"}
-            self._retain(f"{base}/event/{kind}", json.dumps(state))
+            self._retain(f"{self._topic}/{level}/event/{kind}", json.dumps(state))
         if self._settings.home_assistant:
             prefix = self._settings.discovery_topic
-            for topic in outdated_topics(prefix, level):
-                self._retain(topic, "")
-            topic, document = discovery(prefix, self._topic, self._availability, level, source)
-            self._retain(topic, json.dumps(document))
+            document = discovery(self._topic, self._availability, level, source)
+            self._retain(device_topic(prefix, level), json.dumps(document))
 
     def _publish_picture(self, snapshot: Snapshot, level: str) -> None:
         """The latest picture, now and then; what is missed for want of a connection is of no use later."""
@@ -140,14 +154,20 @@ class Mqtt:
             self._picture_due_s[snapshot.source] = now_s + _PICTURE_S
             self._publish(f"{self._topic}/{level}/picture", snapshot.jpeg)
 
-    def _forget(self, source: str, level: str) -> None:
-        self._announced.pop(source, None)
-        parts = (f"{self._topic}/{level}/", f"/dpiqa_{level}/")
-        for topic in [topic for topic in self._retained if any(part in topic for part in parts)]:
-            self._retain(topic, "")  # makes the broker delete it, now or on reconnection
+    def _retract(self, level: str) -> None:
+        """Make the broker delete what is retained of a source, now or on reconnection.
+
+        Its device goes first: Home Assistant could not read the empty states.
+        """
+        base = f"{self._topic}/{level}"
+        if self._settings.home_assistant:
+            self._retain(device_topic(self._settings.discovery_topic, level), "")
+        for topic in (f"{base}/status", *(f"{base}/event/{kind}" for kind in KINDS)):
+            self._retain(topic, "")
 
     def _retain(self, topic: str, payload: str) -> None:
         with self._lock:
+            self._retained.pop(topic, None)  # they stay in the order of their publication
             self._retained[topic] = payload
             self._publish(topic, payload, is_retained=True)
 
@@ -162,7 +182,10 @@ class Mqtt:
             log.warning("mqtt: the broker refused the connection (%s)", reason)
             return
         client.publish(self._availability, "online", qos=1, retain=True)
-        client.subscribe([(f"{self._topic}/+/{command}", 1) for command in _COMMANDS])
+        topics = [f"{self._topic}/+/{command}" for command in _COMMANDS]
+        if self._settings.home_assistant:
+            topics += announcements(self._settings.discovery_topic, list(self._announced.values()))
+        client.subscribe([(topic, 1) for topic in topics])
         with self._lock:
             for topic, payload in self._retained.items():
                 self._publish(topic, payload, is_retained=True)
@@ -175,6 +198,23 @@ class Mqtt:
                 log.warning("mqtt: %s: expected a number of minutes", message.topic)
             else:
                 self._act(action)
+
+    def _on_announcement(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
+        """Take back what the broker keeps of previous processes: sources that are gone, entities one by one."""
+        prefix = self._settings.discovery_topic
+        level = announced_level(prefix, message.topic)
+        if level is None or not message.retain or not message.payload:
+            return
+        device = device_topic(prefix, level)
+        if message.topic == device:
+            is_gone = self._all_known and level not in list(self._announced.values())
+            if is_gone and announced_by(bytes(message.payload)) == self._availability:
+                self._retract(level)
+        elif level not in self._modernized:
+            self._modernized.add(level)
+            for topic in outdated_topics(prefix, level):
+                self._publish(topic, "", is_retained=True)
+            self._publish(device, self._retained.get(device, ""), is_retained=True)
 
     def _on_disconnect(self, client: paho.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:

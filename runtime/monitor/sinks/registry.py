@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from time import monotonic
 from typing import Any
@@ -22,12 +22,13 @@ _Section = tuple[Any, ...]  # a sink's settings, and what else it is opened with
 class SinkSet:
     """The open sinks, each with its own queue and thread; `act` is what those call that take commands.
 
+    `sources` are the names of all sources, for those that keep something of each; empty if they are not known.
     Raises InputError for a file or address that cannot be used, DpiqaError for a missing library; sinks already open
     are then closed.
     """
 
-    def __init__(self, settings: SinkSettings, act: Act = lambda action: None) -> None:
-        self._act = act
+    def __init__(self, settings: SinkSettings, act: Act = lambda action: None, sources: Sequence[str] = ()) -> None:
+        self._act, self._sources = act, sources
         self._open: dict[str, tuple[_Section, QueuedSink]] = {}
         self._missing: dict[str, _Section] = {}
         try:
@@ -47,11 +48,12 @@ class SinkSet:
         """Whether none waits for `retry`."""
         return not self._missing
 
-    def replace(self, settings: SinkSettings) -> None:
+    def replace(self, settings: SinkSettings, sources: Sequence[str] = ()) -> None:
         """Close and open those whose settings changed; the others are not touched.
 
         Raises DpiqaError if one cannot be opened: all are then as before, or wait for `retry`.
         """
+        self._sources = sources
         wanted = dict(self._sections(settings))
         before = {key: section for key, (section, _) in self._open.items()} | self._missing
         changed = [key for key in {**before, **wanted} if before.get(key) != wanted.get(key)]
@@ -101,6 +103,8 @@ class SinkSet:
             arguments.append(self.counts)
         if name in ("Mqtt", "Dashboard"):
             arguments.append(self._act)
+        if name == "Mqtt":
+            arguments.append(self._sources)
         self._open[key] = section, QueuedSink(_writer(module, name)(settings, *arguments), settings.queue)
 
     @staticmethod

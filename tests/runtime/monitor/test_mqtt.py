@@ -29,6 +29,7 @@ class Listener:
     """Another client of the broker, with all that it heard."""
 
     def __init__(self, port: int) -> None:
+        self.port = port
         self.heard: list[tuple[str, str, bool]] = []
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
         self._client.on_connect = self._on_connect
@@ -46,8 +47,8 @@ class Listener:
     def _on_message(self, _: object, __: object, message: paho.MQTTMessage) -> None:
         self.heard.append((message.topic, message.payload.decode("utf-8", "replace"), message.retain))
 
-    def publish(self, topic: str, payload: str = "") -> None:
-        self._client.publish(topic, payload, qos=1)
+    def publish(self, topic: str, payload: str = "", retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -93,7 +94,7 @@ def test_mqtt_tells_readings_states_and_farewell(broker: Callable[[], Any], vers
         assert next(retained for topic, _, retained in late.heard if topic == "dpiqa/cam/event/Frozen")
         late.close()
         device = json.loads(listener.latest("homeassistant/device/dpiqa_cam/config") or "")
-        assert device["availability_topic"] == AVAILABILITY
+        assert device["availability"] == [{"topic": AVAILABILITY}]
         assert device["components"]["score"]["state_topic"] == "dpiqa/cam/reading"
         problem = device["components"]["ImageTooBlurry"]
         assert problem["name"] == "Image too blurry"

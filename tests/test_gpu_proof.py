@@ -71,6 +71,7 @@ def _open(**options: Any) -> Any:
     return partial(Model, shipped_model("dpiqa-lite0-int8"), engine="openvino", threads=1, **options)
 
 
+@pytest.mark.slow
 def test_parity_latency_and_cameras_of_int8_on_the_cpu(reference: Reference, part: Part) -> None:
     """OpenVINO in TensorRT's place, against FP32 in ONNX Runtime."""
     frames, expected = reference

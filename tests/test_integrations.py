@@ -97,6 +97,7 @@ def test_gstreamer_posts_each_reading_as_a_message(tmp_path: Path, scorer: Score
         assert reading["score"] == pytest.approx(other.score, abs=5)  # frames and converter differ
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixels", ["nv12", "yuv420p"])
 def test_ffmpeg_pipes_what_it_encodes(pixels: str, scorer: Scorer) -> None:
     ffmpeg = shutil.which("ffmpeg")

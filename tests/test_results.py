@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = Path("docs/results.md")
 
 
@@ -85,6 +87,7 @@ def test_an_unknown_table_is_one_line(tmp_path: Path) -> None:
     assert page.read_text() == PAGE.read_text()
 
 
+@pytest.mark.slow
 def test_the_python_example_scores_pictures_and_video() -> None:
     command = [sys.executable, "examples/score.py", "docs/explain.jpg", "examples/clip.mp4"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -47,6 +47,7 @@ def _mean(readings: list[Reading], begin: float, end: float) -> float:
     return float(np.mean([reading.score for reading in readings if begin <= (reading.pts_s or 0) < end]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("begin", "end", "spoil"), STRETCHES, ids=[stretch[2].__name__ for stretch in STRETCHES])
 def test_every_spoilt_stretch_dips_below_its_clean_neighbours(
     readings: list[Reading], begin: float, end: float, spoil: object
@@ -118,6 +119,7 @@ def test_contract_is_true(name: str) -> None:
     assert "clive" not in {entry.name for entry in spec.trained_on}
 
 
+@pytest.mark.slow
 def test_int8_scores_are_those_of_exact_arithmetic() -> None:
     """Kernels that saturate (x86 without VNNI) must not be what the engine runs."""
     path = shipped_model("dpiqa-lite0-int8")

@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 _LOADED = re.compile(r'<(?:script|img|link|iframe)[^>]*\s(?:src|href)="(https?://[^"]+)"')
 
 
+@pytest.mark.slow
 def test_it_is_built_without_a_warning_and_stands_by_itself(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}

@@ -77,6 +77,7 @@ def test_array_gives_the_frames_that_it_holds(tmp_path: Path) -> None:
         assert (frames[int(name.rpartition("[")[2][:-1])] == frame).all()
 
 
+@pytest.mark.slow
 def test_video_is_sampled_over_its_whole_length() -> None:
     pictures = read_pictures(str(CLIP), SPEC, 40, seed=0)
     indices = sorted(int(name.rpartition("[")[2][:-1]) for name in pictures.names)

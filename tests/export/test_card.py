@@ -73,6 +73,7 @@ def test_checkpoint_and_model_file_agree(
     assert torch_metrics["rmse"] == pytest.approx(onnx_metrics["rmse"], abs=0.02)
 
 
+@pytest.mark.slow
 def test_another_engine_gives_the_same_metrics_and_is_named(
     run: Run, exported: Path, table: Path, tmp_path: Path
 ) -> None:

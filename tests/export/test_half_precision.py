@@ -49,6 +49,7 @@ _TO_SCORE = """m = ReduceMean(y, axes)
 _BOTH = ", int64[3] both = {1, 2, 3}"
 
 
+@pytest.mark.slow
 def test_pytorch_runs_the_shipped_graph_as_onnx_runtime_does() -> None:
     model = read_model(shipped_model())
     frames = probe_frames(model.spec.input)
@@ -117,6 +118,7 @@ def test_a_graph_that_pytorch_does_not_know_is_judged_by_onnx_runtime() -> None:
     assert half_engine(model).name == "onnxruntime"
 
 
+@pytest.mark.slow
 def test_the_report_says_which_pictures_and_what_judged(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

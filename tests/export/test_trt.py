@@ -134,6 +134,7 @@ def test_the_same_request_reuses_and_another_rebuilds(
     assert "reused" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_int8_in_part_only_is_refused(rtx: Flavour, tmp_path: Path) -> None:
     path = shipped_model("dpiqa-lite0-int8")
     graph, original = load_model(path), load_model(shipped_model())
@@ -149,6 +150,7 @@ def test_an_engine_that_is_int8_in_part_only_is_refused(rtx: Flavour, tmp_path: 
     assert report["facts"]["compared with FP32"] == "not here (dpiqa export verify does)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "kind"), [("fp16", "Half"), ("fp32", "Float")])
 def test_own_model_at_another_size(rtx: Flavour, exported: Path, tmp_path: Path, precision: str, kind: str) -> None:
     flags: dict[str, Any] = {precision: True}
@@ -168,6 +170,7 @@ def test_own_model_at_another_size(rtx: Flavour, exported: Path, tmp_path: Path,
     assert scores_of(written.infer(frames)) == pytest.approx(expected, abs=0.5)
 
 
+@pytest.mark.slow
 def test_a_network_without_names_is_listed_layer_by_layer(rtx: Flavour, exported: Path, tmp_path: Path) -> None:
     graph = load_model(exported)
     spec = read_contract(graph, exported)
@@ -340,6 +343,7 @@ def test_own_model_is_quantized_verified_and_built(rtx: Flavour, exported: Path,
     assert "built already from the same request, reused" in again.stdout
 
 
+@pytest.mark.slow
 def test_what_the_builder_cannot_do_is_reported_in_its_words(
     rtx: Flavour, exported: Path, run: Run, tmp_path: Path
 ) -> None:

@@ -110,6 +110,7 @@ def test_json_holds_the_same(dpiqa: Command, one_model: Path) -> None:
     assert (found["driver"]["why_absent"] is None) == bool(found["driver"]["gpus"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_model")
 def test_it_needs_nothing_beyond_the_base_install() -> None:
     beyond = ["torch", "onnx", "modelopt", "scipy", "pandas", "matplotlib", "openvino", "dpiqa.native"]

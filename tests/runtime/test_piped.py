@@ -44,6 +44,7 @@ def test_a_container_scores_as_the_file_does(pictures: list[np.ndarray], model_p
     assert len(scores) == len(pictures)
 
 
+@pytest.mark.slow
 def test_bare_frames_need_their_layout(pictures: list[np.ndarray], model_path: Path) -> None:
     frames = [av.VideoFrame.from_ndarray(picture, "bgr24").reformat(format="nv12") for picture in pictures]
     height, width = pictures[0].shape[:2]

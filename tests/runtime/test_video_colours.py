@@ -91,7 +91,8 @@ def test_wide_colours_are_refused_where_pyav_cannot_map_them(tmp_path: Path, mon
 
 
 @needs_mapping
-@pytest.mark.parametrize("curve", [16, pytest.param(18, marks=pytest.mark.slow)], ids=["PQ", "HLG"])
+@pytest.mark.slow
+@pytest.mark.parametrize("curve", [16, 18], ids=["PQ", "HLG"])
 def test_high_dynamic_range_is_brought_to_the_screens(
     scorer: Scorer, moving: Pictures, expected: list[float], tmp_path: Path, curve: int
 ) -> None:

@@ -163,6 +163,7 @@ def test_what_fills_no_batch_is_one_line(scorer: Path, rated_set: Path, photogra
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_distortions")
 def test_the_map_learns_from_its_batches(rated_set: Path, photographs: Path) -> None:
     torch.manual_seed(0)

@@ -78,6 +78,7 @@ def test_stability_is_the_largest_deviation() -> None:
     assert one_pixel_shift(lambda picture: Prediction(float(picture[0, 0, 0])), image) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_distortions")
 @pytest.mark.parametrize("causes", [(), ("blur", "noise")], ids=["score", "causes"])
 def test_the_command_measures_a_checkpoint(rated_set: Path, tmp_path: Path, causes: tuple[str, ...]) -> None:

@@ -75,6 +75,7 @@ def test_a_named_backbone_without_weights_at_hand_is_one_line(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_teacher_learns_by_the_papers_loss_when_asked_to(table: Path, tmp_path: Path) -> None:
     train: Any = teacher.main
     options = {"prior": "test_vit", "size": 64, "width": 8, "batch": 16, "epochs": 1, "pretrained": False,

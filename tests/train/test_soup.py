@@ -30,6 +30,7 @@ def runs(table: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / "0", folder / "1"]
 
 
+@pytest.mark.slow
 def test_the_average_is_of_all_weights_with_its_own_batch_statistics(
     runs: list[Path], table: Path, tmp_path: Path
 ) -> None:

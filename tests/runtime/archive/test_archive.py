@@ -141,6 +141,7 @@ def test_an_estimate_is_told_without_an_archive(s3: str, nodes: RayNodes, pictur
     assert float(line[2]) == pytest.approx(float(line[1]) * 2.5, abs=0.02)
 
 
+@pytest.mark.slow
 def test_bad_requests_are_one_line_before_ray_starts(
     dpiqa: Callable[..., Ended], write_picture: Callable[..., Path], tmp_path: Path, s3: str
 ) -> None:

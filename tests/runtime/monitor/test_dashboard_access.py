@@ -42,6 +42,7 @@ def test_every_answer_has_the_security_headers(tmp_path: Path, token: str | None
         assert "server" not in answer.headers
 
 
+@pytest.mark.slow
 def test_without_the_token_there_is_only_the_login(tmp_path: Path) -> None:
     with serving(tmp_path / "h.db", host="0.0.0.0", token=TOKEN) as (sink, client):
         sink.write([status(), snapshot()], NEVER)

@@ -139,6 +139,7 @@ def test_what_stays_garbage_is_left_and_tried_again(
     assert [event.state for event in seen.events() if event.kind == "SignalLoss"] == ["raised", "cleared"]
 
 
+@pytest.mark.slow
 def test_a_server_that_says_nothing_is_left(engine: Engine, stream: Path) -> None:
     with (
         served_tcp(lambda _: time.sleep(3), _slowly(stream.read_bytes() * 3, 4)) as url,

@@ -132,6 +132,7 @@ def test_a_person_ends_a_mute_and_a_window_early() -> None:
     assert muting.current(now + 1) is None
 
 
+@pytest.mark.slow
 def test_a_muted_camera_of_a_running_monitor(engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clip = encode(tmp_path / "clip.ts", [*moving(75), *[np.zeros_like(moving()[0])] * 100, *moving(50)])
     camera = {"source": str(clip), "name": "cam", "live": True, "paced": True, "reconnect_ceiling_s": 0.3}

@@ -49,6 +49,7 @@ def pictures() -> np.ndarray:
     return np.stack(frames[:3])
 
 
+@pytest.mark.slow
 def test_the_metric_of_torchmetrics_is_the_mean_of_all_batches(pictures: np.ndarray, scorer: Scorer) -> None:
     quality = example("torch_metrics.py", "torch_metrics").Quality()
     images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
@@ -67,6 +68,7 @@ def test_the_metric_of_torchmetrics_is_the_mean_of_all_batches(pictures: np.ndar
         quality.update(torch.zeros(3, 8, 8))
 
 
+@pytest.mark.slow
 def test_the_metric_is_called_as_those_of_pyiqa(pictures: np.ndarray, scorer: Scorer, tmp_path: Path) -> None:
     import cv2
 

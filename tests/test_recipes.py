@@ -130,6 +130,7 @@ def test_pull_and_frozen_trunk_keep_the_trunk() -> None:
     assert moved == {"head"}
 
 
+@pytest.mark.slow
 def test_warming_up_stays_within_frames_of_every_size_and_leaves_no_trace() -> None:
     recipe = Recipe(frame=96, crop=64, batch=4, sizes=(64, 80, 96), whole=0.3, frozen=0.3)
     store = made_store(recipe.frame_sizes(), CPU, 60)

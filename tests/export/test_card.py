@@ -51,6 +51,7 @@ def _evaluate(run: Run, model: Path, table: Path, split: str, folder: Path) -> d
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_metrics_are_those_of_the_scores(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:
     metrics = _evaluate(run, exported, table, "all", tmp_path)["data"]["csv"]
     engine = open_engine(exported, "onnxruntime")  # what the network says: some of these pictures are void
@@ -63,6 +64,7 @@ def test_metrics_are_those_of_the_scores(run: Run, exported: Path, table: Path, 
     assert low <= metrics["srcc"] <= high
 
 
+@pytest.mark.slow
 def test_checkpoint_and_model_file_agree(
     run: Run, checkpoint: Path, exported: Path, table: Path, tmp_path: Path
 ) -> None:
@@ -113,6 +115,7 @@ def _card(run: Run, model: Path, folder: Path, *more: str | Path) -> subprocess.
     )
 
 
+@pytest.mark.slow
 def test_card_and_contract_repeat_the_metrics(run: Run, exported: Path, table: Path, tmp_path: Path) -> None:
     model = tmp_path / "tiny.onnx"
     shutil.copy(exported, model)
@@ -159,6 +162,7 @@ def test_metrics_of_other_weights_are_refused(run: Run, exported: Path, table: P
     assert not (tmp_path / "card.md").exists()
 
 
+@pytest.mark.slow
 def test_pictures_that_training_may_have_seen_are_warned_of(
     run: Run, exported: Path, table: Path, tmp_path: Path
 ) -> None:

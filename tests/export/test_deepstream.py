@@ -79,6 +79,7 @@ def test_floats_give_the_scores_of_bytes(folder: Path, exported: Path) -> None:
     np.testing.assert_allclose(np.asarray(scores), expected[:, None], atol=0.1)  # INT8 is rounded elsewhere
 
 
+@pytest.mark.slow
 def test_int8_floats_give_the_scores_of_bytes_too(call: Run, tmp_path: Path) -> None:
     done = call(main, "--model", shipped_model("dpiqa-lite0-int8"), "--out", tmp_path / "out", "--name", "int8")
     assert done.returncode == 0, done.stderr

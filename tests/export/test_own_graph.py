@@ -60,6 +60,7 @@ def test_a_contract_is_added_and_the_scores_stay(call: Run, tmp_path: Path) -> N
     assert scores_of(engine.infer(grey)) == pytest.approx([20], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_precision_is_read_from_the_graph(call: Run, tmp_path: Path) -> None:
     quantized, _ = first_shape(*read_model(shipped_model("dpiqa-lite0-int8")))
     del quantized.metadata_props[:]

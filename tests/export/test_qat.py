@@ -81,6 +81,7 @@ def test_folding_keeps_the_scores_and_leaves_no_batch_norm(arch: str) -> None:
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
 
 
+@pytest.mark.slow
 def test_clipped_ranges_end_at_the_percentile_of_what_was_shown() -> None:
     torch.manual_seed(0)
     frames = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)

@@ -77,6 +77,7 @@ def test_main_command_writes_engine_manifest_and_report(built: Path) -> None:
     assert report["facts"]["compared with FP32"] == "before the model was shipped"
 
 
+@pytest.mark.slow
 def test_the_shipped_int8_model_at_another_size_says_that_it_was_not_verified(rtx: Flavour, tmp_path: Path) -> None:
     trt.main(int8=True, out=tmp_path, flavour="tensorrt-rtx", size="288x512", sm="86", opt_batch=4, max_batch=16)
     report = json.loads((tmp_path / "dpiqa-lite0-int8-288x512.trt.json").read_bytes())

@@ -62,6 +62,7 @@ def _by_source(lines: str) -> dict[str, list[float]]:
     return by_source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["score", "monitor"])
 @pytest.mark.parametrize("form", ["table", "json", "csv"])
 def test_a_name_cannot_reach_the_terminal(

@@ -32,6 +32,7 @@ def _frames(seed: int = 0) -> Tensor:
     return torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8, generator=generator)
 
 
+@pytest.mark.slow
 def test_offsets_take_up_what_two_groups_of_raters_differ_by_and_leave_the_scale() -> None:
     """The same pictures, 20 points apart: 6 of 8 pictures are in the first collection, so offsets are -5 and 15."""
     torch.manual_seed(0)
@@ -86,6 +87,7 @@ class _Watcher(nn.Module):
         return 50 + self.trunk(frames.float().mean((1, 2)) / 255).squeeze(1)
 
 
+@pytest.mark.slow
 def test_whole_frames_are_the_last_steps_of_all_also_after_a_resume(rated_set: Path, tmp_path: Path) -> None:
     samples = [Sample(rated_set.with_name(f"{number}.png"), 50.0 + number, str(number)) for number in range(32)]
     spec = InputSpec(height=64, width=96)

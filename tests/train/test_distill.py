@@ -167,6 +167,7 @@ def test_a_student_learns_from_labels_and_teacher_and_is_a_plain_student(
     assert parity_error(trained, tmp_path / "student.onnx", frames) < 0.05
 
 
+@pytest.mark.slow
 def test_a_student_learns_distortions_beside_the_teachers_outputs(
     cache: Path, rated_set: Path, unlabelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

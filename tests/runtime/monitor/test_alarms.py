@@ -238,6 +238,7 @@ def test_a_clock_in_the_picture_does_not_hide_a_freeze() -> None:
         assert kinds(reported) == expected
 
 
+@pytest.mark.slow
 def test_a_bad_start_is_forgotten_within_three_minutes_of_a_good_picture() -> None:
     noisy, good = replace(signals(0.9), noise=0.2), signals(0.3)
     alarms = SourceAlarms()

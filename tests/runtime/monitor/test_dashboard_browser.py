@@ -204,6 +204,7 @@ def test_live_cameras_in_a_browser(browser: Browser, monitor: Running, shots: Pa
     assert HIDDEN not in monitor.log.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="POSIX signals")
 def test_the_page_follows_a_reload_and_the_end(browser: Browser, monitor: Running, config: Path) -> None:
     lost = "ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|Failed to fetch"
@@ -312,6 +313,7 @@ def local(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/", "/cameras/"])
 def test_a_person_signs_in(path: str, browser: Browser, tmp_path: Path) -> None:
     with (

@@ -108,6 +108,7 @@ def test_a_stream_may_turn_to_garbage_for_a_while(engine: Engine, stream: Path) 
         assert {status.state for status in seen.statuses()} == {"connecting", "up"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("garbage", "reason"),
     [
@@ -276,6 +277,7 @@ class _Silent(SimpleHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_mpeg_ts_over_udp_is_watched(engine: Engine, tmp_path: Path) -> None:
     source = encode(tmp_path / "long.ts", moving(300))
     url = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
@@ -299,6 +301,7 @@ def test_a_pipeline_needs_an_opencv_with_gstreamer(engine: Engine) -> None:
         assert "lacks GStreamer" in seen.statuses()[-1].reason
 
 
+@pytest.mark.slow
 def test_nothing_is_left_open(engine: Engine, stream: Path) -> None:
     def resources() -> tuple[int, int]:
         return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()

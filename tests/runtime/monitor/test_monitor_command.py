@@ -189,6 +189,7 @@ def test_standard_input_is_watched(model_path: Path, stream: Path) -> None:
     assert [line["source"] for line in readings] == ["-"] * 10
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_quickly_though_a_source_is_silent(

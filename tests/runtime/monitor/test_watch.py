@@ -50,6 +50,7 @@ def _shares(seen: Collected, names: str) -> list[int]:
     return [order[begun:].count(name) for name in names]
 
 
+@pytest.mark.slow
 def test_an_overloaded_engine_is_shared_fairly(engine: Engine, long: Path, caplog: pytest.LogCaptureFixture) -> None:
     cameras = [_live(long, name, fps=fps) for name, fps in (("a", 25), ("b", 25), ("c", 25), ("slow", 1))]
     with watching(Slow(engine, 0.05), *cameras, status_interval_s=1) as (_, seen):

@@ -35,16 +35,18 @@ _BAND_COLUMNS = ", ".join(  # minutes of an earlier version have no counts by ba
     for low, high, name in _band_limits()
 )
 _SCORES = f"""SELECT source, count(*), sum(sum) / sum(readings), min(low), {_BAND_COLUMNS}
-    FROM minutes WHERE minute >= ?1 / 60 AND minute < ?2 / 60 GROUP BY source"""
+    FROM minutes WHERE minute >= :since / 60 AND minute < :until / 60 GROUP BY source"""
 _QUARTERS = """SELECT source, minute / 15 * 900, sum(sum), sum(readings) FROM minutes
-    WHERE minute >= ?1 / 60 AND minute < ?2 / 60 GROUP BY source, minute / 15"""  # no zone's offset is any finer
+    WHERE minute >= :since / 60 AND minute < :until / 60
+    GROUP BY source, minute / 15"""  # no zone's offset is any finer
 _STATES = """SELECT source, wall_time, state, reconnects, dropped FROM statuses
-    WHERE wall_time >= ?1 AND wall_time < ?2 ORDER BY source, wall_time"""
+    WHERE wall_time >= :since AND wall_time < :until ORDER BY source, wall_time"""
 _BEFORE = """SELECT source, wall_time, state, reconnects, dropped FROM statuses
     WHERE source = ? AND wall_time < ? ORDER BY wall_time DESC LIMIT 1"""
 _LAST_READING = "SELECT 60.0 * (max(minute) + 1) FROM minutes WHERE source = ? AND minute >= ? / 60 AND minute < ? / 60"
 _WORST_FRAMES = """SELECT source, wall_time, score, thumbnail FROM worst
-    WHERE hour >= ?1 / ?3 - 1 AND hour <= ?2 / ?3 AND wall_time >= ?1 AND wall_time < ?2 ORDER BY score LIMIT ?4"""
+    WHERE hour >= :since / :hour_s - 1 AND hour <= :until / :hour_s
+    AND wall_time >= :since AND wall_time < :until ORDER BY score LIMIT :most"""
 _COVERED = """SELECT min(first), max(last) FROM (
     SELECT min(minute) * 60 AS first, max(minute) * 60 + 60 AS last FROM minutes
     UNION ALL SELECT min(wall_time), max(wall_time) FROM statuses
@@ -114,14 +116,17 @@ def report_metrics(archive: Archive, since: float, until: float, zone: ZoneInfo 
     def camera_metrics(source: str) -> CameraMetrics:
         return cameras.setdefault(source, CameraMetrics(source))
 
+    period = {"since": since, "until": until}
     with archive.open() as db:
-        for source, minutes, mean, lowest, *bands in db.execute(_SCORES, (since, until)):
+        for source, minutes, mean, lowest, *bands in db.execute(_SCORES, period):
             camera = camera_metrics(source)
             camera.mean, camera.lowest, camera.bands = mean, lowest, [count / minutes for count in bands]
-        for (source, hour), mean in _hours(db.execute(_QUARTERS, (since, until)), zone).items():
+        for (source, hour), mean in _hours(db.execute(_QUARTERS, period), zone).items():
             camera_metrics(source).hours[hour] = mean
         _add_states(db, camera_metrics, since, until)
-        worst = [WorstFrame(*row) for row in db.execute(_WORST_FRAMES, (since, until, HOUR_S, _MAX_WORST))]
+        worst = [
+            WorstFrame(*row) for row in db.execute(_WORST_FRAMES, {**period, "hour_s": HOUR_S, "most": _MAX_WORST})
+        ]
     events = archive.events(since, until, limit=_MAX_EVENTS)
     for event in events:
         camera_metrics(event.source).events[event.kind] += 1
@@ -154,7 +159,7 @@ def _is_always_up(camera: CameraMetrics) -> bool:
 def _add_states(
     db: sqlite3.Connection, camera_metrics: Callable[[str], CameraMetrics], since: float, until: float
 ) -> None:
-    rows: list[State] = db.execute(_STATES, (since, until)).fetchall()
+    rows: list[State] = db.execute(_STATES, {"since": since, "until": until}).fetchall()
     for source, group in itertools.groupby(rows, key=lambda row: row[0]):
         states = list(group)
         earlier: list[State] = db.execute(_BEFORE, (source, since)).fetchall()

@@ -31,11 +31,12 @@ log = logging.getLogger(__name__)
 _ADD_READING = f"INSERT INTO readings VALUES ({', '.join('?' * len(READING_COLUMNS))})"
 _BAND_NAMES = [name for _, name in BANDS]
 _ADD_MINUTE = f"""INSERT INTO minutes (source, minute, readings, sum, low, high, {", ".join(_BAND_NAMES)})
-    VALUES (?1, ?2, 1, ?3, ?3, ?3, ?4 = 0, ?4 = 1, ?4 = 2, ?4 = 3, ?4 = 4) ON CONFLICT DO UPDATE
-    SET readings = readings + 1, sum = sum + ?3, low = min(low, ?3), high = max(high, ?3),
+    VALUES (:source, :minute, 1, :score, :score, :score, :band = 0, :band = 1, :band = 2, :band = 3, :band = 4)
+    ON CONFLICT DO UPDATE
+    SET readings = readings + 1, sum = sum + :score, low = min(low, :score), high = max(high, :score),
     {", ".join(f"{name} = {name} + excluded.{name}" for name in _BAND_NAMES)}"""
-_ADD_WORST = """INSERT INTO worst VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
-    SET score = ?3, wall_time = ?4, thumbnail = ?5 WHERE ?3 < score"""
+_ADD_WORST = """INSERT INTO worst VALUES (:source, :hour, :score, :wall_time, :jpeg) ON CONFLICT DO UPDATE
+    SET score = :score, wall_time = :wall_time, thumbnail = :jpeg WHERE :score < score"""
 _PICTURE_BYTES = f"SELECT {' + '.join(f'total(length({name}))' for name in (*PICTURES, 'after'))} FROM events"
 _ADD_EVENT = """INSERT INTO events (source, kind, began, ended, evidence, thumbnail, picture, before, muted)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -190,7 +191,8 @@ class History:
             if message.void:
                 return
             hour = int(message.wall_time // HOUR_S)
-            self._db.execute(_ADD_WORST, (message.source, hour, message.score, message.wall_time, message.jpeg))
+            worst = {name: getattr(message, name) for name in ("source", "score", "wall_time", "jpeg")}
+            self._db.execute(_ADD_WORST, {"hour": hour, **worst})
         elif isinstance(message, Action):
             values = (message.source, message.wall_time, message.action, message.by, message.kind, message.until)
             self._db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?)", values)
@@ -204,8 +206,8 @@ class History:
         )
         signals = (getattr(reading.signals, name) for name in SIGNALS)
         self._db.execute(_ADD_READING, (*values, *signals, reading.void))
-        minute = reading.source, int(reading.wall_time // 60)
-        self._db.execute(_ADD_MINUTE, (*minute, reading.score, _BAND_NAMES.index(reading.band)))
+        minute = {"source": reading.source, "minute": int(reading.wall_time // 60)}
+        self._db.execute(_ADD_MINUTE, {**minute, "score": reading.score, "band": _BAND_NAMES.index(reading.band)})
 
     def _add_event(self, event: Event) -> None:
         same = (event.source, event.kind, event.began)

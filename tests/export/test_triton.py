@@ -263,4 +263,4 @@ def test_a_full_disk_leaves_nothing(exported: Path, call: Run, tmp_path: Path) -
         assert done.stderr.count("\n") == 1
         assert not list((tmp_path / "r").iterdir())
     finally:
-        subprocess.run(["umount", tmp_path], check=True)
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)

@@ -132,7 +132,7 @@ def test_a_full_disk_stops_the_archive_and_leaves_no_part(
         assert result["reason"] == [f"{disk}/{FIRST}: no space left on device"]
         assert [path.name for path in disk.iterdir()] == ["other"]
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_a_bucket_that_is_gone_stops_the_archive(s3: str, job: Job, write_picture: Callable[..., Path]) -> None:

@@ -28,7 +28,7 @@ def needed(tmp_path: Path) -> None:
     mount = ["mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("needs the right to mount a tmpfs")
-    subprocess.run(["umount", str(tmp_path)], check=True)
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 @pytest.mark.usefixtures("needed")
